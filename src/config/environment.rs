@@ -1,0 +1,45 @@
+//! What the process was started with, as a value: tests need no real environment.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// The environment variables that bearerd reads, and those that secrets refer to.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Environment(BTreeMap<String, String>);
+
+impl Environment {
+    /// Takes the process's own environment; variables that are not UTF-8 are left out.
+    #[must_use]
+    pub fn of_process() -> Self {
+        Self(
+            std::env::vars_os()
+                .filter_map(|(name, value)| {
+                    Some((name.into_string().ok()?, value.into_string().ok()?))
+                })
+                .collect(),
+        )
+    }
+
+    /// A variable's value.
+    #[must_use]
+    pub fn var(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// A variable that holds one directory, or the first of several (`$STATE_DIRECTORY` is a list).
+    #[must_use]
+    pub fn directory(&self, name: &str) -> Option<PathBuf> {
+        let first = self.var(name)?.split(':').next()?;
+        (!first.is_empty()).then(|| PathBuf::from(first))
+    }
+}
+
+impl<const N: usize> From<[(&str, &str); N]> for Environment {
+    fn from(vars: [(&str, &str); N]) -> Self {
+        Self(
+            vars.into_iter()
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect(),
+        )
+    }
+}

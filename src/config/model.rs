@@ -1,0 +1,325 @@
+//! The checked configuration. Nothing in here can hold nonsense: parsing and validation are over.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use url::Url;
+
+use super::secret_ref::SecretRef;
+use crate::credential::TokenName;
+use crate::refresh::{Limits, RefreshAt};
+
+/// Everything the daemon is told.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `[daemon]`.
+    pub daemon: DaemonConfig,
+    /// `[client.*]` by name.
+    pub clients: BTreeMap<String, Arc<ClientConfig>>,
+    /// `[token.*]` by name.
+    pub tokens: BTreeMap<TokenName, Arc<TokenConfig>>,
+    /// Every file and directory that was read or looked for: the main file, `conf.d`, its drop-ins.
+    pub read_from: Vec<PathBuf>,
+}
+
+/// `[daemon]`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct DaemonConfig {
+    /// Durable state; mode 0700.
+    pub state_dir: PathBuf,
+    /// The sockets.
+    pub runtime_dir: PathBuf,
+    /// The log filter, such as `info` or `bearerd::source=debug,info`.
+    pub log: String,
+}
+
+/// `[client.NAME]`: one registration at one authorization server.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ClientConfig {
+    /// The table's name.
+    pub name: String,
+    /// Where tokens are requested.
+    pub endpoint: Endpoint,
+    /// `client_id` (RFC 6749 section 2.2).
+    pub client_id: String,
+    /// How the client proves who it is.
+    pub auth: ClientAuth,
+    /// How it does so with the refresh token grant, where that differs.
+    pub refresh_auth: Option<ClientAuth>,
+    /// TLS towards the server.
+    pub tls: TlsConfig,
+    /// A proxy for this client's requests; else the environment's (`HTTPS_PROXY`, `NO_PROXY`).
+    pub proxy: Option<Url>,
+    /// How long connecting may take.
+    pub connect_timeout: Duration,
+    /// How long one request may take in all.
+    pub timeout: Duration,
+    /// How the request body is encoded.
+    pub body: BodyFormat,
+    /// How much the server may be asked.
+    pub limits: Limits,
+}
+
+/// Where tokens are requested.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Endpoint {
+    /// Discovered from the issuer (RFC 8414, OpenID Connect Discovery). Kept as written: the issuer in the
+    /// metadata must equal it byte for byte.
+    Issuer(HttpsUrl),
+    /// Used byte for byte as configured: trailing slashes matter to some servers.
+    TokenEndpoint(HttpsUrl),
+}
+
+/// An absolute `https` URL, or `http` to a loopback address; the text as configured is kept.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct HttpsUrl {
+    /// As configured.
+    pub text: String,
+    /// Parsed.
+    pub url: Url,
+}
+
+/// Form (RFC 6749) or, for the few servers that want it, JSON.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum BodyFormat {
+    /// `application/x-www-form-urlencoded`.
+    Form,
+    /// `application/json`.
+    Json,
+}
+
+/// `[client.NAME.tls]`.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct TlsConfig {
+    /// PEM bundle that replaces the system's roots for this client.
+    pub ca: Option<PathBuf>,
+    /// Client certificate chain, PEM, and its private key.
+    pub identity: Option<TlsIdentity>,
+}
+
+/// A client certificate and its key.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct TlsIdentity {
+    /// PEM chain, leaf first.
+    pub certificate: PathBuf,
+    /// PEM private key.
+    pub key: SecretRef,
+}
+
+/// `[client.NAME.auth.*]`, by its registered name (RFC 7591, RFC 8705).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum ClientAuth {
+    /// A public client: `client_id` only.
+    None,
+    /// HTTP Basic with id and secret form-encoded first (RFC 6749 section 2.3.1).
+    ClientSecretBasic {
+        /// The secret.
+        client_secret: SecretRef,
+    },
+    /// HTTP Basic without that encoding, for servers that do not decode.
+    ClientSecretBasicRaw {
+        /// The secret.
+        client_secret: SecretRef,
+    },
+    /// An HMAC-signed assertion (OpenID Connect Core section 9).
+    ClientSecretJwt {
+        /// The HMAC key.
+        client_secret: SecretRef,
+        /// HS256, HS384 or HS512.
+        alg: HmacAlg,
+        /// What the assertion says.
+        assertion: AssertionConfig,
+    },
+    /// `client_id` and `client_secret` in the body.
+    ClientSecretPost {
+        /// The secret.
+        client_secret: SecretRef,
+    },
+    /// An assertion signed with a private key (RFC 7523 section 2.2).
+    PrivateKeyJwt {
+        /// PEM, PKCS#1, PKCS#8 or SEC1.
+        key: SecretRef,
+        /// The signature algorithm.
+        alg: SignatureAlg,
+        /// What the assertion says.
+        assertion: AssertionConfig,
+    },
+    /// The TLS client certificate of [`TlsConfig::identity`] (RFC 8705 section 2), CA-issued or self-signed.
+    TlsClientAuth,
+}
+
+/// JWS MAC algorithms (RFC 7518 section 3.1).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(missing_docs, reason = "the names are the specification's")]
+pub enum HmacAlg {
+    HS256,
+    HS384,
+    HS512,
+}
+
+/// JWS signature algorithms (RFC 7518 section 3.1, RFC 8037).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(missing_docs, reason = "the names are the specification's")]
+pub enum SignatureAlg {
+    ES256,
+    ES384,
+    ES512,
+    EdDSA,
+    PS256,
+    PS384,
+    PS512,
+    RS256,
+    RS384,
+    RS512,
+}
+
+/// The parts of a client assertion that can be set (RFC 7523 section 3).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct AssertionConfig {
+    /// `kid`.
+    pub kid: Option<String>,
+    /// `typ`; default `JWT`.
+    pub typ: String,
+    /// `aud`; default the token endpoint as used.
+    pub audience: Option<String>,
+    /// From `iat` to `exp`; whole seconds.
+    pub lifetime: Duration,
+    /// The certificate that `x5t` and `x5t#S256` are made from.
+    pub certificate: Option<PathBuf>,
+    /// Adds `x5t` (SHA-1).
+    pub x5t: bool,
+    /// Adds `x5t#S256` (SHA-256).
+    pub x5t_s256: bool,
+    /// Further claims. The registered ones (`iss sub aud exp iat jti`) cannot be set here.
+    pub claims: BTreeMap<String, serde_json::Value>,
+}
+
+/// `[token.NAME]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TokenConfig {
+    /// The table's name.
+    pub name: TokenName,
+    /// Whose token it is.
+    pub client: Arc<ClientConfig>,
+    /// `scope`, joined by spaces when sent (RFC 6749 section 3.3).
+    pub scope: Vec<String>,
+    /// `audience`, repeated when several.
+    pub audience: Vec<String>,
+    /// `resource` (RFC 8707), repeated when several.
+    pub resource: Vec<String>,
+    /// Further parameters.
+    pub params: BTreeMap<String, String>,
+    /// How it is obtained.
+    pub grant: GrantConfig,
+    /// When it is replaced.
+    pub refresh_at: RefreshAt,
+    /// Its lifetime where the server names none and the token is no JWT.
+    pub assume_lifetime: Option<Duration>,
+    /// Whether readiness waits for it.
+    pub required: bool,
+    /// Where it is written.
+    pub files: Vec<FileConfig>,
+    /// What runs when it was replaced.
+    pub hooks: Vec<HookConfig>,
+}
+
+/// `[token.NAME.grant.*]`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum GrantConfig {
+    /// RFC 6749 section 4.4.
+    ClientCredentials,
+    /// RFC 6749 section 4.3.
+    Password {
+        /// `username`.
+        username: String,
+        /// `password`.
+        password: SecretRef,
+    },
+    /// RFC 6749 section 6, seeded.
+    RefreshToken {
+        /// The seed: used once, then the state's own.
+        refresh_token: SecretRef,
+    },
+}
+
+/// `[[token.NAME.file]]`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct FileConfig {
+    /// Absolute.
+    pub path: PathBuf,
+    /// What is written.
+    pub format: FileFormat,
+    /// Further headers, for `headers` and `curl`.
+    pub headers: BTreeMap<String, HeaderValue>,
+    /// Client certificate and key that the API wants, for `curl`.
+    pub cert: Option<PathBuf>,
+    /// See `cert`.
+    pub key: Option<PathBuf>,
+    /// Numeric owner, resolved from a name or id.
+    pub owner: Option<u32>,
+    /// Numeric group, resolved from a name or id.
+    pub group: Option<u32>,
+    /// Permission bits, default 0600.
+    pub mode: u32,
+    /// What becomes of the file when the token expires without a replacement.
+    pub on_expiry: OnExpiry,
+}
+
+/// A header's value: plain, or a secret by reference.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum HeaderValue {
+    /// As written.
+    Plain(String),
+    /// Read at every write of the file.
+    Secret(SecretRef),
+}
+
+/// What a token file contains.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum FileFormat {
+    /// A `curl -K` file: Authorization, further headers, client certificate.
+    Curl,
+    /// A systemd `EnvironmentFile` with this variable.
+    Env {
+        /// Default `ACCESS_TOKEN`.
+        variable: String,
+    },
+    /// A `curl -H @file` file.
+    Headers,
+    /// RFC 6749 section 5.1 without the refresh token, plus `expires_at` (epoch seconds).
+    Json,
+    /// A netrc entry.
+    Netrc {
+        /// `machine`.
+        machine: String,
+        /// `login`, default `oauth2`.
+        login: String,
+    },
+    /// The token's bytes, no newline.
+    Raw,
+    /// A minijinja template.
+    Template {
+        /// The template's file.
+        template: PathBuf,
+    },
+}
+
+/// What becomes of a file when its token expires without a replacement.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum OnExpiry {
+    /// It stays.
+    Keep,
+    /// It is removed.
+    Remove,
+}
+
+/// `[[token.NAME.hook]]`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct HookConfig {
+    /// argv; no shell.
+    pub command: Vec<String>,
+    /// After this long it is killed.
+    pub timeout: Duration,
+}

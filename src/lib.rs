@@ -1,0 +1,34 @@
+//! bearerd keeps OAuth 2.0 bearer tokens fresh.
+//!
+//! The core decides, the shell does. [`refresh`] is the core: pure, given the time and what happened,
+//! it says what to do next. Everything else is the shell around it:
+//!
+//! | module | duty |
+//! |---|---|
+//! | [`config`] | TOML files to a checked [`config::Config`] |
+//! | [`refresh`] | when to obtain which token, and what a failure means |
+//! | [`source`] | one token request to an authorization server |
+//! | [`store`] | current tokens by name; their durable state |
+//! | [`sink`] | files and hooks that follow a token |
+//! | [`api`] | HTTP over the Unix socket, server and client |
+//! | [`daemon`] | owns the scheduler and the store; the only `select!` loop |
+//! | [`cli`] | one file per command |
+//! | [`clock`] | the only reader of clocks |
+//! | [`atomic_file`] | the only writer of files |
+
+// pub mod api;
+// pub mod atomic_file;
+// pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod credential;
+// pub mod daemon;
+pub mod instant;
+// pub mod logging;
+pub mod refresh;
+// pub mod signals;
+// pub mod sink;
+// pub mod source;
+pub mod store;
+// pub mod systemd;
+// pub mod watch;

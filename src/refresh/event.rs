@@ -1,0 +1,161 @@
+//! What goes into the core and what comes out of it.
+
+use std::time::Duration;
+
+use crate::credential::{TokenName, Validity};
+
+/// One try at obtaining a token. Never reused within a process.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct AttemptId(pub u64);
+
+/// Which grant an attempt uses.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Use {
+    /// The configured grant (`client_credentials`, `password`, or the seed of `refresh_token`).
+    Primary,
+    /// The refresh token held (RFC 6749 section 6). The shell makes an intent record durable before it
+    /// sends: a crash from there on may have spent the refresh token.
+    RefreshToken,
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// An attempt failed.
+    Failed {
+        /// Whose.
+        name: TokenName,
+        /// Which; a failure of any attempt but the current one is ignored.
+        attempt: AttemptId,
+        /// How.
+        failure: Failure,
+    },
+    /// A secret, key, certificate or CA bundle that this token's requests use has changed.
+    InputsChanged {
+        /// Whose.
+        name: TokenName,
+    },
+    /// An attempt succeeded. A late success counts, unless what is held is newer.
+    Obtained {
+        /// Whose.
+        name: TokenName,
+        /// Which.
+        attempt: AttemptId,
+        /// The new token's times.
+        validity: Validity,
+    },
+    /// Somebody wants a replacement now: an administrator, or a consumer whose API answered 401.
+    RefreshRequested {
+        /// Whose.
+        name: TokenName,
+    },
+    /// The state file's token, at start.
+    Restored {
+        /// Whose.
+        name: TokenName,
+        /// The persisted times, on this boot's clock. The access token may have expired.
+        validity: Validity,
+        /// Whether it was obtained under the configuration in force. If not, its access token is served
+        /// until the replacement is there, and its refresh token is not used.
+        current: bool,
+        /// A refresh was begun and its outcome is unknown: the refresh token may be spent.
+        open_intent: bool,
+    },
+}
+
+/// What to do.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Command {
+    /// Give up on a request whose deadline has passed. It counts as failed already.
+    Cancel {
+        /// Whose.
+        name: TokenName,
+        /// Which.
+        attempt: AttemptId,
+    },
+    /// Make this attempt's token durable, then current.
+    Commit {
+        /// Whose.
+        name: TokenName,
+        /// Which.
+        attempt: AttemptId,
+    },
+    /// Forget this attempt's token: what is held is newer.
+    Discard {
+        /// Whose.
+        name: TokenName,
+        /// Which.
+        attempt: AttemptId,
+    },
+    /// Send a token request.
+    Obtain {
+        /// Whose.
+        name: TokenName,
+        /// Which.
+        attempt: AttemptId,
+        /// By which grant.
+        by: Use,
+    },
+    /// Set the refresh token aside, undeleted: it will not be used again.
+    Quarantine {
+        /// Whose.
+        name: TokenName,
+    },
+    /// The access token has expired: it is no longer current.
+    Withdraw {
+        /// Whose.
+        name: TokenName,
+    },
+}
+
+/// Why an attempt failed, as far as the schedule is concerned.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Failure {
+    /// What kind of trouble.
+    pub kind: FailureKind,
+    /// How far the request got.
+    pub delivery: Delivery,
+    /// `Retry-After` (RFC 9110 section 10.2.3), as a duration from the reply.
+    pub retry_after: Option<Duration>,
+}
+
+/// The kinds of trouble. Which [`ErrorState`] follows depends on the grant too; the core decides.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum FailureKind {
+    /// `access_denied`: the authorization server will not, whatever is configured.
+    Denied,
+    /// `invalid_grant`: the password or the refresh token is refused.
+    GrantRefused,
+    /// `invalid_client`, `invalid_scope`, an unreadable key, an untrusted certificate and the like.
+    Misconfigured,
+    /// 429 or `slow_down`: the server wants fewer requests.
+    RateLimited,
+    /// No connection, no answer, 5xx, `temporarily_unavailable`, an answer that makes no sense.
+    Unavailable,
+    /// A 4xx that names no error known to us. Transient at first, a configuration error when it persists.
+    Unrecognized,
+}
+
+/// How far a failed request got: what it means for a refresh token that works once.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Delivery {
+    /// The server answered: it has not issued a new token.
+    Answered,
+    /// Nothing reached the server.
+    NotSent,
+    /// Sent, and no answer: the server may have spent the refresh token.
+    Unknown,
+}
+
+/// The four error states, the same everywhere: status, exit codes, `code` in the HTTP API.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum ErrorState {
+    /// It will be tried again.
+    Transient,
+    /// A person has to log in or to provide a new refresh token.
+    NeedsLogin,
+    /// The configuration, a secret or a key has to be mended.
+    FixConfig,
+    /// The authorization server refuses access.
+    Denied,
+}

@@ -1,0 +1,13 @@
+//! The core: when to obtain which token, and what a failure means.
+//!
+//! Pure. It imports `std`, [`crate::credential`] and [`crate::instant`] only; `now` is an argument of every
+//! call and randomness comes from a seed. The shell drives it with four verbs: feed events in, call
+//! `handle_timeout` at `poll_timeout`, and carry out what `poll_command` hands out.
+
+pub mod event;
+pub mod policy;
+pub mod status;
+
+pub use event::{AttemptId, Command, Delivery, ErrorState, Event, Failure, FailureKind, Use};
+pub use policy::{Grant, Limits, Policy, RefreshAt, ServerId};
+pub use status::{Health, Reason, Status};

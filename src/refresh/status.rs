@@ -1,0 +1,55 @@
+//! How a token stands, as the core sees it.
+
+use super::event::ErrorState;
+use crate::credential::Validity;
+use crate::instant::Instant;
+
+/// How a token stands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Status {
+    /// The times of the token held; it may have expired.
+    pub validity: Option<Validity>,
+    /// Whether it is as it should be.
+    pub health: Health,
+    /// Whether a request is under way.
+    pub in_flight: bool,
+    /// When the next request is due; `None` while one is under way or when only a change helps.
+    pub next_attempt_at: Option<Instant>,
+    /// Consecutive failures.
+    pub failures: u32,
+    /// Finished attempts since start, failed ones included: a waiter sees that its attempt is over.
+    pub attempts: u64,
+}
+
+/// Whether a token is as it should be.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Health {
+    /// The last attempt failed; a token still held stays current until it expires.
+    Failing {
+        /// Which of the four states.
+        state: ErrorState,
+        /// Why.
+        reason: Reason,
+    },
+    /// The last attempt succeeded, or a valid token was restored.
+    Fresh,
+    /// Nothing obtained yet, nothing failed.
+    Pending,
+}
+
+/// Why a token is failing.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Reason {
+    /// The last error says why.
+    LastError,
+    /// The password was refused. It is not tried again until an input changes or somebody asks: accounts
+    /// get locked.
+    PasswordRefused,
+    /// The refresh token's own lifetime has ended.
+    RefreshTokenExpired,
+    /// The authorization server refuses the refresh token.
+    RefreshTokenRefused,
+    /// A refresh was sent, no answer was kept, and the refresh token no longer works: the server has
+    /// rotated it (RFC 9700 section 4.14.2).
+    RotationLost,
+}
