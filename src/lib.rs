@@ -23,6 +23,7 @@ pub mod clock;
 pub mod config;
 pub mod credential;
 // pub mod daemon;
+pub mod error_chain;
 pub mod instant;
 pub mod logging;
 pub mod refresh;

@@ -198,7 +198,19 @@ struct Stamp {
 }
 
 impl Stamp {
+    /// Of a directory, the newest of it and its entries: a drop-in edited in place is a change.
     fn of(file: &Path) -> Self {
+        let mut stamp = Self::of_itself(file);
+        for entry in std::fs::read_dir(file).into_iter().flatten().flatten() {
+            let entry = Self::of_itself(&entry.path());
+            stamp.size = stamp.size.saturating_add(entry.size);
+            stamp.modified = stamp.modified.max(entry.modified);
+            stamp.changed = stamp.changed.max(entry.changed);
+        }
+        stamp
+    }
+
+    fn of_itself(file: &Path) -> Self {
         rustix::fs::stat(file).map_or_else(
             |_| Self::default(),
             |stat| Self {
@@ -219,7 +231,7 @@ impl Stamp {
     }
 
     fn identity_of(directory: &Path) -> Self {
-        let Self { device, inode, .. } = Self::of(directory);
+        let Self { device, inode, .. } = Self::of_itself(directory);
         Self {
             device,
             inode,
@@ -300,6 +312,18 @@ mod tests {
 
         fs::remove_file(&file).unwrap();
         assert_eq!(next(&mut watch).await, [file]);
+    }
+
+    #[tokio::test]
+    #[expect(clippy::disallowed_methods, reason = "the test plays the editor")]
+    async fn a_file_edited_within_a_followed_directory_is_a_change_of_the_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("10-lev.toml"), "one").unwrap();
+        let mut watch = following(&[dir.path()]).await;
+        fs::write(dir.path().join("10-lev.toml"), "two").unwrap();
+        assert_eq!(next(&mut watch).await, [dir.path()]);
+        fs::write(dir.path().join("20-new.toml"), "new").unwrap();
+        assert_eq!(next(&mut watch).await, [dir.path()]);
     }
 
     #[tokio::test]
