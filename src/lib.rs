@@ -17,7 +17,7 @@
 //! | [`atomic_file`] | the only writer of files |
 
 // pub mod api;
-// pub mod atomic_file;
+pub mod atomic_file;
 // pub mod cli;
 pub mod clock;
 pub mod config;
@@ -27,7 +27,7 @@ pub mod instant;
 // pub mod logging;
 pub mod refresh;
 // pub mod signals;
-// pub mod sink;
+pub mod sink;
 // pub mod source;
 pub mod store;
 // pub mod systemd;

@@ -1,0 +1,1 @@
+//! Files and hooks that follow a token.
