@@ -82,8 +82,7 @@ impl Directory {
     /// # Errors
     /// When the system does not say.
     pub fn stat(&self) -> Result<Stat, WriteError> {
-        rustix::fs::fstat(&self.descriptor)
-            .map_err(|e| self.failed("examine", OsStr::new(""), e))
+        rustix::fs::fstat(&self.descriptor).map_err(|e| self.failed("examine", OsStr::new(""), e))
     }
 
     /// Renames a file out of the way, to `name` plus `suffix` or, where that is taken, a number more.
