@@ -129,7 +129,7 @@ pub fn encode(
             let plain = to_json(&stored, capacity)?;
             Content::Sealed(key.seal(&record.name, plain)?)
         }
-        Sealer::None => Content::Plain(stored),
+        Sealer::None => Content::Plain(Box::new(stored)),
     };
     let version = VERSION;
     to_json(&Envelope { version, content }, 2 * capacity)
@@ -155,7 +155,7 @@ pub fn decode(
     }
     let envelope: Envelope = from_json(bytes)?;
     let stored = match (envelope.content, sealer) {
-        (Content::Plain(stored), _) => stored,
+        (Content::Plain(stored), _) => *stored,
         (Content::Sealed(sealed), Sealer::Aes256Gcm(key)) => from_json(&key.open(name, &sealed)?)?,
         (Content::Sealed(_), Sealer::None) => return Err(OpenError::NoKey.into()),
     };
@@ -180,7 +180,7 @@ struct Envelope {
 #[derive(Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Content {
-    Plain(Stored),
+    Plain(Box<Stored>),
     Sealed(Sealed),
 }
 
