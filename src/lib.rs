@@ -28,7 +28,7 @@ pub mod instant;
 pub mod refresh;
 // pub mod signals;
 // pub mod sink;
-// pub mod source;
+pub mod source;
 pub mod store;
 // pub mod systemd;
 // pub mod watch;
