@@ -26,6 +26,7 @@ pub mod logging;
 pub mod refresh;
 pub mod signals;
 pub mod sink;
+pub mod source;
 pub mod store;
 pub mod systemd;
 pub mod watch;
