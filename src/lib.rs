@@ -16,7 +16,9 @@
 //! | [`clock`] | the only reader of clocks |
 //! | [`atomic_file`] | the only writer of files |
 
+pub mod api;
 pub mod atomic_file;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod credential;
