@@ -159,7 +159,10 @@ impl Walk {
                 self.header = true;
                 self.understood = true;
             }
-            TokenKind::RightSquareBracket if self.header => {}
+            TokenKind::RightSquareBracket if self.header => {
+                self.header = false;
+                self.words = 1;
+            }
             TokenKind::LeftSquareBracket | TokenKind::LeftCurlyBracket => {
                 let array = kind == TokenKind::LeftSquareBracket;
                 let shown = self.value.unwrap_or(false);
@@ -220,7 +223,8 @@ fn parts(text: &str, from: usize, line: Range<usize>, broken: bool) -> Vec<Part>
         if clipped.start < clipped.end && token.kind() != TokenKind::Comment {
             // What goes on from an earlier line is hidden: who forgot to close a string or, in broken
             // text, a bracket has put every later line into it.
-            continues |= range.start < line.start || (broken && parts.is_empty() && !walk.at_root());
+            continues |=
+                range.start < line.start || (broken && parts.is_empty() && !walk.at_root());
             let blank = token.kind() == TokenKind::Whitespace;
             parts.push(Part {
                 range: clipped,
@@ -262,7 +266,10 @@ fn without_credentials(token: &str) -> String {
         return token.into();
     };
     let (rest, query) = match rest.split_once('?') {
-        Some((rest, _)) => (rest, format!("?{MASK}")),
+        Some((rest, query)) => {
+            let quote = query.matches(['"', '\'']).next_back().unwrap_or_default();
+            (rest, format!("?{MASK}{quote}"))
+        }
         None => (rest, String::new()),
     };
     let rest = match rest.rsplit_once('@') {
@@ -296,7 +303,7 @@ const REFERENCES: [&str; 3] = ["credential", "env", "file"];
 
 /// Keys whose values are no secrets.
 #[rustfmt::skip]
-const HARMLESS: [&str; 56] = [
+const HARMLESS: &[&str] = &[
     "alg", "at", "assume_lifetime", "audience", "auth", "before_expiry", "body", "ca", "cert",
     "certificate", "claims", "client", "client_id", "client_secret_basic", "client_secret_basic_raw",
     "client_secret_jwt", "client_secret_post", "command", "connect_timeout", "daemon", "format", "grant",
@@ -304,6 +311,7 @@ const HARMLESS: [&str; 56] = [
     "max_in_flight", "mode", "on_expiry", "owner", "params", "path", "private_key_jwt", "proxy",
     "refresh", "refresh_auth", "requests_per_minute", "required", "resource", "runtime_dir", "scope",
     "state_dir", "template", "timeout", "tls", "token_endpoint", "typ", "username", "variable", "x5t",
+    "x5t#S256",
 ];
 
 /// Keys that hold secrets, or the names of tables that hold one.

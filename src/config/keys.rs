@@ -155,13 +155,34 @@ impl<'a> Field<'a> {
 
     /// Its keys, when it is a table.
     pub(super) fn keys(self) -> Option<Keys<'a>> {
-        let name = match self.table {
-            "" => self.key.to_owned(),
-            table => format!("{table}.{}", self.key),
-        };
+        let name = self.name();
         match self.value() {
             DeValue::Table(table) => Some(Keys::new(self, name, table)),
-            _ => self.wrong_type("a table", &format!("write `[{name}]` and its keys below it")),
+            _ if self.table.is_empty() && self.key != "daemon" => self.wrong_type(
+                "a table",
+                &format!("write `[{name}.NAME]` and its keys below it"),
+            ),
+            _ => self.wrong_type(
+                "a table",
+                &format!("write `[{name}]` and its keys below it"),
+            ),
+        }
+    }
+
+    /// The one entry of a table whose keys are kinds, such as `grant`: its table's name, and itself.
+    pub(super) fn kind(self, kinds: &[&'static str], what: &str) -> Option<(String, Field<'a>)> {
+        if let DeValue::String(text) = self.value() {
+            let kind = kinds.iter().find(|kind| *kind == text).unwrap_or(&"NAME");
+            let hint = format!("write `[{}.{kind}]` and its keys below it", self.name());
+            return self.wrong_type("a table", &hint);
+        }
+        self.keys()?.kind(kinds, what)
+    }
+
+    fn name(&self) -> String {
+        match self.table {
+            "" => self.key.to_owned(),
+            table => format!("{table}.{}", self.key),
         }
     }
 
@@ -221,12 +242,10 @@ impl<'a> Keys<'a> {
         self.optional(key, read)
     }
 
-    /// Reads the one key of a table whose keys are kinds, such as `grant`.
-    pub(super) fn kind(mut self, kinds: &[&'static str], what: &str) -> Option<(String, Field<'a>)> {
+    fn kind(mut self, kinds: &[&'static str], what: &str) -> Option<(String, Field<'a>)> {
         self.known.extend(kinds);
         let mut present: Vec<_> = self.in_file_order().collect();
         present.retain(|(key, _)| kinds.contains(&key.get_ref().as_ref()));
-        let listed = kinds.join(", ");
         if let Some((second, _)) = present.get(1) {
             let hint = format!("keep one of them: {}", names(&present));
             let message = format!("`{}` has more than one {what}", self.name);
@@ -235,7 +254,7 @@ impl<'a> Keys<'a> {
         }
         let Some((kind, _)) = present.first() else {
             if self.table.is_empty() {
-                let hint = format!("add a sub-table `[{}.NAME]`, NAME being one of {listed}", self.name);
+                let hint = format!("one of {}", kinds.join(", "));
                 self.lacks(format!("its {what}"), &hint);
             }
             self.finish();
@@ -282,8 +301,12 @@ impl<'a> Keys<'a> {
 
     fn in_file_order(
         &self,
-    ) -> impl Iterator<Item = (&'a Spanned<toml::de::DeString<'a>>, &'a Spanned<DeValue<'a>>)> + use<'a>
-    {
+    ) -> impl Iterator<
+        Item = (
+            &'a Spanned<toml::de::DeString<'a>>,
+            &'a Spanned<DeValue<'a>>,
+        ),
+    > + use<'a> {
         let mut entries: Vec<_> = self.table.iter().collect();
         entries.sort_by_key(|(key, _)| key.span().start);
         entries.into_iter()
@@ -319,13 +342,15 @@ impl<'a> Keys<'a> {
             "" => "at the top level".to_owned(),
             table => format!("in `{table}`"),
         };
-        let hint = match closest(name, &self.known) {
-            Some(known) => format!("did you mean `{known}`?"),
-            None => match PLACES.iter().find(|(known, _)| known == name) {
-                Some((_, hint)) => (*hint).to_owned(),
-                None if self.known.is_empty() => "it takes no keys".into(),
-                None => format!("known here: {}", self.known.join(", ")),
-            },
+        let elsewhere = PLACES.iter().find(|(known, _)| known == name);
+        let hint = match (closest(name, &self.known), elsewhere) {
+            (Some(known), None) => format!("did you mean `{known}`?"),
+            (Some(known), _) if known.len().abs_diff(name.len()) <= 1 => {
+                format!("did you mean `{known}`?")
+            }
+            (_, Some((_, hint))) => (*hint).to_owned(),
+            (None, None) if self.known.is_empty() => "it takes no keys".into(),
+            (None, None) => format!("known here: {}", self.known.join(", ")),
         };
         let message = format!("unknown key `{name}` {place}");
         self.field.origin.report(key.span(), message, Some(hint));
@@ -333,13 +358,17 @@ impl<'a> Keys<'a> {
 }
 
 fn names(keys: &[(&Spanned<toml::de::DeString<'_>>, &Spanned<DeValue<'_>>)]) -> String {
-    let names: Vec<_> = keys.iter().map(|(key, _)| format!("`{}`", key.get_ref())).collect();
+    let names: Vec<_> = keys
+        .iter()
+        .map(|(key, _)| format!("`{}`", key.get_ref()))
+        .collect();
     names.join(", ")
 }
 
 /// The name that was probably meant.
 pub(super) fn closest<'n>(name: &str, known: &[&'n str]) -> Option<&'n str> {
-    let distance = |other: &str| strsim::osa_distance(&name.to_lowercase(), other);
+    let name = name.to_lowercase();
+    let distance = |other: &str| strsim::osa_distance(&name, &other.to_lowercase());
     let best = known.iter().min_by_key(|other| distance(other))?;
     (distance(best) <= best.len().min(name.len()).div_ceil(3)).then_some(*best)
 }
@@ -349,13 +378,31 @@ const PLACES: [(&str, &str); 12] = [
     ("alg", "it belongs to `[client.NAME.auth.private_key_jwt]`"),
     ("at", "it belongs to `[token.NAME.refresh]`"),
     ("before_expiry", "it belongs to `[token.NAME.refresh]`"),
-    ("client_secret", "it belongs to `[client.NAME.auth.client_secret_post]` or another method"),
-    ("grant_type", "the grant is a table: `[token.NAME.grant.client_credentials]`"),
-    ("headers", "it belongs to `[[token.NAME.file]]` with the format `headers` or `curl`"),
-    ("key", "it belongs to `[client.NAME.auth.private_key_jwt]` or `[client.NAME.tls]`"),
+    (
+        "client_secret",
+        "it belongs to `[client.NAME.auth.client_secret_post]` or another method",
+    ),
+    (
+        "grant_type",
+        "the grant is a table: `[token.NAME.grant.client_credentials]`",
+    ),
+    (
+        "headers",
+        "it belongs to `[[token.NAME.file]]` with the format `headers` or `curl`",
+    ),
+    (
+        "key",
+        "it belongs to `[client.NAME.auth.private_key_jwt]` or `[client.NAME.tls]`",
+    ),
     ("password", "it belongs to `[token.NAME.grant.password]`"),
     ("path", "it belongs to `[[token.NAME.file]]`"),
-    ("refresh_token", "it belongs to `[token.NAME.grant.refresh_token]`"),
-    ("type", "a kind is a table of its own, such as `[token.NAME.grant.password]`"),
+    (
+        "refresh_token",
+        "it belongs to `[token.NAME.grant.refresh_token]`",
+    ),
+    (
+        "type",
+        "a kind is a table of its own, such as `[token.NAME.grant.password]` or `[client.NAME.auth.none]`",
+    ),
     ("username", "it belongs to `[token.NAME.grant.password]`"),
 ];

@@ -72,6 +72,8 @@ fn errors(files: &[SourceFile], mut findings: Vec<Finding>) -> ConfigErrors {
         Excerpt::new(text, site.piece, site.start..site.end, broken)
     };
     findings.sort_by_key(|finding| finding.site);
+    let total = findings.len();
+    findings.truncate(ConfigErrors::SHOWN);
     let problems = findings.into_iter().map(|finding| Problem {
         path: files[finding.site.file].path.clone(),
         message: finding.message,
@@ -83,7 +85,7 @@ fn errors(files: &[SourceFile], mut findings: Vec<Finding>) -> ConfigErrors {
         }),
         excerpt: Some(excerpt(finding.site, finding.broken)),
     });
-    ConfigErrors::new(problems.collect())
+    ConfigErrors::new(problems.collect(), total)
 }
 
 /// Tokens name clients: all clients are read before any token.
@@ -125,12 +127,16 @@ impl Loader<'_> {
             pieces: &section.pieces,
         };
         // In the second pass the errors of a piece that both passes read are known already.
-        let first_time = pass == Pass::Clients || section.kind == "token" && !section.name.is_empty();
-        let table = match DeTable::parse(&joined) {
-            Ok(table) => table,
-            Err(error) if first_time => return origin.broken(&error),
-            Err(_) => return,
-        };
+        let first_time =
+            pass == Pass::Clients || section.kind == "token" && !section.name.is_empty();
+        let (table, errors) = DeTable::parse_recoverable(&joined);
+        // The first error is the mistake; those behind it mostly follow from it.
+        if let Some(error) = errors.iter().min_by_key(|error| start_of(error)) {
+            if first_time {
+                origin.broken(error);
+            }
+            return;
+        }
         let span = table.span();
         let root = Spanned::new(span, DeValue::Table(table.into_inner()));
         let field = Field {
@@ -156,7 +162,8 @@ impl Loader<'_> {
     fn daemon(&mut self, field: Field<'_>) -> Option<()> {
         let site = field.site();
         if let Some(first) = self.daemon_at.replace(site) {
-            self.reading.again(site, "`daemon` is configured twice".into(), first);
+            self.reading
+                .again(site, "`daemon` is configured twice".into(), first);
         }
         self.daemon = daemon(field, &self.daemon)?;
         Some(())
@@ -182,13 +189,53 @@ impl Loader<'_> {
             let Some(token) = token(field, name.clone(), &self.clients) else {
                 continue;
             };
-            for (file, site) in token.files.iter().zip(file_sites(field)) {
+            let sites = if token.files.is_empty() {
+                Vec::new()
+            } else {
+                file_sites(field)
+            };
+            for (file, site) in token.files.iter().zip(sites) {
                 unique_path(&mut self.paths, &file.path, site, self.reading);
             }
             self.tokens.entry(name).or_insert_with(|| Arc::new(token));
         }
         Some(())
     }
+}
+
+fn start_of(error: &toml::de::Error) -> usize {
+    error.span().map_or(0, |span| span.start)
+}
+
+/// What the parser's shorter messages mean to somebody who writes a configuration.
+fn syntax_hint(message: &str) -> Option<&'static str> {
+    let hints = [
+        ("duplicate key", "a key or table may stand once in a file"),
+        (
+            "invalid basic string",
+            "a string ends with `\"` on the line where it began",
+        ),
+        (
+            "invalid multi-line",
+            "a string that began with three quotes ends with three",
+        ),
+        ("key with no value", "write `key = value`"),
+        ("missing comma between key", "entries are separated by `,`"),
+        (
+            "missing comma",
+            "an element ends with `,`, the list with `]`",
+        ),
+        (
+            "string values must be quoted",
+            "write the value in quotes: `key = \"value\"`",
+        ),
+        (
+            "unexpected leading zero",
+            "write permission bits in quotes: `mode = \"0640\"`",
+        ),
+    ];
+    let (_, hint) = hints.iter().find(|(start, _)| message.starts_with(start))?;
+    Some(*hint)
 }
 
 /// Where the paths of a token's files stand.
@@ -232,10 +279,17 @@ impl Origin<'_> {
     fn broken(&self, error: &toml::de::Error) {
         self.reading.broken.set(true);
         let span = error.span().unwrap_or(0..0);
+        let message = error.message();
+        let message = message
+            .strip_suffix(", expected nothing")
+            .unwrap_or(message);
+        let message = message
+            .strip_suffix(", expected literal string")
+            .unwrap_or(message);
         self.reading.findings.borrow_mut().push(Finding {
             site: self.site(span),
-            message: error.message().to_owned(),
-            hint: None,
+            message: format!("not valid TOML: {message}"),
+            hint: syntax_hint(message).map(Into::into),
             broken: true,
             first: None,
         });

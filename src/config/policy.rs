@@ -7,8 +7,8 @@ use aws_lc_rs::digest;
 
 use super::environment::Environment;
 use super::model::{
-    AssertionConfig, ClientAuth, ClientConfig, Endpoint, FileFormat, GrantConfig,
-    HeaderValue, TokenConfig,
+    AssertionConfig, ClientAuth, ClientConfig, Endpoint, FileFormat, GrantConfig, HeaderValue,
+    TokenConfig,
 };
 use crate::refresh::{Grant, Policy, ServerId};
 
