@@ -1,5 +1,12 @@
 //! The configuration files that are shipped, read as the daemon reads them.
 
+#![expect(
+    clippy::disallowed_methods,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, and its own files need no atomic replacement"
+)]
+
 use std::fs;
 use std::path::Path;
 
@@ -44,7 +51,7 @@ fn uncommented(text: &str) -> String {
 fn load_text(text: &str) -> Config {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("bearerd.toml");
-    write(&path, text);
+    fs::write(&path, text).unwrap();
     loaded(&path)
 }
 
@@ -87,17 +94,23 @@ fn the_default_documents_every_key() {
     for table in tables {
         let header = format!("[{table}]\n");
         assert!(text.contains(&header), "{table}");
-        check_documented(&text, &text.replace(&header, &format!("{header}zzzzzzzzzzzz = 1\n")));
+        check_documented(
+            &text,
+            &text.replace(&header, &format!("{header}zzzzzzzzzzzz = 1\n")),
+        );
     }
     for table in ["[[token.example.file]]\n", "[[token.example.hook]]\n"] {
-        check_documented(&text, &text.replacen(table, &format!("{table}zzzzzzzzzzzz = 1\n"), 1));
+        check_documented(
+            &text,
+            &text.replacen(table, &format!("{table}zzzzzzzzzzzz = 1\n"), 1),
+        );
     }
 }
 
 fn check_documented(text: &str, with_unknown_key: &str) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("bearerd.toml");
-    write(&path, with_unknown_key);
+    fs::write(&path, with_unknown_key).unwrap();
     let errors = load(&path, &Environment::default()).unwrap_err();
     let [problem] = errors.problems() else {
         panic!("{errors}");
@@ -113,7 +126,10 @@ fn check_documented(text: &str, with_unknown_key: &str) {
             format!(".{key}."),
             format!("\n{quoted}"),
         ];
-        assert!(ways.iter().any(|way| text.contains(way)), "{key} is not documented");
+        assert!(
+            ways.iter().any(|way| text.contains(way)),
+            "{key} is not documented"
+        );
     }
 }
 
@@ -136,7 +152,10 @@ fn ardengem() {
     assert_eq!(token.refresh_at, RefreshAt::Permille(750));
     let key = &token.files[0].headers["Ocp-Apim-Subscription-Key"];
     assert!(matches!(key, HeaderValue::Secret(SecretRef::File(_))));
-    assert_eq!(&*token.policy().server.0, "https://login.microsoftonline.com");
+    assert_eq!(
+        &*token.policy().server.0,
+        "https://login.microsoftonline.com"
+    );
 }
 
 #[test]
@@ -157,12 +176,4 @@ fn cis2() {
     let token = config.tokens.values().next().unwrap();
     assert!(matches!(token.grant, GrantConfig::RefreshToken { .. }));
     assert!(!token.required);
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a test's own file needs no atomic replacement"
-)]
-fn write(path: &Path, content: &str) {
-    fs::write(path, content).unwrap();
 }

@@ -224,7 +224,7 @@ fn parts(text: &str, from: usize, line: Range<usize>, broken: bool) -> Vec<Part>
             // What goes on from an earlier line is hidden: who forgot to close a string or, in broken
             // text, a bracket has put every later line into it.
             continues |=
-                range.start < line.start || (broken && parts.is_empty() && !walk.at_root());
+                range.start < line.start || (broken && parts.is_empty() && !walk.open.is_empty());
             let blank = token.kind() == TokenKind::Whitespace;
             parts.push(Part {
                 range: clipped,
@@ -239,12 +239,6 @@ fn parts(text: &str, from: usize, line: Range<usize>, broken: bool) -> Vec<Part>
         hide_values(text, &mut parts);
     }
     parts
-}
-
-impl Walk {
-    fn at_root(&self) -> bool {
-        self.open.is_empty()
-    }
 }
 
 /// A line that is neither header nor assignment: a known key at its beginning is all that is shown.

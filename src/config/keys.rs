@@ -3,100 +3,12 @@
 //! A reader that meets a mistake reports it and answers `None`, and reading goes on: that is how all
 //! mistakes come out at once.
 
-use std::cell::{Cell, RefCell};
 use std::fmt::Display;
-use std::ops::Range;
 
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
-use super::users::Users;
-
-/// What reading the configuration has found out so far.
-#[derive(Debug, Default)]
-pub(super) struct Reading {
-    pub(super) findings: RefCell<Vec<Finding>>,
-    pub(super) users: Users,
-    /// Some text is no TOML: what it would have defined is not missing, only unread.
-    pub(super) broken: Cell<bool>,
-}
-
-/// Something wrong at a place.
-#[derive(Debug)]
-pub(super) struct Finding {
-    pub(super) site: Site,
-    pub(super) message: String,
-    pub(super) hint: Option<String>,
-    pub(super) broken: bool,
-    /// Where the same thing stands first: the hint says so.
-    pub(super) first: Option<Site>,
-}
-
-impl Reading {
-    /// Reports something that may stand once only.
-    pub(super) fn again(&self, site: Site, message: String, first: Site) {
-        self.findings.borrow_mut().push(Finding {
-            site,
-            message,
-            hint: None,
-            broken: false,
-            first: Some(first),
-        });
-    }
-}
-
-/// A place in a file.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(super) struct Site {
-    pub(super) file: usize,
-    pub(super) start: usize,
-    pub(super) end: usize,
-    /// Where the piece that it belongs to begins.
-    pub(super) piece: usize,
-}
-
-/// The section that is being read. Its pieces were joined; this maps offsets back.
-#[derive(Debug)]
-pub(super) struct Origin<'a> {
-    pub(super) reading: &'a Reading,
-    pub(super) file: usize,
-    pub(super) pieces: &'a [Range<usize>],
-}
-
-impl Origin<'_> {
-    pub(super) fn site(&self, span: Range<usize>) -> Site {
-        let mut joined = 0;
-        let last = self.pieces.len().saturating_sub(1);
-        for (index, piece) in self.pieces.iter().enumerate() {
-            if span.start < joined + piece.len() || index == last {
-                let at = |offset: usize| (piece.start + offset - joined).min(piece.end);
-                return Site {
-                    file: self.file,
-                    start: at(span.start),
-                    end: at(span.end.max(span.start)),
-                    piece: piece.start,
-                };
-            }
-            joined += piece.len();
-        }
-        Site {
-            file: self.file,
-            start: 0,
-            end: 0,
-            piece: 0,
-        }
-    }
-
-    pub(super) fn report(&self, span: Range<usize>, message: String, hint: Option<String>) {
-        self.reading.findings.borrow_mut().push(Finding {
-            site: self.site(span),
-            message,
-            hint,
-            broken: false,
-            first: None,
-        });
-    }
-}
+use super::reading::{Origin, Site};
 
 /// A value and where it stands.
 #[derive(Clone, Copy, Debug)]

@@ -1,7 +1,6 @@
 //! From the main file's path to the configuration, or to everything that is wrong with it.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,8 +11,9 @@ use super::client::{client, daemon, daemon_defaults};
 use super::environment::Environment;
 use super::error::{ConfigErrors, Problem};
 use super::excerpt::Excerpt;
-use super::keys::{Field, Finding, Keys, Origin, Reading, Site};
+use super::keys::{Field, Keys};
 use super::model::{ClientConfig, Config, DaemonConfig, TokenConfig};
+use super::reading::{Finding, Origin, Reading, Site};
 use super::source::{Section, SourceFile, Sources, sections};
 use super::token::token;
 use super::validate::unique_path;
@@ -207,37 +207,6 @@ fn start_of(error: &toml::de::Error) -> usize {
     error.span().map_or(0, |span| span.start)
 }
 
-/// What the parser's shorter messages mean to somebody who writes a configuration.
-fn syntax_hint(message: &str) -> Option<&'static str> {
-    let hints = [
-        ("duplicate key", "a key or table may stand once in a file"),
-        (
-            "invalid basic string",
-            "a string ends with `\"` on the line where it began",
-        ),
-        (
-            "invalid multi-line",
-            "a string that began with three quotes ends with three",
-        ),
-        ("key with no value", "write `key = value`"),
-        ("missing comma between key", "entries are separated by `,`"),
-        (
-            "missing comma",
-            "an element ends with `,`, the list with `]`",
-        ),
-        (
-            "string values must be quoted",
-            "write the value in quotes: `key = \"value\"`",
-        ),
-        (
-            "unexpected leading zero",
-            "write permission bits in quotes: `mode = \"0640\"`",
-        ),
-    ];
-    let (_, hint) = hints.iter().find(|(start, _)| message.starts_with(start))?;
-    Some(*hint)
-}
-
 /// Where the paths of a token's files stand.
 fn file_sites(token: Field<'_>) -> Vec<Site> {
     let sites = || {
@@ -256,42 +225,5 @@ fn checked_name(field: Field<'_>, what: &str) -> Option<TokenName> {
             format!("`{}` is no {what}'s name", field.key),
             &error.to_string(),
         ),
-    }
-}
-
-impl Reading {
-    /// Reports a name that is defined already.
-    fn once(&self, seen: &mut BTreeMap<String, Site>, field: Field<'_>, site: Site) {
-        match seen.entry(field.key.to_owned()) {
-            Entry::Vacant(vacant) => {
-                vacant.insert(site);
-            }
-            Entry::Occupied(first) => {
-                let message = format!("`{}.{}` is configured twice", field.table, field.key);
-                self.again(site, message, *first.get());
-            }
-        }
-    }
-}
-
-impl Origin<'_> {
-    /// Reports text that is no TOML.
-    fn broken(&self, error: &toml::de::Error) {
-        self.reading.broken.set(true);
-        let span = error.span().unwrap_or(0..0);
-        let message = error.message();
-        let message = message
-            .strip_suffix(", expected nothing")
-            .unwrap_or(message);
-        let message = message
-            .strip_suffix(", expected literal string")
-            .unwrap_or(message);
-        self.reading.findings.borrow_mut().push(Finding {
-            site: self.site(span),
-            message: format!("not valid TOML: {message}"),
-            hint: syntax_hint(message).map(Into::into),
-            broken: true,
-            first: None,
-        });
     }
 }
