@@ -375,7 +375,7 @@ fn the_old_file_outlives_a_full_and_a_read_only_disk() {
         (OsString::from("token"), Zeroizing::new(b"ne".to_vec())),
         (OsString::from("big"), Zeroizing::new(vec![b'x'; 32 << 10])),
     ];
-    let results = Directory::open(&disk).unwrap().write_all(&files, &OURS);
+    let results = Directory::open(&disk).unwrap().write_all(files, &OURS);
     assert!(
         matches!(results.as_slice(), [Ok(()), Err(_)]),
         "{results:?}"
@@ -488,7 +488,7 @@ fn in_a_batch_each_file_has_its_own_result() {
     };
     let files = [file("one"), file("taken"), file("two")];
     let directory = Directory::open(scratch.path()).unwrap();
-    let results = directory.write_all(&files, &OURS);
+    let results = directory.write_all(files, &OURS);
     assert!(
         matches!(results.as_slice(), [Ok(()), Err(_), Ok(())]),
         "{results:?}"
