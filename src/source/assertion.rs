@@ -354,5 +354,4 @@ fn encode<T: Serialize>(value: &T) -> Result<String, SourceError> {
 }
 
 #[cfg(test)]
-#[path = "assertion_tests.rs"]
 mod tests;
