@@ -16,19 +16,19 @@
 //! | [`clock`] | the only reader of clocks |
 //! | [`atomic_file`] | the only writer of files |
 
-// pub mod api;
-// pub mod atomic_file;
-// pub mod cli;
+pub mod api;
+pub mod atomic_file;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod credential;
-// pub mod daemon;
+pub mod error_chain;
 pub mod instant;
-// pub mod logging;
+pub mod logging;
 pub mod refresh;
-// pub mod signals;
-// pub mod sink;
-// pub mod source;
+pub mod signals;
+pub mod sink;
+pub mod source;
 pub mod store;
-// pub mod systemd;
-// pub mod watch;
+pub mod systemd;
+pub mod watch;

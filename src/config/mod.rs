@@ -1,9 +1,36 @@
 //! TOML files to a checked [`Config`].
+//!
+//! | module | duty |
+//! |---|---|
+//! | `source` | reads the files and cuts them into sections |
+//! | `keys` | typed reading of one table; every mistake is reported, reading goes on |
+//! | `units`, `references`, `users` | single values |
+//! | `client`, `auth`, `token`, `file` | one table each |
+//! | `validate` | the rules that look at more than one key |
+//! | [`error`], `excerpt` | what is wrong, where, and the line with its secrets hidden |
+//! | [`model`], `policy` | the checked result, and what follows from it |
 
 pub mod environment;
+pub mod error;
 pub mod model;
 pub mod secret_ref;
 
+mod auth;
+mod client;
+mod excerpt;
+mod file;
+mod keys;
+mod load;
+mod policy;
+mod references;
+mod source;
+mod token;
+mod units;
+mod users;
+mod validate;
+
 pub use environment::Environment;
+pub use error::{ConfigErrors, Problem};
+pub use load::load;
 pub use model::*;
 pub use secret_ref::{SecretError, SecretRef};

@@ -4,10 +4,20 @@
 //! call and randomness comes from a seed. The shell drives it with four verbs: feed events in, call
 //! `handle_timeout` at `poll_timeout`, and carry out what `poll_command` hands out.
 
+pub mod backoff;
+mod breaker;
 pub mod event;
+mod limiter;
 pub mod policy;
+mod prng;
+mod scheduler;
+mod slot;
 pub mod status;
+#[cfg(test)]
+mod tests;
+mod verdict;
 
 pub use event::{AttemptId, Command, Delivery, ErrorState, Event, Failure, FailureKind, Use};
 pub use policy::{Grant, Limits, Policy, RefreshAt, ServerId};
+pub use scheduler::Scheduler;
 pub use status::{Health, Reason, Status};

@@ -3,6 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::backoff::FLOOR;
+use super::prng::fraction_of;
+use crate::credential::Validity;
+use crate::instant::Instant;
+
 /// An authorization server: the issuer, or the token endpoint's origin. Its limiter and circuit
 /// breaker are shared by all tokens that come from it.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -53,4 +58,123 @@ pub enum RefreshAt {
     Permille(u16),
     /// This long before it expires.
     BeforeExpiry(Duration),
+}
+
+impl Policy {
+    /// When the token held is to be replaced. `jitter` is this token's stable share of the spread, as
+    /// 64 bits: not to have thousands of tokens obtained together also replaced together.
+    pub(super) fn refresh_due(&self, held: &Validity, jitter: u64) -> Instant {
+        let due = held.obtained_at
+            + self
+                .refresh_at
+                .offset(held.expires_at - held.obtained_at, jitter);
+        match (
+            self.grant,
+            held.refresh.and_then(|refresh| refresh.expires_at),
+        ) {
+            // Nothing but the refresh token can bring the next one: use it while it lives.
+            (Grant::RefreshToken, Some(ends_at)) => {
+                due.min(held.obtained_at + (ends_at - held.obtained_at) / 4 * 3)
+            }
+            _ => due,
+        }
+    }
+}
+
+impl RefreshAt {
+    /// How long after the request was sent its token is to be replaced: not before half the lifetime,
+    /// and while a margin is left, however the setting reads.
+    fn offset(self, lifetime: Duration, jitter: u64) -> Duration {
+        let (wanted, spread) = match self {
+            Self::Permille(permille) => {
+                let wanted = lifetime / 1000 * u32::from(permille.min(1000));
+                (wanted, wanted / 10)
+            }
+            Self::BeforeExpiry(lead) => (lifetime.saturating_sub(lead), lead / 10),
+        };
+        let latest = lifetime - MARGIN.min(lifetime / 4);
+        let offset = wanted
+            .saturating_sub(fraction_of(spread, jitter))
+            .min(latest);
+        offset.max(lifetime / 2).max(FLOOR)
+    }
+}
+
+/// A replacement is begun this long before expiry at the latest.
+const MARGIN: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::credential::RefreshValidity;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_fraction_of_the_lifetime_less_jitter() {
+        let at = RefreshAt::Permille(750);
+        assert_eq!(at.offset(HOUR, 0), Duration::from_secs(2700));
+        assert!(at.offset(HOUR, u64::MAX) > Duration::from_secs(2430));
+        assert!(at.offset(HOUR, u64::MAX) < Duration::from_secs(2431));
+    }
+
+    #[test]
+    fn not_before_half_the_lifetime_and_not_without_a_margin() {
+        for jitter in [0, u64::MAX] {
+            assert_eq!(RefreshAt::Permille(10).offset(HOUR, jitter), HOUR / 2);
+            assert_eq!(
+                RefreshAt::BeforeExpiry(HOUR * 9).offset(HOUR, jitter),
+                HOUR / 2
+            );
+            assert_eq!(
+                RefreshAt::BeforeExpiry(Duration::MAX).offset(HOUR, jitter),
+                HOUR / 2
+            );
+        }
+        assert_eq!(RefreshAt::Permille(u16::MAX).offset(HOUR, 0), HOUR - MARGIN);
+        assert_eq!(
+            RefreshAt::BeforeExpiry(Duration::ZERO).offset(HOUR, 0),
+            HOUR - MARGIN
+        );
+        assert_eq!(
+            RefreshAt::Permille(1000).offset(SECOND * 20, 0),
+            SECOND * 15
+        );
+    }
+
+    #[test]
+    fn absurd_lifetimes() {
+        assert_eq!(RefreshAt::Permille(750).offset(Duration::ZERO, 0), FLOOR);
+        assert_eq!(RefreshAt::Permille(750).offset(SECOND, u64::MAX), FLOOR);
+        let latest = Duration::MAX - MARGIN;
+        assert!(RefreshAt::Permille(1000).offset(Duration::MAX, u64::MAX) <= latest);
+        assert!(RefreshAt::Permille(1000).offset(Duration::MAX, u64::MAX) >= Duration::MAX / 2);
+    }
+
+    #[test]
+    fn a_lone_refresh_token_is_used_while_it_lives() {
+        let mut policy = Policy {
+            server: ServerId("a".into()),
+            limits: Limits {
+                max_in_flight: 1,
+                requests_per_minute: None,
+            },
+            grant: Grant::RefreshToken,
+            refresh_at: RefreshAt::Permille(800),
+            deadline: SECOND,
+            identity: [0; 16],
+        };
+        let refresh = RefreshValidity {
+            expires_at: Some(Instant::BOOT + HOUR / 6),
+        };
+        let held = Validity {
+            obtained_at: Instant::BOOT,
+            expires_at: Instant::BOOT + HOUR,
+            refresh: Some(refresh),
+        };
+        assert_eq!(policy.refresh_due(&held, 0), Instant::BOOT + HOUR / 8);
+        policy.grant = Grant::Password;
+        assert_eq!(policy.refresh_due(&held, 0), Instant::BOOT + HOUR / 5 * 4);
+    }
 }

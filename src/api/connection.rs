@@ -1,0 +1,195 @@
+//! One client's connection: its limits, who it is, what it asks.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use http::{HeaderValue, Request, Response, header};
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::UnixStream;
+use tokio::sync::Notify;
+use tokio::time::sleep;
+
+use super::Api;
+use super::code::Code;
+use super::peer::{Decision, Peer, Right, authorize};
+use super::problem::Problem;
+use super::router::{self, Route};
+use super::stream::WriteLimited;
+use crate::clock;
+
+/// What all connections share.
+#[derive(Clone)]
+pub(super) struct Server {
+    api: Api,
+    own_uid: u32,
+    finished: Arc<Finished>,
+    denials: Arc<Denials>,
+}
+
+impl Server {
+    pub(super) fn new(api: Api) -> Self {
+        Self {
+            api,
+            own_uid: rustix::process::geteuid().as_raw(),
+            finished: Arc::default(),
+            denials: Arc::default(),
+        }
+    }
+
+    /// Waits until some request has ended; one that ended since the last call counts.
+    pub(super) async fn request_ended(&self) {
+        self.finished.news.notified().await;
+    }
+}
+
+/// Finished requests: their number orders connections by their last use.
+#[derive(Default)]
+struct Finished {
+    count: AtomicU64,
+    news: Notify,
+}
+
+/// How much a connection is in use: readable by the acceptor, which closes the least used when it must.
+#[derive(Clone)]
+pub(super) struct Activity(Arc<AtomicU64>);
+
+impl Activity {
+    /// A connection that has not sent a request: the first to go, in the order of arrival.
+    pub(super) fn new(arrival: u64) -> Self {
+        Self(Arc::new(AtomicU64::new(arrival)))
+    }
+
+    /// `None` while a request is under way; else the lower goes first.
+    pub(super) fn idle_rank(&self) -> Option<u64> {
+        let rank = self.0.load(Ordering::Relaxed);
+        (rank != BUSY).then_some(rank)
+    }
+
+    fn is_silent(&self) -> bool {
+        self.0.load(Ordering::Relaxed) < HAS_SERVED
+    }
+
+    fn begin<'a>(&'a self, finished: &'a Finished) -> Busy<'a> {
+        self.0.store(BUSY, Ordering::Relaxed);
+        Busy {
+            activity: self,
+            finished,
+        }
+    }
+}
+
+/// A request under way; at its end the connection counts as used just now.
+struct Busy<'a> {
+    activity: &'a Activity,
+    finished: &'a Finished,
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        let order = self.finished.count.fetch_add(1, Ordering::Relaxed);
+        self.activity.0.store(HAS_SERVED + order, Ordering::Relaxed);
+        self.finished.news.notify_one();
+    }
+}
+
+/// Serves one connection until it ends, is idle for too long, or the client stops reading.
+pub(super) async fn run(server: Server, stream: UnixStream, activity: Activity) {
+    let peer = Peer::of(&stream);
+    let io = TokioIo::new(WriteLimited::new(stream, WRITE_TIMEOUT));
+    let service = service_fn(|request| {
+        let (server, activity) = (&server, &activity);
+        async move {
+            let _busy = activity.begin(&server.finished);
+            Ok::<_, Infallible>(respond(server, peer, request).await)
+        }
+    });
+    let mut connection = std::pin::pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(IDLE_TIMEOUT)
+            .max_headers(MAX_HEADERS)
+            .max_buf_size(MAX_HEADER_BYTES)
+            .serve_connection(io, service)
+    );
+    // How a connection ends is the client's affair; its requests were answered or it has gone.
+    tokio::select! {
+        _ = &mut connection => return,
+        () = sleep(SILENCE_TIMEOUT) => {}
+    }
+    if !activity.is_silent() {
+        let _ = connection.await;
+    }
+}
+
+async fn respond(
+    server: &Server,
+    peer: Option<Peer>,
+    request: Request<Incoming>,
+) -> Response<Full<Bytes>> {
+    let mut response = match Route::find(request.method(), request.uri().path()) {
+        Err(problem) => problem.into_response(),
+        Ok(route) => match authorize(peer, server.own_uid, route.right()) {
+            Decision::Allowed => router::respond(&server.api, route, request).await,
+            Decision::Denied => {
+                server.denials.log(peer, route.right());
+                denied()
+            }
+        },
+    };
+    let no_store = HeaderValue::from_static("no-store");
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, no_store);
+    response
+}
+
+fn denied() -> Response<Full<Bytes>> {
+    let problem = Problem::new(Code::Denied, "only root and the daemon's own user may ask");
+    let mut response = problem.into_response();
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(header::CONNECTION, close);
+    response
+}
+
+/// Logs refusals, but not one line for each: a refused client may come back in a loop.
+#[derive(Default)]
+struct Denials {
+    /// Seconds since boot before which nothing is logged.
+    silent_until: AtomicU64,
+    unlogged: AtomicU64,
+}
+
+impl Denials {
+    fn log(&self, peer: Option<Peer>, right: Right) {
+        let now = clock::now().elapsed_since_boot().as_secs();
+        if now < self.silent_until.load(Ordering::Relaxed) {
+            self.unlogged.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        self.silent_until
+            .store(now + DENIAL_LOG_INTERVAL, Ordering::Relaxed);
+        let unlogged = self.unlogged.swap(0, Ordering::Relaxed);
+        let uid = peer.map(|peer| peer.uid);
+        let pid = peer.and_then(|peer| peer.pid);
+        tracing::warn!(?uid, ?pid, ?right, unlogged, "denied");
+    }
+}
+
+/// A rank no idle connection has.
+const BUSY: u64 = u64::MAX;
+/// Ranks below are those of connections that have not sent a request.
+const HAS_SERVED: u64 = 1 << 62;
+const DENIAL_LOG_INTERVAL: u64 = 10;
+/// From one request to the end of the next one's headers.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// The same for the first request.
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(5);
+const MAX_HEADERS: usize = 64;
+const MAX_HEADER_BYTES: usize = 16 * 1024;
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);

@@ -1,0 +1,47 @@
+//! HTTP/1.1 over a Unix socket: what consumers, scripts and the command line read.
+//!
+//! | module | duty |
+//! |---|---|
+//! | `listener` | binds the socket, accepts, limits connections |
+//! | `connection` | one client: its limits, who it is, what it asks |
+//! | `stream` | ends a connection whose reader has stopped reading |
+//! | [`peer`] | who asks, and whether they may |
+//! | `router` | request to route to right to response |
+//! | [`tokens`] | reads a token, waits for one, has one replaced |
+//! | [`status`] | how tokens and daemon stand |
+//! | [`query`] | `min_ttl`, `wait` |
+//! | [`code`] | the four error states as HTTP status and as exit code |
+//! | [`problem`] | error bodies (RFC 9457) |
+//! | [`client`] | the command line's side: blocking, no runtime |
+//!
+//! Nothing here owns state: every request reads the [`Registry`] and at most sends an event.
+
+pub mod client;
+pub mod code;
+mod connection;
+mod listener;
+pub mod peer;
+pub mod problem;
+pub mod query;
+mod router;
+pub mod status;
+mod stream;
+pub mod tokens;
+
+use tokio::sync::{mpsc, watch};
+
+pub use listener::{ApiError, bind, serve};
+
+use crate::refresh;
+use crate::store::{DaemonView, Registry};
+
+/// What the API reads, and where it sends its wishes. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Api {
+    /// The tokens.
+    pub tokens: Registry,
+    /// The daemon as a whole.
+    pub daemon: watch::Receiver<DaemonView>,
+    /// The core's events; only [`refresh::Event::RefreshRequested`] is sent.
+    pub events: mpsc::Sender<refresh::Event>,
+}

@@ -1,0 +1,185 @@
+//! Error bodies (RFC 9457), written by the server and read by the client.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use http::{HeaderValue, Method, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::body::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::code::{Code, State};
+use crate::credential::TokenName;
+use crate::instant::Instant;
+use crate::refresh::{Health, Reason};
+use crate::store::TokenView;
+
+/// An error as `application/problem+json`. Never holds a secret, nor what the client sent.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Problem {
+    /// Always `about:blank`: `code` tells the kinds apart.
+    #[serde(rename = "type", default)]
+    kind: Cow<'static, str>,
+    /// The status in words.
+    #[serde(default)]
+    title: Cow<'static, str>,
+    /// The HTTP status.
+    status: u16,
+    /// What is wrong.
+    pub detail: Cow<'static, str>,
+    /// Which of the few ways to go on applies.
+    pub code: Code,
+    /// A finer word for some of them, such as `rotation_lost`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Cow<'static, str>>,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<Cow<'static, str>>,
+    /// Sent as `Retry-After`.
+    #[serde(skip)]
+    retry_after: Option<Duration>,
+    /// Sent as `Allow`.
+    #[serde(skip)]
+    allow: Option<&'static str>,
+}
+
+impl Problem {
+    /// An error with the usual status of its code.
+    #[must_use]
+    pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::with_status(code, code.http_status(), detail)
+    }
+
+    /// A request that makes no sense.
+    #[must_use]
+    pub fn usage(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Code::Usage, detail)
+    }
+
+    /// A request body above the limit, or one that takes too long.
+    #[must_use]
+    pub fn body(status: StatusCode, detail: &'static str) -> Self {
+        Self::with_status(Code::Usage, status, detail)
+    }
+
+    /// A method that the page does not have; `allow` are those it has.
+    #[must_use]
+    pub fn method(method: &Method, allow: &'static str) -> Self {
+        let detail = match *method {
+            Method::GET | Method::HEAD => "this page is for POST",
+            _ => "this page has no such method",
+        };
+        let mut problem = Self::with_status(Code::Usage, StatusCode::METHOD_NOT_ALLOWED, detail);
+        problem.allow = Some(allow);
+        problem
+    }
+
+    /// A token that is not configured.
+    #[must_use]
+    pub fn no_such_token(name: &TokenName) -> Self {
+        let mut problem = Self::new(Code::NotFound, format!("no token is named {name}"));
+        problem.hint = Some("`bearerd status` lists the tokens".into());
+        problem
+    }
+
+    /// Why a token cannot be had; `lack` says what was wanted, such as "token x is not valid".
+    #[must_use]
+    pub fn unavailable(lack: &str, view: &TokenView, now: Instant) -> Self {
+        let code = State::of(view, now).code().unwrap_or(Code::Transient);
+        let (cause, hint) = last_error(view);
+        let cause = cause.or_else(|| reason_in_words(view.standing.status.health));
+        let detail = match cause {
+            Some(cause) => format!("{lack}: {cause}"),
+            None => lack.to_owned(),
+        };
+        let mut problem = Self::new(code, detail);
+        problem.reason = reason(view.standing.status.health).map(Cow::Borrowed);
+        problem.hint = hint.map(|hint| hint.to_owned().into());
+        if code == Code::Transient {
+            let next = view.standing.status.next_attempt_at;
+            problem.retry_after = Some(next.map_or(Duration::ZERO, |at| at - now));
+        }
+        problem
+    }
+
+    /// As a response.
+    #[must_use]
+    pub fn into_response(self) -> Response<Full<Bytes>> {
+        // A struct of strings and numbers always serializes.
+        let body = serde_json::to_vec(&self).unwrap_or_default();
+        let mut response = Response::new(Full::new(Bytes::from(body)));
+        *response.status_mut() =
+            StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let headers = response.headers_mut();
+        let content_type = HeaderValue::from_static("application/problem+json");
+        headers.insert(header::CONTENT_TYPE, content_type);
+        if let Some(retry_after) = self.retry_after {
+            // Whole seconds, at least one: 0 would invite a loop (RFC 9110 section 10.2.3).
+            let seconds = retry_after.as_secs().saturating_add(1);
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(allow) = self.allow {
+            headers.insert(header::ALLOW, HeaderValue::from_static(allow));
+        }
+        response
+    }
+
+    fn with_status(code: Code, status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            kind: "about:blank".into(),
+            title: status.canonical_reason().unwrap_or_default().into(),
+            status: status.as_u16(),
+            detail: detail.into(),
+            code,
+            reason: None,
+            hint: None,
+            retry_after: None,
+            allow: None,
+        }
+    }
+}
+
+/// The finer word for why a token is failing, if there is one.
+#[must_use]
+pub const fn reason(health: Health) -> Option<&'static str> {
+    match health {
+        Health::Failing { reason, .. } => match reason {
+            Reason::LastError => None,
+            Reason::PasswordRefused => Some("password_refused"),
+            Reason::RefreshTokenExpired => Some("refresh_token_expired"),
+            Reason::RefreshTokenRefused => Some("refresh_token_refused"),
+            Reason::RotationLost => Some("rotation_lost"),
+        },
+        Health::Fresh | Health::Pending => None,
+    }
+}
+
+/// The last error and its hint, which follows on a line of its own.
+#[must_use]
+pub fn last_error(view: &TokenView) -> (Option<&str>, Option<&str>) {
+    match view.standing.last_error.as_deref() {
+        Some(error) => match error.split_once("\nhint: ") {
+            Some((error, hint)) => (Some(error), Some(hint.trim_end())),
+            None => (Some(error), None),
+        },
+        None => (None, None),
+    }
+}
+
+const fn reason_in_words(health: Health) -> Option<&'static str> {
+    match health {
+        Health::Failing { reason, .. } => match reason {
+            Reason::LastError => None,
+            Reason::PasswordRefused => {
+                Some("the password was refused and is not tried again until it changes")
+            }
+            Reason::RefreshTokenExpired => Some("the refresh token has expired"),
+            Reason::RefreshTokenRefused => Some("the refresh token was refused"),
+            Reason::RotationLost => {
+                Some("the answer to a refresh was lost and with it the new refresh token")
+            }
+        },
+        Health::Fresh => None,
+        Health::Pending => Some("the first request has not been answered yet"),
+    }
+}

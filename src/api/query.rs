@@ -1,0 +1,101 @@
+//! Durations as people write them, and the query of a token request.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+
+use super::problem::Problem;
+
+/// The longest a request may wait.
+pub const MAX_WAIT: Duration = Duration::from_secs(300);
+
+/// Not a duration.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("not a duration such as 90s, 5m or 1h30m")]
+pub struct InvalidDuration;
+
+/// Reads a duration with its unit; a bare number is ambiguous and refused.
+///
+/// # Errors
+/// [`InvalidDuration`] for anything else, negative durations included.
+pub fn parse_duration(text: &str) -> Result<Duration, InvalidDuration> {
+    let duration: SignedDuration = text.parse().map_err(|_| InvalidDuration)?;
+    Duration::try_from(duration).map_err(|_| InvalidDuration)
+}
+
+/// What a reader wants of a token.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Query {
+    /// `min_ttl`: how long the token must still be valid; default 0.
+    pub min_ttl: Option<Duration>,
+    /// `wait`: how long the answer may take when there is no such token yet.
+    pub wait: Option<Duration>,
+}
+
+impl Query {
+    /// Reads a request's query, of which `allowed` are the known parameters.
+    ///
+    /// # Errors
+    /// A usage [`Problem`] for unknown, repeated or malformed parameters, and for a wait above [`MAX_WAIT`].
+    pub fn parse(query: Option<&str>, allowed: &[&str]) -> Result<Self, Problem> {
+        let mut parsed = Self::default();
+        for (key, value) in url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+            let slot = match key.as_ref() {
+                "min_ttl" if allowed.contains(&"min_ttl") => &mut parsed.min_ttl,
+                "wait" if allowed.contains(&"wait") => &mut parsed.wait,
+                _ if allowed.is_empty() => return Err(Problem::usage("no query is known here")),
+                _ => {
+                    let known = allowed.join(", ");
+                    return Err(Problem::usage(format!("unknown parameter; known: {known}")));
+                }
+            };
+            let duration =
+                parse_duration(&value).map_err(|e| Problem::usage(format!("{key}: {e}")))?;
+            if slot.replace(duration).is_some() {
+                return Err(Problem::usage(format!("{key} is given twice")));
+            }
+        }
+        if parsed.wait.is_some_and(|wait| wait > MAX_WAIT) {
+            return Err(Problem::usage("wait is at most 5m"));
+        }
+        Ok(parsed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations() {
+        let seconds = |s| Ok(Duration::from_secs(s));
+        assert_eq!(parse_duration("60s"), seconds(60));
+        assert_eq!(parse_duration("5m"), seconds(300));
+        assert_eq!(parse_duration("1h30m"), seconds(5400));
+        assert_eq!(parse_duration("0s"), seconds(0));
+        for bad in ["", "5", "-5s", "5 parsecs", "99999999999999999999s"] {
+            assert_eq!(parse_duration(bad), Err(InvalidDuration), "{bad}");
+        }
+    }
+
+    #[test]
+    fn queries() {
+        let both = ["min_ttl", "wait"];
+        let parsed = Query::parse(Some("min_ttl=60s&wait=5m"), &both).unwrap();
+        assert_eq!(parsed.min_ttl, Some(Duration::from_secs(60)));
+        assert_eq!(parsed.wait, Some(MAX_WAIT));
+        assert_eq!(Query::parse(None, &both).unwrap(), Query::default());
+        for bad in [
+            "wait=5m1s",
+            "wait=1",
+            "wait=1s&wait=1s",
+            "min-ttl=1s",
+            "x",
+            "wait=",
+        ] {
+            assert!(Query::parse(Some(bad), &both).is_err(), "{bad}");
+        }
+        assert!(Query::parse(Some("min_ttl=1s"), &["wait"]).is_err());
+        assert!(Query::parse(Some("wait=1s"), &[]).is_err());
+    }
+}

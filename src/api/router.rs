@@ -1,0 +1,263 @@
+//! Request to route to right to response.
+
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::{Body, Bytes, Incoming};
+use secrecy::ExposeSecret;
+use serde::Serialize;
+use tokio::time::timeout;
+
+use super::Api;
+use super::code::Code;
+use super::peer::Right;
+use super::problem::Problem;
+use super::query::Query;
+use super::status::{self, Moment};
+use super::tokens::{self, RefreshBody, TokenBody};
+use crate::credential::TokenName;
+use crate::store::Published;
+
+/// What is asked for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Route {
+    /// `GET /v1/tokens/{name}/access_token`.
+    AccessToken(TokenName),
+    /// `GET /healthz`.
+    Health,
+    /// `GET /v1/tokens`.
+    List,
+    /// `GET /readyz`.
+    Readiness,
+    /// `POST /v1/tokens/{name}/refresh`.
+    Refresh(TokenName),
+    /// `GET /v1/status`.
+    Status,
+    /// `GET /v1/tokens/{name}`.
+    Token(TokenName),
+    /// `GET /v1/status/{name}`.
+    TokenStatus(TokenName),
+}
+
+impl Route {
+    /// Finds the route of a request line.
+    ///
+    /// # Errors
+    /// A [`Problem`] for a path that is no page and for a method that the page does not have.
+    pub(super) fn find(method: &Method, path: &str) -> Result<Self, Problem> {
+        let not_found = || Problem::new(Code::NotFound, "no such page");
+        let name = |name: &str| TokenName::parse(name).map_err(|_| not_found());
+        let segments: Vec<&str> = path.split('/').skip(1).take(5).collect();
+        let route = match segments.as_slice() {
+            ["healthz"] => Self::Health,
+            ["readyz"] => Self::Readiness,
+            ["v1", "status"] => Self::Status,
+            ["v1", "status", of] => Self::TokenStatus(name(of)?),
+            ["v1", "tokens"] => Self::List,
+            ["v1", "tokens", of] => Self::Token(name(of)?),
+            ["v1", "tokens", of, "access_token"] => Self::AccessToken(name(of)?),
+            ["v1", "tokens", of, "refresh"] => Self::Refresh(name(of)?),
+            _ => return Err(not_found()),
+        };
+        match (&route, method) {
+            (Self::Refresh(_), &Method::POST) => Ok(route),
+            (Self::Refresh(_), _) => Err(Problem::method(method, "POST")),
+            (_, &Method::GET | &Method::HEAD) => Ok(route),
+            _ => Err(Problem::method(method, "GET, HEAD")),
+        }
+    }
+
+    /// The right it takes: the only place that says so.
+    #[must_use]
+    pub(super) const fn right(&self) -> Right {
+        match self {
+            Self::Health | Self::Readiness => Right::ReadHealth,
+            Self::List | Self::Status | Self::TokenStatus(_) => Right::ReadStatus,
+            Self::AccessToken(_) | Self::Token(_) => Right::ReadToken,
+            // The answer holds the new token; whoever may not read it gains nothing from a new one.
+            Self::Refresh(_) => Right::Refresh,
+        }
+    }
+}
+
+/// Answers a request that is authorized for `route`.
+pub(super) async fn respond(
+    api: &Api,
+    route: Route,
+    request: Request<Incoming>,
+) -> Response<Full<Bytes>> {
+    answer(api, route, request)
+        .await
+        .unwrap_or_else(Problem::into_response)
+}
+
+async fn answer(
+    api: &Api,
+    route: Route,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, Problem> {
+    let (parts, body) = request.into_parts();
+    let query = Query::parse(parts.uri.query(), parameters(&route))?;
+    match route {
+        Route::AccessToken(name) => Ok(plain(&tokens::read(api, &name, query).await?)),
+        Route::Health => Ok(text("ok\n")),
+        Route::List => json(&status::list(api)),
+        Route::Readiness => status::readiness(api).map(|()| text("ready\n")),
+        Route::Refresh(name) => {
+            let rejected = RefreshBody::parse(&collect(body).await?)?;
+            let published = tokens::refresh(api, &name, rejected, query).await?;
+            token(&published, &parts.headers)
+        }
+        Route::Status => json(&status::page(api)),
+        Route::Token(name) => {
+            let published = tokens::read(api, &name, query).await?;
+            token(&published, &parts.headers)
+        }
+        Route::TokenStatus(name) => {
+            let view = tokens::view(api, &name)?;
+            json(&status::token(&name, &view, Moment::now()))
+        }
+    }
+}
+
+/// The query parameters a page knows.
+const fn parameters(route: &Route) -> &'static [&'static str] {
+    match route {
+        Route::AccessToken(_) | Route::Token(_) => &["min_ttl", "wait"],
+        Route::Refresh(_) => &["wait"],
+        Route::Health | Route::List | Route::Readiness | Route::Status | Route::TokenStatus(_) => {
+            &[]
+        }
+    }
+}
+
+async fn collect(body: Incoming) -> Result<Bytes, Problem> {
+    let too_large = || Problem::body(StatusCode::PAYLOAD_TOO_LARGE, "the body is above 16 KiB");
+    if body.size_hint().lower() > MAX_BODY as u64 {
+        return Err(too_large());
+    }
+    match timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY).collect()).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(e)) if e.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(_)) => Err(Problem::usage("the body is malformed or cut short")),
+        Err(_) => Err(Problem::body(
+            StatusCode::REQUEST_TIMEOUT,
+            "the body took too long",
+        )),
+    }
+}
+
+fn token(published: &Published, headers: &HeaderMap) -> Result<Response<Full<Bytes>>, Problem> {
+    if prefers_text(headers) {
+        return Ok(plain(published));
+    }
+    json(&TokenBody::new(published, Moment::now()))
+}
+
+/// The token's bytes and nothing else.
+fn plain(published: &Published) -> Response<Full<Bytes>> {
+    let token = published.token.access_token.expose_secret();
+    with_type("text/plain; charset=utf-8", token.as_bytes().to_vec())
+}
+
+fn text(text: &'static str) -> Response<Full<Bytes>> {
+    with_type("text/plain; charset=utf-8", text.into())
+}
+
+fn json(value: &impl Serialize) -> Result<Response<Full<Bytes>>, Problem> {
+    let mut body = serde_json::to_vec(value)
+        .map_err(|_| Problem::new(Code::Internal, "the answer cannot be written as JSON"))?;
+    body.push(b'\n');
+    Ok(with_type("application/json", body))
+}
+
+fn with_type(content_type: &'static str, body: Vec<u8>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    let content_type = HeaderValue::from_static(content_type);
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, content_type);
+    response
+}
+
+/// Whether `Accept` names plain text before JSON or anything else that JSON satisfies.
+fn prefers_text(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(header::ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(|range| range.split(';').next().unwrap_or_default().trim())
+        .find_map(|media_type| match media_type {
+            "text/plain" | "text/*" => Some(true),
+            "application/json" | "application/*" | "*/*" => Some(false),
+            _ => None,
+        })
+        .unwrap_or(false)
+}
+
+const MAX_BODY: usize = 16 * 1024;
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(method: &Method, path: &str) -> u16 {
+        let problem = Route::find(method, path).unwrap_err();
+        problem.into_response().status().as_u16()
+    }
+
+    #[test]
+    fn routes() {
+        let lev = TokenName::parse("lev").unwrap();
+        let get = |path| Route::find(&Method::GET, path).unwrap();
+        assert_eq!(get("/v1/tokens"), Route::List);
+        assert_eq!(get("/v1/tokens/lev"), Route::Token(lev.clone()));
+        assert_eq!(
+            get("/v1/tokens/lev/access_token"),
+            Route::AccessToken(lev.clone())
+        );
+        assert_eq!(get("/v1/status/lev"), Route::TokenStatus(lev.clone()));
+        assert_eq!(
+            Route::find(&Method::POST, "/v1/tokens/lev/refresh").unwrap(),
+            Route::Refresh(lev)
+        );
+        for path in [
+            "/",
+            "",
+            "*",
+            "/v1",
+            "/v1/",
+            "/v1/tokens/",
+            "/v1/tokens/..",
+            "/v1/tokens/a%2Fb",
+            "/v1/tokens/lev/",
+            "/v1/tokens/lev/x",
+            "/v1/tokens/lev/refresh/x",
+            "/v2/tokens",
+            "x/healthz/y",
+        ] {
+            assert_eq!(status(&Method::GET, path), 404, "{path}");
+        }
+        assert_eq!(status(&Method::GET, "/v1/tokens/lev/refresh"), 405);
+        assert_eq!(status(&Method::DELETE, "/v1/tokens/lev"), 405);
+        assert_eq!(status(&Method::POST, "/healthz"), 405);
+    }
+
+    #[test]
+    fn accept() {
+        let prefers = |value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT, HeaderValue::from_static(value));
+            prefers_text(&headers)
+        };
+        assert!(prefers("text/plain"));
+        assert!(prefers("text/html, text/plain;q=0.5"));
+        assert!(!prefers("application/json, text/plain"));
+        assert!(!prefers("*/*"));
+        assert!(!prefers("text/html"));
+        assert!(!prefers_text(&HeaderMap::new()));
+    }
+}

@@ -1,0 +1,246 @@
+//! How tokens and daemon stand, for people and programs. No token values in here.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::Api;
+use super::code::{Code, State, valid};
+use super::problem::{self, Problem};
+use crate::clock;
+use crate::credential::TokenName;
+use crate::instant::Instant;
+use crate::store::TokenView;
+
+/// `GET /v1/status`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct StatusPage {
+    /// The daemon as a whole.
+    pub daemon: DaemonStatus,
+    /// By name.
+    pub tokens: Vec<TokenStatus>,
+}
+
+/// The daemon as a whole.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct DaemonStatus {
+    /// Its version.
+    pub version: Cow<'static, str>,
+    /// Every required token has been published once.
+    pub ready: bool,
+    /// Why the newest configuration is not in force.
+    pub configuration_error: Option<String>,
+    /// What an administrator should know.
+    pub warnings: Vec<String>,
+}
+
+/// `GET /v1/status/{name}`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct TokenStatus {
+    /// Its name.
+    pub name: String,
+    /// Its client's name.
+    pub client: String,
+    /// How it stands.
+    pub state: State,
+    /// A finer word for some states, such as `rotation_lost`.
+    pub reason: Option<Cow<'static, str>>,
+    /// Whether readiness waits for it.
+    pub required: bool,
+    /// Whether a request is under way.
+    pub in_flight: bool,
+    /// The number of the current token, counted from 1.
+    pub generation: Option<u64>,
+    /// When the current token was asked for; seconds since the epoch.
+    pub obtained_at: Option<u64>,
+    /// When it expires; seconds since the epoch.
+    pub expires_at: Option<u64>,
+    /// The seconds until then.
+    pub expires_in: Option<u64>,
+    /// When the refresh token expires, where the server said; seconds since the epoch.
+    pub refresh_token_expires_at: Option<u64>,
+    /// When the next request is due; seconds since the epoch.
+    pub next_refresh_at: Option<u64>,
+    /// The seconds until then; 0 when overdue.
+    pub next_refresh_in: Option<u64>,
+    /// Consecutive failures.
+    pub failures: u32,
+    /// Finished requests since the daemon started.
+    pub attempts: u64,
+    /// The last error, until a success follows.
+    pub last_error: Option<String>,
+    /// What may help against it.
+    pub hint: Option<String>,
+    /// Outputs that could not be delivered, and why.
+    pub output_errors: Vec<String>,
+}
+
+/// `GET /v1/tokens`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct TokenList {
+    /// By name.
+    pub tokens: Vec<ListedToken>,
+}
+
+/// One line of it.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct ListedToken {
+    /// Its name.
+    pub name: String,
+    /// How it stands.
+    pub state: State,
+    /// When the current token expires; seconds since the epoch.
+    pub expires_at: Option<u64>,
+    /// The seconds until then.
+    pub expires_in: Option<u64>,
+    /// The number of the current token.
+    pub generation: Option<u64>,
+}
+
+/// One moment on both clocks, to tell the world's time of an [`Instant`].
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// On the clock that nothing moves.
+    pub now: Instant,
+    /// The wall clock then, since the epoch.
+    pub unix: Duration,
+}
+
+impl Moment {
+    /// This moment.
+    #[must_use]
+    pub fn now() -> Self {
+        Self {
+            now: clock::now(),
+            unix: clock::unix_now(),
+        }
+    }
+
+    /// Seconds since the epoch at `instant`.
+    #[must_use]
+    pub fn epoch_seconds(self, instant: Instant) -> u64 {
+        let at = if instant >= self.now {
+            self.unix.saturating_add(instant - self.now)
+        } else {
+            self.unix.saturating_sub(self.now - instant)
+        };
+        at.as_secs()
+    }
+
+    /// Whole seconds from now until `instant`, rounded down: a promise must not be too long.
+    #[must_use]
+    pub fn seconds_until(self, instant: Instant) -> u64 {
+        (instant - self.now).as_secs()
+    }
+}
+
+/// The whole page.
+#[must_use]
+pub fn page(api: &Api) -> StatusPage {
+    let moment = Moment::now();
+    let daemon = api.daemon.borrow();
+    let texts = |texts: &[std::sync::Arc<str>]| texts.iter().map(|t| t.to_string()).collect();
+    let tokens = api.tokens.borrow();
+    StatusPage {
+        daemon: DaemonStatus {
+            version: env!("CARGO_PKG_VERSION").into(),
+            ready: daemon.ready,
+            configuration_error: daemon.configuration_error.as_deref().map(str::to_owned),
+            warnings: texts(&daemon.warnings),
+        },
+        tokens: tokens
+            .iter()
+            .map(|(name, view)| token(name, &view.borrow(), moment))
+            .collect(),
+    }
+}
+
+/// One token's status.
+#[must_use]
+pub fn token(name: &TokenName, view: &TokenView, moment: Moment) -> TokenStatus {
+    let status = &view.standing.status;
+    let current = valid(view, moment.now);
+    let validity = current.map(|current| current.token.validity);
+    let refresh_expires_at = status
+        .validity
+        .and_then(|held| held.refresh)
+        .and_then(|refresh| refresh.expires_at);
+    let (last_error, hint) = problem::last_error(view);
+    TokenStatus {
+        name: name.to_string(),
+        client: view.config.client.name.clone(),
+        state: State::of(view, moment.now),
+        reason: problem::reason(status.health).map(Cow::Borrowed),
+        required: view.config.required,
+        in_flight: status.in_flight,
+        generation: current.map(|current| current.generation),
+        obtained_at: validity.map(|v| moment.epoch_seconds(v.obtained_at)),
+        expires_at: validity.map(|v| moment.epoch_seconds(v.expires_at)),
+        expires_in: validity.map(|v| moment.seconds_until(v.expires_at)),
+        refresh_token_expires_at: refresh_expires_at.map(|at| moment.epoch_seconds(at)),
+        next_refresh_at: status.next_attempt_at.map(|at| moment.epoch_seconds(at)),
+        next_refresh_in: status.next_attempt_at.map(|at| moment.seconds_until(at)),
+        failures: status.failures,
+        attempts: status.attempts,
+        last_error: last_error.map(str::to_owned),
+        hint: hint.map(str::to_owned),
+        output_errors: view
+            .standing
+            .output_errors
+            .iter()
+            .map(|error| error.to_string())
+            .collect(),
+    }
+}
+
+/// The tokens there are, without their values.
+#[must_use]
+pub fn list(api: &Api) -> TokenList {
+    let moment = Moment::now();
+    let listed = |(name, view): (&TokenName, &tokio::sync::watch::Receiver<TokenView>)| {
+        let view = view.borrow();
+        let current = valid(&view, moment.now);
+        let expires_at = current.map(|current| current.token.validity.expires_at);
+        ListedToken {
+            name: name.to_string(),
+            state: State::of(&view, moment.now),
+            expires_at: expires_at.map(|at| moment.epoch_seconds(at)),
+            expires_in: expires_at.map(|at| moment.seconds_until(at)),
+            generation: current.map(|current| current.generation),
+        }
+    };
+    TokenList {
+        tokens: api.tokens.borrow().iter().map(listed).collect(),
+    }
+}
+
+/// Whether the daemon is ready.
+///
+/// # Errors
+/// A transient [`Problem`] that names the required tokens not there yet.
+pub fn readiness(api: &Api) -> Result<(), Problem> {
+    if api.daemon.borrow().ready {
+        return Ok(());
+    }
+    let now = clock::now();
+    let tokens = api.tokens.borrow();
+    let missing: Vec<&str> = tokens
+        .iter()
+        .filter(|(_, view)| {
+            let view = view.borrow();
+            view.config.required && valid(&view, now).is_none()
+        })
+        .map(|(name, _)| name.as_str())
+        .take(MISSING_NAMED)
+        .collect();
+    let detail = if missing.is_empty() {
+        "not ready: starting".to_owned()
+    } else {
+        format!("not ready: waiting for {}", missing.join(", "))
+    };
+    Err(Problem::new(Code::Transient, detail))
+}
+
+/// How many missing tokens a readiness answer names.
+const MISSING_NAMED: usize = 10;

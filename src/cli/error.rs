@@ -1,0 +1,91 @@
+//! What goes wrong with a command, in words and as an exit code.
+
+use std::borrow::Cow;
+use std::error::Error;
+use std::io::{self, Write};
+
+use super::output::printable;
+use crate::api::client::ClientError;
+use crate::api::code::{Code, EXIT_FRESH, EXIT_UNREACHABLE};
+use crate::api::tokens::InvalidHash;
+
+/// Why a client command failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CliError {
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error("the daemon's answer is not the expected JSON")]
+    Answer,
+    #[error("--rejected: {0}")]
+    Hash(#[from] InvalidHash),
+    #[error("cannot read the token from standard input")]
+    Input(#[source] io::Error),
+    #[error("no token on standard input")]
+    NoInput,
+    #[error("cannot write to standard output")]
+    Output(#[source] io::Error),
+}
+
+impl CliError {
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::Answer | Self::Input(_) => Code::Internal.exit_code(),
+            Self::Client(error) => match error {
+                ClientError::Forbidden { .. } => Code::Denied.exit_code(),
+                ClientError::Interrupted(_) | ClientError::TimedOut(_) => {
+                    Code::Transient.exit_code()
+                }
+                ClientError::Malformed(_) => Code::Internal.exit_code(),
+                ClientError::Problem(problem) => problem.code.exit_code(),
+                ClientError::Unreachable { .. } => EXIT_UNREACHABLE,
+            },
+            Self::Hash(_) | Self::NoInput => Code::Usage.exit_code(),
+            // Whoever closed the pipe has what they wanted.
+            Self::Output(cause) if cause.kind() == io::ErrorKind::BrokenPipe => EXIT_FRESH,
+            Self::Output(_) => Code::Internal.exit_code(),
+        }
+    }
+
+    fn hint(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::Client(error) => match error {
+                ClientError::Forbidden { .. } => {
+                    Some("the daemon answers root and its own user".into())
+                }
+                ClientError::Malformed(_) => Some("--socket names another socket".into()),
+                ClientError::Problem(problem) => problem.hint.as_deref().map(Cow::from),
+                ClientError::Unreachable { .. } => Some(
+                    "does it run (`systemctl status bearerd`)? --socket names another socket"
+                        .into(),
+                ),
+                ClientError::Interrupted(_) | ClientError::TimedOut(_) => None,
+            },
+            Self::Hash(_) | Self::NoInput => Some(
+                "`--rejected` reads the token from standard input, `--rejected=HASH` takes its sha256"
+                    .into(),
+            ),
+            Self::Answer | Self::Input(_) | Self::Output(_) => None,
+        }
+    }
+}
+
+/// Says what went wrong, once, and returns the exit code.
+pub(super) fn report(error: &CliError) -> u8 {
+    let exit_code = error.exit_code();
+    if exit_code == EXIT_FRESH {
+        return exit_code;
+    }
+    let mut message = format!("bearerd: {error}");
+    // A transparent error's source is its inner error's: nothing is said twice.
+    let mut source = error.source();
+    while let Some(cause) = source {
+        message.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    if let Some(hint) = error.hint() {
+        message.push_str(&format!("\nhint: {hint}"));
+    }
+    // Without a standard error there is nobody to tell; the exit code stands.
+    let _ = writeln!(io::stderr(), "{}", printable(&message));
+    exit_code
+}

@@ -1,0 +1,65 @@
+//! `bearerd get`.
+
+use std::io::{self, IsTerminal};
+use std::path::Path;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use super::error::CliError;
+use super::output;
+use crate::api::client::{self, Call};
+use crate::api::code::EXIT_FRESH;
+use crate::api::query::parse_duration;
+use crate::credential::TokenName;
+
+#[derive(Args, Debug)]
+pub(super) struct GetArgs {
+    /// The token's name
+    #[arg(value_parser = TokenName::parse)]
+    name: TokenName,
+    /// Only a token that is valid for at least this long; a new one is asked for if needed
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "0s")]
+    min_ttl: Duration,
+    /// How long to wait for such a token, at most 5m
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "10s")]
+    wait: Duration,
+    /// What to print
+    #[arg(long, value_enum, default_value_t = Format::Raw)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    /// The token; a newline follows only on a terminal
+    Raw,
+    /// Token, type, expiry and scope as JSON
+    Json,
+}
+
+pub(super) fn run(args: &GetArgs, socket: &Path) -> Result<u8, CliError> {
+    let page = match args.format {
+        Format::Raw => "/access_token",
+        Format::Json => "",
+    };
+    let target = format!(
+        "/v1/tokens/{}{page}?min_ttl={}ms&wait={}ms",
+        args.name,
+        args.min_ttl.as_millis(),
+        args.wait.as_millis()
+    );
+    let mut answer = client::call(
+        socket,
+        Call {
+            method: "GET",
+            target: &target,
+            body: "",
+            wait: args.wait,
+        },
+    )?;
+    if matches!(args.format, Format::Raw) && io::stdout().is_terminal() {
+        answer.push(b'\n');
+    }
+    output::write(&answer)?;
+    Ok(EXIT_FRESH)
+}

@@ -1,0 +1,149 @@
+//! `bearerd status`.
+
+use std::path::Path;
+use std::time::Duration;
+
+use clap::Args;
+use comfy_table::{Table, presets};
+
+use super::error::CliError;
+use super::output::{self, in_words, printable};
+use crate::api::client::{self, Call};
+use crate::api::code::{Code, EXIT_FRESH};
+use crate::api::status::{DaemonStatus, StatusPage, TokenStatus};
+use crate::credential::TokenName;
+
+#[derive(Args, Debug)]
+pub(super) struct StatusArgs {
+    /// One token's name; all tokens and the daemon without
+    #[arg(value_parser = TokenName::parse)]
+    name: Option<TokenName>,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// The exit code is that of the worst state shown.
+pub(super) fn run(args: &StatusArgs, socket: &Path) -> Result<u8, CliError> {
+    let get = |target: &str| {
+        client::call(
+            socket,
+            Call {
+                method: "GET",
+                target,
+                body: "",
+                wait: Duration::ZERO,
+            },
+        )
+    };
+    let (answer, page) = match &args.name {
+        Some(name) => {
+            let answer = get(&format!("/v1/status/{name}"))?;
+            let token = serde_json::from_slice(&answer).map_err(|_| CliError::Answer)?;
+            (answer, (None, vec![token]))
+        }
+        None => {
+            let answer = get("/v1/status")?;
+            let page: StatusPage = serde_json::from_slice(&answer).map_err(|_| CliError::Answer)?;
+            (answer, (Some(page.daemon), page.tokens))
+        }
+    };
+    let (daemon, tokens) = page;
+    if args.json {
+        output::write(&answer)?;
+    } else {
+        output::write(printable(&text(daemon.as_ref(), &tokens)).as_bytes())?;
+    }
+    Ok(exit_code(daemon.as_ref(), &tokens))
+}
+
+fn exit_code(daemon: Option<&DaemonStatus>, tokens: &[TokenStatus]) -> u8 {
+    let configuration = daemon.and_then(|daemon| daemon.configuration_error.as_ref());
+    let states = tokens.iter().filter_map(|token| token.state.code());
+    states
+        .chain(configuration.map(|_| Code::FixConfig))
+        .map(Code::exit_code)
+        .max()
+        .unwrap_or(EXIT_FRESH)
+}
+
+fn text(daemon: Option<&DaemonStatus>, tokens: &[TokenStatus]) -> String {
+    let mut text = String::new();
+    if let Some(daemon) = daemon {
+        let ready = if daemon.ready { "ready" } else { "not ready" };
+        text += &format!("bearerd {}: {ready}\n", daemon.version);
+        if let Some(error) = &daemon.configuration_error {
+            text += &format!("configuration not in force: {error}\n");
+        }
+        for warning in &daemon.warnings {
+            text += &format!("warning: {warning}\n");
+        }
+        text += "\n";
+    }
+    text += &table(tokens);
+    for token in tokens {
+        for error in &token.output_errors {
+            text += &format!("\n{}: not delivered: {error}", token.name);
+        }
+    }
+    // One token has room for the whole story.
+    if let [token] = tokens {
+        for (title, line) in [("error", &token.last_error), ("hint", &token.hint)] {
+            if let Some(line) = line {
+                text += &format!("\n{title}: {line}");
+            }
+        }
+    }
+    text.push('\n');
+    text
+}
+
+fn table(tokens: &[TokenStatus]) -> String {
+    if tokens.is_empty() {
+        return "no tokens are configured".into();
+    }
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header([
+        "NAME",
+        "STATE",
+        "EXPIRES IN",
+        "NEXT REFRESH",
+        "LAST ERROR",
+    ]);
+    for token in tokens {
+        let expires_in = token.expires_in.map_or_else(|| "-".into(), in_words);
+        let next_refresh = match token.next_refresh_in {
+            _ if token.in_flight => "under way".into(),
+            Some(seconds) => format!("in {}", in_words(seconds)),
+            None => "-".into(),
+        };
+        table.add_row([
+            token.name.clone(),
+            token.state.as_str().into(),
+            expires_in,
+            next_refresh,
+            error_in_short(token),
+        ]);
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    table.trim_fmt()
+}
+
+fn error_in_short(token: &TokenStatus) -> String {
+    let error = match (&token.last_error, &token.reason) {
+        (Some(error), None) => error.clone(),
+        (Some(error), Some(reason)) => format!("{reason}: {error}"),
+        (None, Some(reason)) => reason.to_string(),
+        (None, None) => return "-".into(),
+    };
+    let first_line = error.lines().next().unwrap_or_default();
+    match first_line.char_indices().nth(MAX_ERROR) {
+        Some((end, _)) => format!("{}…", &first_line[..end]),
+        None => first_line.into(),
+    }
+}
+
+/// Characters of an error that a line of the table has room for.
+const MAX_ERROR: usize = 72;

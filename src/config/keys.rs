@@ -1,0 +1,361 @@
+//! Typed reading of one table: every key is asked for once, whatever is left is unknown.
+//!
+//! A reader that meets a mistake reports it and answers `None`, and reading goes on: that is how all
+//! mistakes come out at once.
+
+use std::cell::{Cell, RefCell};
+use std::fmt::Display;
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::{DeArray, DeTable, DeValue};
+
+use super::users::Users;
+
+/// What reading the configuration has found out so far.
+#[derive(Debug, Default)]
+pub(super) struct Reading {
+    pub(super) findings: RefCell<Vec<Finding>>,
+    pub(super) users: Users,
+    /// Some text is no TOML: what it would have defined is not missing, only unread.
+    pub(super) broken: Cell<bool>,
+}
+
+/// Something wrong at a place.
+#[derive(Debug)]
+pub(super) struct Finding {
+    pub(super) site: Site,
+    pub(super) message: String,
+    pub(super) hint: Option<String>,
+    pub(super) broken: bool,
+    /// Where the same thing stands first: the hint says so.
+    pub(super) first: Option<Site>,
+}
+
+impl Reading {
+    /// Reports something that may stand once only.
+    pub(super) fn again(&self, site: Site, message: String, first: Site) {
+        self.findings.borrow_mut().push(Finding {
+            site,
+            message,
+            hint: None,
+            broken: false,
+            first: Some(first),
+        });
+    }
+}
+
+/// A place in a file.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) struct Site {
+    pub(super) file: usize,
+    pub(super) start: usize,
+    pub(super) end: usize,
+    /// Where the piece that it belongs to begins.
+    pub(super) piece: usize,
+}
+
+/// The section that is being read. Its pieces were joined; this maps offsets back.
+#[derive(Debug)]
+pub(super) struct Origin<'a> {
+    pub(super) reading: &'a Reading,
+    pub(super) file: usize,
+    pub(super) pieces: &'a [Range<usize>],
+}
+
+impl Origin<'_> {
+    pub(super) fn site(&self, span: Range<usize>) -> Site {
+        let mut joined = 0;
+        let last = self.pieces.len().saturating_sub(1);
+        for (index, piece) in self.pieces.iter().enumerate() {
+            if span.start < joined + piece.len() || index == last {
+                let at = |offset: usize| (piece.start + offset - joined).min(piece.end);
+                return Site {
+                    file: self.file,
+                    start: at(span.start),
+                    end: at(span.end.max(span.start)),
+                    piece: piece.start,
+                };
+            }
+            joined += piece.len();
+        }
+        Site {
+            file: self.file,
+            start: 0,
+            end: 0,
+            piece: 0,
+        }
+    }
+
+    pub(super) fn report(&self, span: Range<usize>, message: String, hint: Option<String>) {
+        self.reading.findings.borrow_mut().push(Finding {
+            site: self.site(span),
+            message,
+            hint,
+            broken: false,
+            first: None,
+        });
+    }
+}
+
+/// A value and where it stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Field<'a> {
+    pub(super) origin: &'a Origin<'a>,
+    /// The dotted name of the table it is in.
+    pub(super) table: &'a str,
+    /// Its key; that of its array, within one.
+    pub(super) key: &'a str,
+    pub(super) value: &'a Spanned<DeValue<'a>>,
+}
+
+impl<'a> Field<'a> {
+    pub(super) fn value(&self) -> &'a DeValue<'a> {
+        self.value.get_ref()
+    }
+
+    pub(super) fn site(&self) -> Site {
+        self.origin.site(self.value.span())
+    }
+
+    /// Reports that the value is none, and what to do.
+    pub(super) fn refuse<T>(&self, message: impl Display, hint: &str) -> Option<T> {
+        let hint = (!hint.is_empty()).then(|| hint.to_owned());
+        self.origin
+            .report(self.value.span(), message.to_string(), hint);
+        None
+    }
+
+    /// Reports what it must be.
+    pub(super) fn must_be<T>(&self, what: impl Display, hint: &str) -> Option<T> {
+        self.refuse(format!("`{}` must be {what}", self.key), hint)
+    }
+
+    /// Reports that its type is another.
+    pub(super) fn wrong_type<T>(&self, what: impl Display, hint: &str) -> Option<T> {
+        let found = match self.value() {
+            DeValue::Array(_) => "an array",
+            DeValue::Boolean(_) => "a boolean",
+            DeValue::Datetime(_) => "a date-time",
+            DeValue::Float(_) => "a float",
+            DeValue::Integer(_) => "an integer",
+            DeValue::String(_) => "a string",
+            DeValue::Table(_) => "a table",
+        };
+        self.must_be(format!("{what}, not {found}"), hint)
+    }
+
+    /// The string's content.
+    pub(super) fn str(&self, what: &str, hint: &str) -> Option<&'a str> {
+        match self.value() {
+            DeValue::String(text) => Some(text),
+            _ => self.wrong_type(what, hint),
+        }
+    }
+
+    /// Its keys, when it is a table.
+    pub(super) fn keys(self) -> Option<Keys<'a>> {
+        let name = match self.table {
+            "" => self.key.to_owned(),
+            table => format!("{table}.{}", self.key),
+        };
+        match self.value() {
+            DeValue::Table(table) => Some(Keys::new(self, name, table)),
+            _ => self.wrong_type("a table", &format!("write `[{name}]` and its keys below it")),
+        }
+    }
+
+    /// Its elements, when it is an array.
+    pub(super) fn elements(self, what: &str, hint: &str) -> Option<Vec<Field<'a>>> {
+        match self.value() {
+            DeValue::Array(array) => Some(self.each(array)),
+            _ => self.wrong_type(what, hint),
+        }
+    }
+
+    fn each(self, array: &'a DeArray<'a>) -> Vec<Field<'a>> {
+        array.iter().map(|value| Field { value, ..self }).collect()
+    }
+}
+
+/// A table that is being read.
+#[derive(Debug)]
+pub(super) struct Keys<'a> {
+    /// Dotted, as in its header.
+    pub(super) name: String,
+    field: Field<'a>,
+    table: &'a DeTable<'a>,
+    known: Vec<&'static str>,
+}
+
+impl<'a> Keys<'a> {
+    pub(super) fn new(field: Field<'a>, name: String, table: &'a DeTable<'a>) -> Self {
+        Self {
+            name,
+            field,
+            table,
+            known: Vec::new(),
+        }
+    }
+
+    /// Reads a key that may be absent.
+    pub(super) fn optional<T>(
+        &mut self,
+        key: &'static str,
+        read: impl FnOnce(Field<'_>) -> Option<T>,
+    ) -> Option<T> {
+        self.known.push(key);
+        read(self.field(key)?)
+    }
+
+    /// Reads a key that must be there.
+    pub(super) fn required<T>(
+        &mut self,
+        key: &'static str,
+        hint: &str,
+        read: impl FnOnce(Field<'_>) -> Option<T>,
+    ) -> Option<T> {
+        if !self.has(key) {
+            self.lacks(format!("`{key}`"), hint);
+        }
+        self.optional(key, read)
+    }
+
+    /// Reads the one key of a table whose keys are kinds, such as `grant`.
+    pub(super) fn kind(mut self, kinds: &[&'static str], what: &str) -> Option<(String, Field<'a>)> {
+        self.known.extend(kinds);
+        let mut present: Vec<_> = self.in_file_order().collect();
+        present.retain(|(key, _)| kinds.contains(&key.get_ref().as_ref()));
+        let listed = kinds.join(", ");
+        if let Some((second, _)) = present.get(1) {
+            let hint = format!("keep one of them: {}", names(&present));
+            let message = format!("`{}` has more than one {what}", self.name);
+            self.field.origin.report(second.span(), message, Some(hint));
+            return None;
+        }
+        let Some((kind, _)) = present.first() else {
+            if self.table.is_empty() {
+                let hint = format!("add a sub-table `[{}.NAME]`, NAME being one of {listed}", self.name);
+                self.lacks(format!("its {what}"), &hint);
+            }
+            self.finish();
+            return None;
+        };
+        let kind = kind.get_ref().to_string();
+        let (key, value) = self.table.get_key_value(kind.as_str())?;
+        let field = Field {
+            key: key.get_ref(),
+            value,
+            ..self.field
+        };
+        let name = std::mem::take(&mut self.name);
+        self.finish();
+        Some((name, field))
+    }
+
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
+    /// The value of a key, wherever it is one.
+    pub(super) fn field(&self, key: &str) -> Option<Field<'_>> {
+        let (key, value) = self.table.get_key_value(key)?;
+        Some(Field {
+            origin: self.field.origin,
+            table: &self.name,
+            key: key.get_ref(),
+            value,
+        })
+    }
+
+    /// Every key with its value, in the order of the file.
+    pub(super) fn all(&self) -> Vec<Field<'_>> {
+        self.in_file_order()
+            .map(|(key, value)| Field {
+                origin: self.field.origin,
+                table: &self.name,
+                key: key.get_ref(),
+                value,
+            })
+            .collect()
+    }
+
+    fn in_file_order(
+        &self,
+    ) -> impl Iterator<Item = (&'a Spanned<toml::de::DeString<'a>>, &'a Spanned<DeValue<'a>>)> + use<'a>
+    {
+        let mut entries: Vec<_> = self.table.iter().collect();
+        entries.sort_by_key(|(key, _)| key.span().start);
+        entries.into_iter()
+    }
+
+    /// Reports something about a key.
+    pub(super) fn refuse(&self, key: &str, message: impl Display, hint: &str) {
+        let span = match self.table.get_key_value(key) {
+            Some((key, _)) => key.span(),
+            None => self.field.value.span(),
+        };
+        let hint = (!hint.is_empty()).then(|| hint.to_owned());
+        self.field.origin.report(span, message.to_string(), hint);
+    }
+
+    /// Reports that something is missing.
+    pub(super) fn lacks(&self, what: impl Display, hint: &str) {
+        self.refuse("", format!("`{}` lacks {what}", self.name), hint);
+    }
+
+    /// Reports every key that nobody asked for.
+    pub(super) fn finish(self) {
+        for (key, _) in self.in_file_order() {
+            if !self.known.contains(&key.get_ref().as_ref()) {
+                self.unknown(key);
+            }
+        }
+    }
+
+    fn unknown(&self, key: &Spanned<toml::de::DeString<'_>>) {
+        let name = key.get_ref();
+        let place = match self.name.as_str() {
+            "" => "at the top level".to_owned(),
+            table => format!("in `{table}`"),
+        };
+        let hint = match closest(name, &self.known) {
+            Some(known) => format!("did you mean `{known}`?"),
+            None => match PLACES.iter().find(|(known, _)| known == name) {
+                Some((_, hint)) => (*hint).to_owned(),
+                None if self.known.is_empty() => "it takes no keys".into(),
+                None => format!("known here: {}", self.known.join(", ")),
+            },
+        };
+        let message = format!("unknown key `{name}` {place}");
+        self.field.origin.report(key.span(), message, Some(hint));
+    }
+}
+
+fn names(keys: &[(&Spanned<toml::de::DeString<'_>>, &Spanned<DeValue<'_>>)]) -> String {
+    let names: Vec<_> = keys.iter().map(|(key, _)| format!("`{}`", key.get_ref())).collect();
+    names.join(", ")
+}
+
+/// The name that was probably meant.
+pub(super) fn closest<'n>(name: &str, known: &[&'n str]) -> Option<&'n str> {
+    let distance = |other: &str| strsim::osa_distance(&name.to_lowercase(), other);
+    let best = known.iter().min_by_key(|other| distance(other))?;
+    (distance(best) <= best.len().min(name.len()).div_ceil(3)).then_some(*best)
+}
+
+/// Keys that are often put where they do not belong.
+const PLACES: [(&str, &str); 12] = [
+    ("alg", "it belongs to `[client.NAME.auth.private_key_jwt]`"),
+    ("at", "it belongs to `[token.NAME.refresh]`"),
+    ("before_expiry", "it belongs to `[token.NAME.refresh]`"),
+    ("client_secret", "it belongs to `[client.NAME.auth.client_secret_post]` or another method"),
+    ("grant_type", "the grant is a table: `[token.NAME.grant.client_credentials]`"),
+    ("headers", "it belongs to `[[token.NAME.file]]` with the format `headers` or `curl`"),
+    ("key", "it belongs to `[client.NAME.auth.private_key_jwt]` or `[client.NAME.tls]`"),
+    ("password", "it belongs to `[token.NAME.grant.password]`"),
+    ("path", "it belongs to `[[token.NAME.file]]`"),
+    ("refresh_token", "it belongs to `[token.NAME.grant.refresh_token]`"),
+    ("type", "a kind is a table of its own, such as `[token.NAME.grant.password]`"),
+    ("username", "it belongs to `[token.NAME.grant.password]`"),
+];

@@ -1,0 +1,243 @@
+//! From the main file's path to the configuration, or to everything that is wrong with it.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::client::{client, daemon, daemon_defaults};
+use super::environment::Environment;
+use super::error::{ConfigErrors, Problem};
+use super::excerpt::Excerpt;
+use super::keys::{Field, Finding, Keys, Origin, Reading, Site};
+use super::model::{ClientConfig, Config, DaemonConfig, TokenConfig};
+use super::source::{Section, SourceFile, Sources, sections};
+use super::token::token;
+use super::validate::unique_path;
+use crate::credential::TokenName;
+
+/// Reads the main file and `conf.d/*.toml` beside it, and checks everything.
+///
+/// Secrets are not read: only their references are checked.
+///
+/// # Errors
+/// [`ConfigErrors`], with everything that is wrong in any of the files.
+pub fn load(main_file: &Path, environment: &Environment) -> Result<Config, ConfigErrors> {
+    let Sources { files, read_from } = Sources::read(main_file)?;
+    let reading = Reading::default();
+    let cut: Vec<Vec<Section<'_>>> = files.iter().map(|file| sections(&file.text)).collect();
+    let root = rustix::process::geteuid().is_root();
+    let mut loader = Loader {
+        reading: &reading,
+        daemon: daemon_defaults(environment, root),
+        daemon_at: None,
+        clients: BTreeMap::new(),
+        clients_at: BTreeMap::new(),
+        tokens: BTreeMap::new(),
+        tokens_at: BTreeMap::new(),
+        paths: BTreeMap::new(),
+    };
+    for pass in [Pass::Clients, Pass::Tokens] {
+        for (file, sections) in cut.iter().enumerate() {
+            for section in sections.iter().filter(|section| pass.reads(section)) {
+                loader.section(&files[file].text, file, section, pass);
+            }
+        }
+    }
+    let Loader {
+        daemon,
+        clients,
+        tokens,
+        ..
+    } = loader;
+    let findings = reading.findings.into_inner();
+    if findings.is_empty() {
+        let clients = clients.into_iter();
+        return Ok(Config {
+            daemon,
+            clients: clients.filter_map(|(name, c)| Some((name, c?))).collect(),
+            tokens,
+            read_from,
+        });
+    }
+    Err(errors(&files, findings))
+}
+
+fn errors(files: &[SourceFile], mut findings: Vec<Finding>) -> ConfigErrors {
+    let excerpt = |site: Site, broken| {
+        let text = &files[site.file].text;
+        Excerpt::new(text, site.piece, site.start..site.end, broken)
+    };
+    findings.sort_by_key(|finding| finding.site);
+    let problems = findings.into_iter().map(|finding| Problem {
+        path: files[finding.site.file].path.clone(),
+        message: finding.message,
+        hint: finding.hint.or_else(|| {
+            let first = finding.first?;
+            let line = excerpt(first, false).line;
+            let path = files[first.file].path.display();
+            Some(format!("it stands first at {path}:{line}"))
+        }),
+        excerpt: Some(excerpt(finding.site, finding.broken)),
+    });
+    ConfigErrors::new(problems.collect())
+}
+
+/// Tokens name clients: all clients are read before any token.
+#[derive(Clone, Copy, PartialEq)]
+enum Pass {
+    Clients,
+    Tokens,
+}
+
+impl Pass {
+    /// What stands outside `[client.*]` and `[token.*]` may hold either, as `client.lev = { … }` does.
+    fn reads(self, section: &Section<'_>) -> bool {
+        match section.kind {
+            "client" if !section.name.is_empty() => self == Self::Clients,
+            "token" if !section.name.is_empty() => self == Self::Tokens,
+            _ => true,
+        }
+    }
+}
+
+struct Loader<'r> {
+    reading: &'r Reading,
+    daemon: DaemonConfig,
+    daemon_at: Option<Site>,
+    /// `None`: it is there, but wrong.
+    clients: BTreeMap<String, Option<Arc<ClientConfig>>>,
+    clients_at: BTreeMap<String, Site>,
+    tokens: BTreeMap<TokenName, Arc<TokenConfig>>,
+    tokens_at: BTreeMap<String, Site>,
+    paths: BTreeMap<PathBuf, Site>,
+}
+
+impl Loader<'_> {
+    fn section(&mut self, text: &str, file: usize, section: &Section<'_>, pass: Pass) {
+        let joined: String = section.pieces.iter().map(|p| &text[p.clone()]).collect();
+        let origin = Origin {
+            reading: self.reading,
+            file,
+            pieces: &section.pieces,
+        };
+        // In the second pass the errors of a piece that both passes read are known already.
+        let first_time = pass == Pass::Clients || section.kind == "token" && !section.name.is_empty();
+        let table = match DeTable::parse(&joined) {
+            Ok(table) => table,
+            Err(error) if first_time => return origin.broken(&error),
+            Err(_) => return,
+        };
+        let span = table.span();
+        let root = Spanned::new(span, DeValue::Table(table.into_inner()));
+        let field = Field {
+            origin: &origin,
+            table: "",
+            key: "",
+            value: &root,
+        };
+        let DeValue::Table(table) = root.get_ref() else {
+            return;
+        };
+        let mut keys = Keys::new(field, String::new(), table);
+        if pass == Pass::Clients {
+            keys.optional("daemon", |field| self.daemon(field));
+            keys.optional("client", |field| self.clients(field));
+            keys.optional("token", |_| Some(()));
+            keys.finish();
+        } else {
+            keys.optional("token", |field| self.tokens(field));
+        }
+    }
+
+    fn daemon(&mut self, field: Field<'_>) -> Option<()> {
+        let site = field.site();
+        if let Some(first) = self.daemon_at.replace(site) {
+            self.reading.again(site, "`daemon` is configured twice".into(), first);
+        }
+        self.daemon = daemon(field, &self.daemon)?;
+        Some(())
+    }
+
+    fn clients(&mut self, field: Field<'_>) -> Option<()> {
+        for field in field.keys()?.all() {
+            checked_name(field, "client");
+            let site = field.site();
+            let read = client(field).map(Arc::new);
+            self.clients.entry(field.key.to_owned()).or_insert(read);
+            self.reading.once(&mut self.clients_at, field, site);
+        }
+        Some(())
+    }
+
+    fn tokens(&mut self, field: Field<'_>) -> Option<()> {
+        for field in field.keys()?.all() {
+            self.reading.once(&mut self.tokens_at, field, field.site());
+            let Some(name) = checked_name(field, "token") else {
+                continue;
+            };
+            let Some(token) = token(field, name.clone(), &self.clients) else {
+                continue;
+            };
+            for (file, site) in token.files.iter().zip(file_sites(field)) {
+                unique_path(&mut self.paths, &file.path, site, self.reading);
+            }
+            self.tokens.entry(name).or_insert_with(|| Arc::new(token));
+        }
+        Some(())
+    }
+}
+
+/// Where the paths of a token's files stand.
+fn file_sites(token: Field<'_>) -> Vec<Site> {
+    let sites = || {
+        let keys = token.keys()?;
+        let files = keys.field("file")?.elements("", "")?;
+        let path = |file: &Field<'_>| Some(file.keys()?.field("path")?.site());
+        Some(files.iter().filter_map(path).collect())
+    };
+    sites().unwrap_or_default()
+}
+
+fn checked_name(field: Field<'_>, what: &str) -> Option<TokenName> {
+    match TokenName::parse(field.key) {
+        Ok(name) => Some(name),
+        Err(error) => field.refuse(
+            format!("`{}` is no {what}'s name", field.key),
+            &error.to_string(),
+        ),
+    }
+}
+
+impl Reading {
+    /// Reports a name that is defined already.
+    fn once(&self, seen: &mut BTreeMap<String, Site>, field: Field<'_>, site: Site) {
+        match seen.entry(field.key.to_owned()) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(site);
+            }
+            Entry::Occupied(first) => {
+                let message = format!("`{}.{}` is configured twice", field.table, field.key);
+                self.again(site, message, *first.get());
+            }
+        }
+    }
+}
+
+impl Origin<'_> {
+    /// Reports text that is no TOML.
+    fn broken(&self, error: &toml::de::Error) {
+        self.reading.broken.set(true);
+        let span = error.span().unwrap_or(0..0);
+        self.reading.findings.borrow_mut().push(Finding {
+            site: self.site(span),
+            message: error.message().to_owned(),
+            hint: None,
+            broken: true,
+            first: None,
+        });
+    }
+}

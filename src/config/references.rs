@@ -1,0 +1,120 @@
+//! Values in the file that stand for others: secret references, header values, claims.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use toml::de::DeValue;
+
+use super::keys::Field;
+use super::model::HeaderValue;
+use super::secret_ref::SecretRef;
+use super::units::{file_path, text, variable};
+
+/// Reads a reference to a secret. The secret itself is refused: configuration files get copied, shown to
+/// colleagues and committed.
+pub(super) fn secret(field: Field<'_>) -> Option<SecretRef> {
+    if !matches!(field.value(), DeValue::Table(_)) {
+        let message = format!("`{}` must be a reference to a secret", field.key);
+        let hint = format!(
+            "put it into a file that only its owner can read, and write `{} = {{ file = \"/etc/bearerd/secrets/NAME\" }}`; \
+             `{{ credential = \"NAME\" }}` and `{{ env = \"NAME\" }}` work too",
+            field.key
+        );
+        return field.refuse(message, &hint);
+    }
+    let (table, field) = field
+        .keys()?
+        .kind(&["file", "credential", "env"], "source")?;
+    let field = Field {
+        table: &table,
+        ..field
+    };
+    match field.key {
+        "file" => file_path(field).map(SecretRef::File),
+        "credential" => credential(field).map(SecretRef::Credential),
+        _ => variable(field).map(SecretRef::Env),
+    }
+}
+
+fn credential(field: Field<'_>) -> Option<String> {
+    let name = text(field)?;
+    if name.contains('/') || name == "." || name == ".." {
+        return field.must_be(
+            "the name of a systemd credential",
+            "the ID of `LoadCredential=ID:PATH` in the unit; for a path write `file = …`",
+        );
+    }
+    Some(name)
+}
+
+/// Further headers of a token file.
+pub(super) fn headers(field: Field<'_>) -> Option<BTreeMap<String, HeaderValue>> {
+    let keys = field.keys()?;
+    let mut headers = BTreeMap::new();
+    for header in keys.all() {
+        if http::HeaderName::from_bytes(header.key.as_bytes()).is_err() {
+            let hint = "letters, digits and `-`, such as `X-Request-Source` (RFC 9110 section 5.1)";
+            keys.refuse(header.key, "this is no header's name", hint);
+        } else if header.key.eq_ignore_ascii_case("authorization") {
+            let hint = "leave it out: bearerd writes it, with the token";
+            keys.refuse(header.key, "`Authorization` cannot be set here", hint);
+        }
+        if let Some(value) = header_value(header) {
+            headers.insert(header.key.to_owned(), value);
+        }
+    }
+    Some(headers)
+}
+
+fn header_value(field: Field<'_>) -> Option<HeaderValue> {
+    match field.value() {
+        DeValue::String(value) if http::HeaderValue::from_str(value).is_ok() => {
+            Some(HeaderValue::Plain(value.clone().into_owned()))
+        }
+        DeValue::String(_) => field.must_be("printable ASCII on one line", ""),
+        DeValue::Table(_) => secret(field).map(HeaderValue::Secret),
+        _ => field.wrong_type("a string or a reference to a secret", ""),
+    }
+}
+
+/// Further parameters of the token request.
+pub(super) fn params(field: Field<'_>) -> Option<BTreeMap<String, String>> {
+    let keys = field.keys()?;
+    let mut params = BTreeMap::new();
+    for param in keys.all() {
+        super::validate::param(&keys, param.key);
+        if let Some(value) = param.str("a string", "parameters are sent as text") {
+            params.insert(param.key.to_owned(), value.to_owned());
+        }
+    }
+    Some(params)
+}
+
+/// A claim's value: what TOML and JSON both know.
+pub(super) fn json(field: Field<'_>) -> Option<Value> {
+    let what = "a value that JSON knows: a string, integer, finite float, boolean, list or table";
+    match field.value() {
+        DeValue::String(text) => Some(Value::String(text.clone().into_owned())),
+        DeValue::Boolean(value) => Some(Value::Bool(*value)),
+        DeValue::Integer(number) => {
+            let parsed = i64::from_str_radix(number.as_str(), number.radix());
+            parsed.map_or_else(|_| field.must_be(what, ""), |n| Some(n.into()))
+        }
+        DeValue::Float(number) => {
+            let number = number.as_str().parse().ok();
+            let number = number.and_then(serde_json::Number::from_f64);
+            number.map_or_else(|| field.must_be(what, ""), |n| Some(n.into()))
+        }
+        DeValue::Datetime(_) => field.wrong_type(what, "write it as a string or as a NumericDate"),
+        DeValue::Array(_) => {
+            let elements = field.elements(what, "")?;
+            super::units::all(elements, json).map(Value::Array)
+        }
+        DeValue::Table(_) => {
+            let keys = field.keys()?;
+            let entries = keys.all().into_iter();
+            let read: Vec<_> = entries.map(|e| Some((e.key.to_owned(), json(e)?))).collect();
+            Some(Value::Object(read.into_iter().collect::<Option<_>>()?))
+        }
+    }
+}

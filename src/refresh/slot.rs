@@ -1,0 +1,390 @@
+//! One token: what is held, and what happens next. A failure changes only the latter, except that a
+//! refused refresh token is not held any longer.
+
+use std::time::Duration;
+
+use super::backoff::{self, FLOOR};
+use super::event::{AttemptId, Delivery, ErrorState, Failure, FailureKind, Use};
+use super::limiter::Place;
+use super::policy::{Grant, Policy};
+use super::prng::Prng;
+use super::status::{Health, Reason};
+use super::verdict::{PATIENCE, Retry, judge};
+use crate::credential::Validity;
+use crate::instant::Instant;
+
+/// One configured token.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) policy: Policy,
+    pub(super) held: Option<Validity>,
+    /// The access token held has not expired, as far as the shell was told.
+    pub(super) current: bool,
+    pub(super) phase: Phase,
+    pub(super) health: Health,
+    /// Consecutive failures.
+    pub(super) failures: u32,
+    /// Finished attempts.
+    pub(super) attempts: u64,
+    /// Results of attempts before this one belong to a configuration that is gone.
+    pub(super) first_attempt: AttemptId,
+    /// The timer set for it.
+    pub(super) armed: Option<Instant>,
+    /// Its share of the spread, for good.
+    jitter: u64,
+    sent_at: Option<Instant>,
+    /// Until when `Retry-After` asks to wait.
+    held_off_until: Instant,
+    /// How many failures of the same kind came last.
+    streak: Option<(FailureKind, u32)>,
+    /// A use of the only refresh token stayed unanswered: it may be spent.
+    ambiguous: bool,
+    /// The configured refresh token may be a new one. Only for [`Grant::RefreshToken`].
+    seed_untried: bool,
+    /// Refusals of the password since an input changed.
+    refusals: u32,
+    /// An input changed while the request under way was made with the old one.
+    outdated: bool,
+    /// Somebody waits for a replacement of a token that is not expired.
+    asked: bool,
+}
+
+/// What happens next.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Phase {
+    /// A request is under way.
+    InFlight {
+        attempt: AttemptId,
+        by: Use,
+        deadline: Instant,
+        /// Which token was held when it was sent, by its `obtained_at`.
+        basis: Option<Instant>,
+    },
+    /// It is due, and waits for its authorization server's limiter.
+    Queued(Place),
+    /// It becomes due then; `None`: only a change helps.
+    Resting(Option<Instant>),
+}
+
+impl Slot {
+    /// A token not heard of before: due now.
+    pub(super) fn new(policy: Policy, now: Instant, first_attempt: AttemptId, jitter: u64) -> Self {
+        Self {
+            policy,
+            held: None,
+            current: false,
+            phase: Phase::Resting(Some(now)),
+            health: Health::Pending,
+            failures: 0,
+            attempts: 0,
+            first_attempt,
+            armed: None,
+            jitter,
+            sent_at: None,
+            held_off_until: Instant::BOOT,
+            streak: None,
+            ambiguous: false,
+            seed_untried: true,
+            refusals: 0,
+            outdated: false,
+            asked: false,
+        }
+    }
+
+    /// The next instant at which something is to be done.
+    pub(super) fn wake(&self) -> Option<Instant> {
+        let phase = match self.phase {
+            Phase::InFlight { deadline, .. } => Some(deadline),
+            Phase::Queued(_) => None,
+            Phase::Resting(due) => due,
+        };
+        let expiry = self
+            .held
+            .filter(|_| self.current)
+            .map(|held| held.expires_at);
+        phase.into_iter().chain(expiry).min()
+    }
+
+    /// By which grant the next request goes, or why there is none.
+    pub(super) fn next_use(&self, now: Instant) -> Result<Use, Reason> {
+        let refresh = self.held.and_then(|held| held.refresh);
+        let usable = refresh.is_some_and(|refresh| refresh.expires_at.is_none_or(|end| now < end));
+        match self.policy.grant {
+            Grant::ClientCredentials => Ok(Use::Primary),
+            Grant::Password | Grant::RefreshToken if usable => Ok(Use::RefreshToken),
+            Grant::Password => Ok(Use::Primary),
+            Grant::RefreshToken if self.seed_untried => Ok(Use::Primary),
+            Grant::RefreshToken => Err(match self.health {
+                Health::Failing {
+                    state: ErrorState::NeedsLogin,
+                    reason,
+                } => reason,
+                _ => Reason::RefreshTokenExpired,
+            }),
+        }
+    }
+
+    /// There is no way to a token without a person.
+    pub(super) fn needs_login(&mut self, reason: Reason) {
+        self.health = Health::Failing {
+            state: ErrorState::NeedsLogin,
+            reason,
+        };
+        self.phase = Phase::Resting(None);
+    }
+
+    /// Its place among those that wait: what expires first goes first. Who has nothing is as urgent as
+    /// who loses it now; failures cost rank, lest a token that always fails keeps the others waiting.
+    pub(super) fn place(&self, now: Instant) -> Place {
+        let base = match self.held {
+            Some(held) if self.current && !self.asked => held.expires_at,
+            _ => now,
+        };
+        let penalty = match self.failures {
+            0 => Duration::ZERO,
+            failures => FLOOR.saturating_mul(1 << failures.min(16)).min(PENALTY_MAX),
+        };
+        Place {
+            urgency: base + penalty,
+            lost_at: self.lost_at(now),
+        }
+    }
+
+    /// A request goes out.
+    pub(super) fn sent(&mut self, now: Instant, attempt: AttemptId, by: Use) {
+        let basis = self.held.map(|held| held.obtained_at);
+        let deadline = now + self.policy.deadline;
+        self.phase = Phase::InFlight {
+            attempt,
+            by,
+            deadline,
+            basis,
+        };
+        self.sent_at = Some(now);
+        self.outdated = false;
+        self.asked = false;
+    }
+
+    /// A token arrived and is the newest.
+    pub(super) fn obtained(&mut self, now: Instant, validity: Validity) {
+        self.held = Some(validity);
+        self.current = now < validity.expires_at;
+        self.health = Health::Fresh;
+        self.settle();
+        self.seed_untried &= validity.refresh.is_none();
+        self.refusals = 0;
+        if !matches!(self.phase, Phase::InFlight { .. }) {
+            self.plan();
+        }
+    }
+
+    /// The request under way failed. Whether the refresh token is to be set aside.
+    pub(super) fn failed(&mut self, now: Instant, failure: &Failure, prng: &mut Prng) -> bool {
+        let Phase::InFlight { by, basis, .. } = self.phase else {
+            return false;
+        };
+        self.attempts += 1;
+        if basis != self.held.map(|held| held.obtained_at) {
+            // A late success has replaced what this attempt was about.
+            self.plan();
+            return false;
+        }
+        self.failures = self.failures.saturating_add(1);
+        let streak = match self.streak {
+            Some((kind, count)) if kind == failure.kind => count.saturating_add(1),
+            _ => 1,
+        };
+        self.streak = Some((failure.kind, streak));
+        let grant = self.policy.grant;
+        if (by, grant) == (Use::Primary, Grant::RefreshToken)
+            && failure.kind == FailureKind::GrantRefused
+        {
+            self.seed_untried = false;
+        }
+        let verdict = judge(
+            (by, grant, failure.kind),
+            streak,
+            self.ambiguous,
+            self.seed_untried,
+        );
+        self.health = Health::Failing {
+            state: verdict.state,
+            reason: verdict.reason,
+        };
+        self.refusals += u32::from(verdict.reason == Reason::PasswordRefused);
+        self.held_off_until = now + backoff::heeded(failure.retry_after);
+        let patience = if failure.kind == FailureKind::Unrecognized {
+            PATIENCE
+        } else {
+            0
+        };
+        let due = match verdict.retry {
+            Retry::Backoff(cap) => {
+                // Several tries while there is something to lose.
+                let runway = self
+                    .lost_at(now)
+                    .map_or(Duration::MAX, |lost_at| lost_at - now);
+                Some(now + backoff::delay(self.failures, cap.min(runway / 4), prng))
+            }
+            Retry::OnChange | Retry::Slowly if self.outdated => Some(now),
+            Retry::OnChange => None,
+            Retry::Slowly => Some(now + backoff::slow_delay(streak.saturating_sub(patience), prng)),
+            Retry::Soon => Some(now),
+        };
+        self.phase = Phase::Resting(due.map(|due| due.max(self.not_before())));
+        self.unanswered(by, failure.delivery) || (verdict.refresh_token_refused && self.set_aside())
+    }
+
+    /// What a request without an answer means for a refresh token that works once. Keycloak ends the
+    /// session when a spent one comes again, so where another way leads to a token it is not risked;
+    /// where none does, trying is all that is left. Whether it is to be set aside.
+    fn unanswered(&mut self, by: Use, delivery: Delivery) -> bool {
+        match (delivery, by, self.policy.grant) {
+            (Delivery::Answered | Delivery::NotSent, _, _) => false,
+            (Delivery::Unknown, _, Grant::RefreshToken) => {
+                self.ambiguous = true;
+                false
+            }
+            (Delivery::Unknown, Use::RefreshToken, Grant::ClientCredentials | Grant::Password) => {
+                self.set_aside()
+            }
+            (Delivery::Unknown, Use::Primary, _) => false,
+        }
+    }
+
+    /// The state file's token, at start. Whether its refresh token is to be set aside.
+    pub(super) fn restored(
+        &mut self,
+        now: Instant,
+        mut validity: Validity,
+        (current, open_intent): (bool, bool),
+    ) -> bool {
+        // What a broken file calls the future must not outrank every token obtained from now on.
+        validity.obtained_at = validity.obtained_at.min(now);
+        self.held = Some(validity);
+        self.current = now < validity.expires_at;
+        if self.current {
+            self.health = Health::Fresh;
+        }
+        if current {
+            self.plan();
+            open_intent && self.unanswered(Use::RefreshToken, Delivery::Unknown)
+        } else {
+            self.set_aside()
+        }
+    }
+
+    /// Somebody wants a replacement now.
+    pub(super) fn requested(&mut self, now: Instant) {
+        let Phase::Resting(planned) = self.phase else {
+            return;
+        };
+        let last = self.sent_at.unwrap_or_default();
+        let due = match self.health {
+            Health::Failing {
+                reason: Reason::PasswordRefused,
+                ..
+            } if self.refusals > 1 && now < last + REFUSED_SPACING => {
+                return;
+            }
+            Health::Failing { state, .. } => {
+                self.seed_untried |= state == ErrorState::NeedsLogin;
+                now.max(last + FAILING_SPACING)
+            }
+            Health::Fresh | Health::Pending => now,
+        };
+        let due = due.max(self.not_before());
+        self.phase = Phase::Resting(Some(planned.map_or(due, |planned| planned.min(due))));
+        self.asked = true;
+    }
+
+    /// A secret, a key or the like changed.
+    pub(super) fn inputs_changed(&mut self, now: Instant) {
+        self.seed_untried = true;
+        self.refusals = 0;
+        match (self.phase, self.health) {
+            (Phase::InFlight { .. }, _) => self.outdated = true,
+            (Phase::Resting(_), Health::Failing { .. }) => self.due_now(now),
+            _ => {}
+        }
+    }
+
+    /// The policy changed, but not what is obtained.
+    pub(super) fn replan(&mut self, now: Instant, policy: Policy) {
+        self.policy = policy;
+        self.inputs_changed(now);
+        if let (Phase::Resting(_), Health::Fresh) = (self.phase, self.health) {
+            self.plan();
+        }
+    }
+
+    /// What is obtained changed. The slot has left its server. Whether the refresh token, which belongs
+    /// to what was, is to be set aside.
+    pub(super) fn replace(&mut self, now: Instant, policy: Policy, first: AttemptId) -> bool {
+        self.policy = policy;
+        self.first_attempt = first;
+        self.health = if self.current {
+            Health::Fresh
+        } else {
+            Health::Pending
+        };
+        self.settle();
+        self.inputs_changed(now);
+        self.due_now(now);
+        self.set_aside()
+    }
+
+    fn due_now(&mut self, now: Instant) {
+        self.phase = Phase::Resting(Some(now.max(self.not_before())));
+    }
+
+    /// Resting until what is held is to be replaced.
+    fn plan(&mut self) {
+        if let Some(held) = self.held {
+            let due = self.policy.refresh_due(&held, self.jitter);
+            self.phase = Phase::Resting(Some(due.max(self.not_before())));
+        }
+    }
+
+    /// Nothing is wrong any more.
+    fn settle(&mut self) {
+        self.failures = 0;
+        self.streak = None;
+        self.ambiguous = false;
+    }
+
+    /// Whether there was a refresh token to set aside.
+    fn set_aside(&mut self) -> bool {
+        self.held
+            .as_mut()
+            .is_some_and(|held| held.refresh.take().is_some())
+    }
+
+    /// When something held is lost: the access token, or the refresh token that nothing else replaces.
+    fn lost_at(&self, now: Instant) -> Option<Instant> {
+        let held = self.held?;
+        let refresh = match self.policy.grant {
+            Grant::RefreshToken => held.refresh.and_then(|refresh| refresh.expires_at),
+            Grant::ClientCredentials | Grant::Password => None,
+        };
+        [Some(held.expires_at), refresh]
+            .into_iter()
+            .flatten()
+            .filter(|end| now < *end)
+            .min()
+    }
+
+    fn not_before(&self) -> Instant {
+        self.sent_at
+            .map_or(Instant::BOOT, |sent_at| sent_at + FLOOR)
+            .max(self.held_off_until)
+    }
+}
+
+/// The most that failures cost in rank.
+const PENALTY_MAX: Duration = Duration::from_secs(300);
+/// While a token fails, being asked for it repeats the request this often at most: a consumer that
+/// asks in a loop must not undo the backoff.
+const FAILING_SPACING: Duration = Duration::from_secs(10);
+/// A password refused twice is tried this often at most, however often somebody asks.
+const REFUSED_SPACING: Duration = Duration::from_secs(3600);

@@ -1,0 +1,201 @@
+//! What a failure means: the one place that decides.
+
+use std::time::Duration;
+
+use super::backoff::{RATE_LIMITED_CAP, UNAVAILABLE_CAP};
+use super::event::{ErrorState, FailureKind, Use};
+use super::policy::Grant;
+use super::status::Reason;
+
+/// What follows from a failure.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Verdict {
+    pub(super) state: ErrorState,
+    pub(super) reason: Reason,
+    pub(super) retry: Retry,
+    /// The refresh token used is dead.
+    pub(super) refresh_token_refused: bool,
+}
+
+/// When to try again.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Retry {
+    /// Exponentially later, at most this much.
+    Backoff(Duration),
+    /// When something changes or somebody asks.
+    OnChange,
+    /// In minutes, or at once when something changes.
+    Slowly,
+    /// As soon as the floor permits: there is another way.
+    Soon,
+}
+
+/// An error name unknown to us is transient this often in a row.
+pub(super) const PATIENCE: u32 = 5;
+
+/// `streak` counts the consecutive failures of this kind. `ambiguous`: an earlier use of the same
+/// refresh token stayed unanswered. `seed`: the configured refresh token has not been tried yet.
+pub(super) fn judge(
+    (by, grant, kind): (Use, Grant, FailureKind),
+    streak: u32,
+    ambiguous: bool,
+    seed: bool,
+) -> Verdict {
+    use ErrorState::{Denied, FixConfig, NeedsLogin, Transient};
+    let verdict = |state, reason, retry| Verdict {
+        state,
+        reason,
+        retry,
+        refresh_token_refused: false,
+    };
+    let lost = if ambiguous {
+        Reason::RotationLost
+    } else {
+        Reason::RefreshTokenRefused
+    };
+    match (by, grant, kind) {
+        (_, _, FailureKind::Denied) => verdict(Denied, Reason::LastError, Retry::Slowly),
+        (_, _, FailureKind::Misconfigured)
+        | (Use::Primary, Grant::ClientCredentials, FailureKind::GrantRefused) => {
+            verdict(FixConfig, Reason::LastError, Retry::Slowly)
+        }
+        (_, _, FailureKind::RateLimited) => verdict(
+            Transient,
+            Reason::LastError,
+            Retry::Backoff(RATE_LIMITED_CAP),
+        ),
+        (_, _, FailureKind::Unavailable) => verdict(
+            Transient,
+            Reason::LastError,
+            Retry::Backoff(UNAVAILABLE_CAP),
+        ),
+        (_, _, FailureKind::Unrecognized) if streak <= PATIENCE => verdict(
+            Transient,
+            Reason::LastError,
+            Retry::Backoff(UNAVAILABLE_CAP),
+        ),
+        (_, _, FailureKind::Unrecognized) => verdict(FixConfig, Reason::LastError, Retry::Slowly),
+        (Use::Primary, Grant::Password, FailureKind::GrantRefused) => {
+            verdict(FixConfig, Reason::PasswordRefused, Retry::OnChange)
+        }
+        (Use::Primary, Grant::RefreshToken, FailureKind::GrantRefused) => {
+            verdict(NeedsLogin, lost, Retry::OnChange)
+        }
+        (Use::RefreshToken, grant, FailureKind::GrantRefused) => Verdict {
+            refresh_token_refused: true,
+            ..match grant {
+                Grant::ClientCredentials | Grant::Password => {
+                    verdict(Transient, Reason::RefreshTokenRefused, Retry::Soon)
+                }
+                Grant::RefreshToken if seed => verdict(NeedsLogin, lost, Retry::Soon),
+                Grant::RefreshToken => verdict(NeedsLogin, lost, Retry::OnChange),
+            }
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ErrorState::{Denied, FixConfig, NeedsLogin, Transient};
+    use FailureKind as Kind;
+    use Grant::{ClientCredentials, Password, RefreshToken};
+
+    const PRIMARY: Use = Use::Primary;
+    const REFRESH: Use = Use::RefreshToken;
+
+    #[test]
+    fn a_refusal_depends_on_what_was_refused() {
+        let table = [
+            (
+                (PRIMARY, ClientCredentials, Kind::GrantRefused),
+                FixConfig,
+                Retry::Slowly,
+            ),
+            (
+                (PRIMARY, Password, Kind::GrantRefused),
+                FixConfig,
+                Retry::OnChange,
+            ),
+            (
+                (PRIMARY, RefreshToken, Kind::GrantRefused),
+                NeedsLogin,
+                Retry::OnChange,
+            ),
+            (
+                (REFRESH, Password, Kind::GrantRefused),
+                Transient,
+                Retry::Soon,
+            ),
+            (
+                (REFRESH, RefreshToken, Kind::GrantRefused),
+                NeedsLogin,
+                Retry::OnChange,
+            ),
+        ];
+        for (what, state, retry) in table {
+            let verdict = judge(what, 1, false, false);
+            assert_eq!((verdict.state, verdict.retry), (state, retry), "{what:?}");
+            assert_eq!(verdict.refresh_token_refused, what.0 == REFRESH, "{what:?}");
+        }
+    }
+
+    #[test]
+    fn other_failures_do_not() {
+        let any = [
+            (Kind::Denied, Denied, Retry::Slowly),
+            (Kind::Misconfigured, FixConfig, Retry::Slowly),
+            (
+                Kind::RateLimited,
+                Transient,
+                Retry::Backoff(RATE_LIMITED_CAP),
+            ),
+            (
+                Kind::Unavailable,
+                Transient,
+                Retry::Backoff(UNAVAILABLE_CAP),
+            ),
+            (
+                Kind::Unrecognized,
+                Transient,
+                Retry::Backoff(UNAVAILABLE_CAP),
+            ),
+        ];
+        for by in [PRIMARY, REFRESH] {
+            for grant in [ClientCredentials, Password, RefreshToken] {
+                for (kind, state, retry) in any {
+                    let verdict = judge((by, grant, kind), 1, true, true);
+                    assert_eq!(
+                        (verdict.state, verdict.retry),
+                        (state, retry),
+                        "{by:?} {kind:?}"
+                    );
+                    assert!(!verdict.refresh_token_refused);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn patience_with_the_unrecognized_ends() {
+        let state = |streak| {
+            let what = (PRIMARY, ClientCredentials, Kind::Unrecognized);
+            judge(what, streak, false, false).state
+        };
+        assert_eq!(
+            (state(PATIENCE), state(PATIENCE + 1)),
+            (Transient, FixConfig)
+        );
+    }
+
+    #[test]
+    fn an_unanswered_refresh_and_a_refusal_are_a_lost_rotation() {
+        let refused = (REFRESH, RefreshToken, Kind::GrantRefused);
+        assert_eq!(judge(refused, 1, true, false).reason, Reason::RotationLost);
+        assert_eq!(
+            judge(refused, 1, false, false).reason,
+            Reason::RefreshTokenRefused
+        );
+        assert_eq!(judge(refused, 1, false, true).retry, Retry::Soon);
+    }
+}

@@ -1,0 +1,257 @@
+//! One token file: written at each generation, removed at expiry where that is wanted.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use secrecy::SecretString;
+use tokio::sync::watch;
+
+use super::format::{self, Content, FormatError, Inputs};
+use super::{Delivery, Output, Shared, explain};
+use crate::atomic_file::{self, Attributes, WriteError};
+use crate::clock;
+use crate::config::TokenConfig;
+use crate::config::{Environment, FileConfig, FileFormat, HeaderValue, OnExpiry, SecretError};
+use crate::store::Published;
+
+/// Why a file is not delivered.
+#[derive(Debug, thiserror::Error)]
+enum FileError {
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    #[error("header {name}")]
+    Header {
+        name: String,
+        #[source]
+        cause: SecretError,
+    },
+    #[error("the write was interrupted")]
+    Interrupted,
+    #[error("cannot read template {}", path.display())]
+    Template {
+        path: PathBuf,
+        #[source]
+        cause: io::Error,
+    },
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+/// What is to be done to the file.
+#[derive(Clone)]
+enum Wanted {
+    Nothing,
+    Removed,
+    Written(Published),
+}
+
+/// What was done to it.
+#[derive(Clone, Copy, PartialEq)]
+enum Done {
+    Removed,
+    Unchanged,
+    Written,
+}
+
+pub(super) async fn run(
+    mut shared: Shared,
+    deliveries: watch::Sender<Vec<Delivery>>,
+    index: usize,
+) {
+    let Some(path) = shared.config.files.get(index).map(|file| file.path.clone()) else {
+        return;
+    };
+    let output = Output::File(path);
+    let mut failures = 0;
+    // The generation the file holds, 0 when it was removed.
+    let mut delivered = None;
+    while shared.news().await {
+        loop {
+            let wanted = wanted(&mut shared, index, delivered);
+            let generation = match &wanted {
+                Wanted::Nothing => break,
+                Wanted::Removed => 0,
+                Wanted::Written(published) => published.generation,
+            };
+            let result = carry_out(&shared, index, wanted.clone(), delivered.is_none()).await;
+            let reported = log(&shared, &output, generation, &result);
+            if let Ok(done) = result {
+                (failures, delivered) = (0, Some(generation));
+                if let Wanted::Written(published) = wanted {
+                    note(&deliveries, index, &published, done);
+                }
+            }
+            shared.report(output.clone(), generation, reported).await;
+            if delivered == Some(generation) {
+                break;
+            }
+            failures += 1;
+            if !shared.pause(failures).await {
+                return;
+            }
+        }
+    }
+}
+
+/// The newest state decides, whatever was tried before.
+fn wanted(shared: &mut Shared, index: usize, delivered: Option<u64>) -> Wanted {
+    let current = shared.view.borrow_and_update().current.clone();
+    let valid = current.filter(|published| published.token.validity.expires_at > clock::now());
+    let on_expiry = shared.config.files.get(index).map(|file| file.on_expiry);
+    match valid {
+        Some(published) if delivered == Some(published.generation) => Wanted::Nothing,
+        Some(published) => Wanted::Written(published),
+        None if on_expiry == Some(OnExpiry::Remove) && delivered != Some(0) => Wanted::Removed,
+        None => Wanted::Nothing,
+    }
+}
+
+/// Files block, and must not hold up the reactor.
+async fn carry_out(
+    shared: &Shared,
+    index: usize,
+    wanted: Wanted,
+    first: bool,
+) -> Result<Done, FileError> {
+    let config = Arc::clone(&shared.config);
+    let environment = Arc::clone(&shared.environment);
+    let work = move || {
+        let Some(file) = config.files.get(index) else {
+            return Ok(Done::Unchanged);
+        };
+        match wanted {
+            Wanted::Nothing => Ok(Done::Unchanged),
+            Wanted::Removed => {
+                atomic_file::remove(&file.path)?;
+                Ok(Done::Removed)
+            }
+            Wanted::Written(published) => deliver(&config, file, &published, &environment, first),
+        }
+    };
+    let ended = tokio::task::spawn_blocking(work).await;
+    ended.unwrap_or(Err(FileError::Interrupted))
+}
+
+fn deliver(
+    config: &TokenConfig,
+    file: &FileConfig,
+    published: &Published,
+    environment: &Environment,
+    first: bool,
+) -> Result<Done, FileError> {
+    let inputs = read_inputs(file, environment)?;
+    let content = Content {
+        name: &config.name,
+        token: &published.token,
+        generation: published.generation,
+        now: clock::now(),
+        unix_now: clock::unix_now(),
+    };
+    let attributes = Attributes {
+        owner: file.owner,
+        group: file.group,
+        mode: file.mode,
+    };
+    if first && in_place(file, &content, &inputs, &attributes)? {
+        return Ok(Done::Unchanged);
+    }
+    let bytes = format::render(file, &content, &inputs)?;
+    atomic_file::write(&file.path, &bytes, &attributes)?;
+    Ok(Done::Written)
+}
+
+/// Whether the file holds this token already, from before a restart. Some formats say how long the token
+/// lives on, so it is rendered as of the time the file was written.
+fn in_place(
+    file: &FileConfig,
+    content: &Content<'_>,
+    inputs: &Inputs,
+    attributes: &Attributes,
+) -> Result<bool, FileError> {
+    let Some(existing) = atomic_file::read_matching(&file.path, attributes) else {
+        return Ok(false);
+    };
+    let age = content.unix_now.saturating_sub(existing.modified_unix);
+    let then = Content {
+        now: content.now.saturating_sub(age),
+        unix_now: content.unix_now.saturating_sub(age),
+        ..*content
+    };
+    Ok(*format::render(file, &then, inputs)? == *existing.content)
+}
+
+fn read_inputs(file: &FileConfig, environment: &Environment) -> Result<Inputs, FileError> {
+    let mut inputs = Inputs::default();
+    for (name, value) in &file.headers {
+        let value = match value {
+            HeaderValue::Plain(text) => SecretString::from(text.as_str()),
+            HeaderValue::Secret(secret) => {
+                let name = name.clone();
+                let read = secret.read(environment);
+                read.map_err(|cause| FileError::Header { name, cause })?
+            }
+        };
+        inputs.headers.push((name.clone(), value));
+    }
+    if let FileFormat::Template { template } = &file.format {
+        inputs.template = Some(read_template(template)?);
+    }
+    Ok(inputs)
+}
+
+fn read_template(path: &Path) -> Result<String, FileError> {
+    std::fs::read_to_string(path).map_err(|cause| FileError::Template {
+        path: path.into(),
+        cause,
+    })
+}
+
+/// Tells the hooks.
+fn note(
+    deliveries: &watch::Sender<Vec<Delivery>>,
+    index: usize,
+    published: &Published,
+    done: Done,
+) {
+    deliveries.send_modify(|deliveries| {
+        if let Some(delivery) = deliveries.get_mut(index) {
+            let written = match done {
+                Done::Written => published.generation,
+                Done::Removed | Done::Unchanged => delivery.written,
+            };
+            *delivery = Delivery {
+                generation: published.generation,
+                written,
+                expires_at: published.token.validity.expires_at,
+            };
+        }
+    });
+}
+
+fn log(
+    shared: &Shared,
+    output: &Output,
+    generation: u64,
+    result: &Result<Done, FileError>,
+) -> Result<(), Arc<str>> {
+    let Output::File(path) = output else {
+        return Ok(());
+    };
+    let (token, path) = (&shared.config.name, path.display());
+    match result {
+        Ok(Done::Removed) => tracing::info!(%token, %path, "removed: the token has expired"),
+        Ok(Done::Unchanged) => tracing::info!(%token, %path, generation, "in place"),
+        Ok(Done::Written) => tracing::info!(%token, %path, generation, "written"),
+        Err(e) => {
+            let hint = match e {
+                FileError::Write(e) => e.hint(),
+                _ => None,
+            };
+            let error = explain(e, hint);
+            tracing::warn!(%token, %path, generation, error, "not written");
+            return Err(error.into());
+        }
+    }
+    Ok(())
+}

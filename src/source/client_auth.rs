@@ -1,0 +1,147 @@
+//! How the client proves who it is: secrets read and keys parsed, once.
+
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use secrecy::{ExposeSecret, SecretString};
+use url::form_urlencoded::byte_serialize;
+
+use super::assertion::Signer;
+use super::error::SourceError;
+use crate::config::{ClientAuth, Environment, SecretRef};
+
+/// A client's credentials, ready for use.
+pub(super) enum Credentials {
+    /// `client_id` in the body and nothing more: `none`, and `tls_client_auth`, where the handshake proves
+    /// the rest (RFC 8705 section 2).
+    Id,
+    /// HTTP Basic (RFC 7617).
+    Basic {
+        /// The whole `Authorization` header.
+        header: SecretString,
+        /// The secret in it.
+        client_secret: SecretString,
+    },
+    /// `client_id` and `client_secret` in the body.
+    Post(SecretString),
+    /// `client_assertion`.
+    Assertion(Arc<Signer>),
+}
+
+impl Credentials {
+    pub(super) fn load(
+        auth: &ClientAuth,
+        client_id: &str,
+        environment: &Environment,
+    ) -> Result<Self, SourceError> {
+        match auth {
+            ClientAuth::None | ClientAuth::TlsClientAuth => Ok(Self::Id),
+            ClientAuth::ClientSecretBasic { client_secret } => {
+                let client_secret = read("client_secret", client_secret, environment)?;
+                // RFC 6749 section 2.3.1: both are form-encoded first (appendix B).
+                let encode = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
+                let encoded = SecretString::from(encode(client_secret.expose_secret()));
+                Ok(Self::Basic {
+                    header: basic(&encode(client_id), &encoded),
+                    client_secret,
+                })
+            }
+            ClientAuth::ClientSecretBasicRaw { client_secret } => {
+                if client_id.contains(':') {
+                    return Err(SourceError::ColonInClientId);
+                }
+                let client_secret = read("client_secret", client_secret, environment)?;
+                Ok(Self::Basic {
+                    header: basic(client_id, &client_secret),
+                    client_secret,
+                })
+            }
+            ClientAuth::ClientSecretJwt {
+                client_secret,
+                alg,
+                assertion,
+            } => {
+                let secret = read("client_secret", client_secret, environment)?;
+                let signer = Signer::with_secret(&secret, *alg, client_id, assertion)?;
+                Ok(Self::Assertion(Arc::new(signer)))
+            }
+            ClientAuth::ClientSecretPost { client_secret } => {
+                let secret = read("client_secret", client_secret, environment)?;
+                Ok(Self::Post(secret))
+            }
+            ClientAuth::PrivateKeyJwt {
+                key,
+                alg,
+                assertion,
+            } => {
+                let pem = read("private_key_jwt.key", key, environment)?;
+                let signer = Signer::with_private_key(&pem, *alg, client_id, assertion)?;
+                Ok(Self::Assertion(Arc::new(signer)))
+            }
+        }
+    }
+}
+
+/// Reads a secret; `what` is the configuration key that an error names.
+pub(super) fn read(
+    what: &'static str,
+    secret: &SecretRef,
+    environment: &Environment,
+) -> Result<SecretString, SourceError> {
+    secret
+        .read(environment)
+        .map_err(|cause| SourceError::Secret { what, cause })
+}
+
+fn basic(id: &str, secret: &SecretString) -> SecretString {
+    let pair = SecretString::from(format!("{id}:{}", secret.expose_secret()));
+    let encoded = STANDARD.encode(pair.expose_secret());
+    SecretString::from(format!("Basic {encoded}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(raw: bool, id: &str, secret: &str) -> String {
+        let environment = Environment::from([("S", secret)]);
+        let client_secret = SecretRef::Env("S".into());
+        let auth = if raw {
+            ClientAuth::ClientSecretBasicRaw { client_secret }
+        } else {
+            ClientAuth::ClientSecretBasic { client_secret }
+        };
+        match Credentials::load(&auth, id, &environment) {
+            Ok(Credentials::Basic { header, .. }) => {
+                let header = header.expose_secret().strip_prefix("Basic ").unwrap();
+                String::from_utf8(STANDARD.decode(header).unwrap()).unwrap()
+            }
+            _ => panic!("no Basic header"),
+        }
+    }
+
+    #[test]
+    fn basic_is_form_encoded_first() {
+        for (id, secret, sent) in [
+            ("id", "secret", "id:secret"),
+            ("a+b", "c%d", "a%2Bb:c%25d"),
+            ("a:b", "ü x", "a%3Ab:%C3%BC+x"),
+            ("-._*", "~&=/", "-._*:%7E%26%3D%2F"),
+        ] {
+            assert_eq!(header(false, id, secret), sent);
+        }
+    }
+
+    #[test]
+    fn basic_raw_is_not() {
+        assert_eq!(header(true, "a+b", "c%d ü:x"), "a+b:c%d ü:x");
+        let auth = ClientAuth::ClientSecretBasicRaw {
+            client_secret: SecretRef::Env("S".into()),
+        };
+        assert!(matches!(
+            Credentials::load(&auth, "a:b", &Environment::default()),
+            Err(SourceError::ColonInClientId)
+        ));
+    }
+}

@@ -1,0 +1,210 @@
+//! Where an issuer's token endpoint is (RFC 8414, OpenID Connect Discovery).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::http::{StatusCode, header};
+use arc_swap::ArcSwapOption;
+use reqwest::Client;
+use serde_json::{Map, Value};
+use url::Url;
+
+use super::error::{MetadataProblem, SourceError};
+use super::http::{self, Answer};
+use super::token_response;
+use crate::clock;
+use crate::config::HttpsUrl;
+use crate::instant::Instant;
+
+/// The last metadata seen. It outlives its hour when the server does not answer.
+#[derive(Default)]
+pub(super) struct Cache(ArcSwapOption<Entry>);
+
+struct Entry {
+    metadata: Arc<Metadata>,
+    ask_again_at: Instant,
+}
+
+/// The part of the metadata that token requests need.
+#[derive(Debug)]
+pub(super) struct Metadata {
+    pub(super) token_endpoint: HttpsUrl,
+    /// `mtls_endpoint_aliases.token_endpoint` (RFC 8705 section 5).
+    pub(super) mtls_token_endpoint: Option<HttpsUrl>,
+}
+
+impl Cache {
+    /// The metadata, at most an hour old while the server answers.
+    pub(super) async fn metadata(
+        &self,
+        client: &Client,
+        issuer: &HttpsUrl,
+    ) -> Result<Arc<Metadata>, SourceError> {
+        let now = clock::now();
+        let held = self.0.load_full();
+        if let Some(entry) = &held
+            && now < entry.ask_again_at
+        {
+            return Ok(Arc::clone(&entry.metadata));
+        }
+        if let Some(entry) = &held {
+            // Whoever comes meanwhile, or while the server is out, makes do with what there is.
+            self.keep(&entry.metadata, now + ASK_AGAIN);
+        }
+        match (discover(client, issuer).await, held) {
+            (Ok(metadata), _) => {
+                let metadata = Arc::new(metadata);
+                self.keep(&metadata, now + LIFETIME);
+                Ok(metadata)
+            }
+            (Err(error), Some(entry)) => {
+                tracing::warn!(%error, "discovery failed; using the metadata seen before");
+                Ok(Arc::clone(&entry.metadata))
+            }
+            (Err(error), None) => Err(error),
+        }
+    }
+
+    fn keep(&self, metadata: &Arc<Metadata>, ask_again_at: Instant) {
+        self.0.store(Some(Arc::new(Entry {
+            metadata: Arc::clone(metadata),
+            ask_again_at,
+        })));
+    }
+}
+
+async fn discover(client: &Client, issuer: &HttpsUrl) -> Result<Metadata, SourceError> {
+    let mut problem = MetadataProblem::TokenEndpoint;
+    for url in well_known(&issuer.url) {
+        let request = client
+            .get(url.clone())
+            .header(header::ACCEPT, "application/json");
+        let answer = match http::exchange(request, &url).await {
+            Ok(answer) => answer,
+            Err(error) => return Err(not_sent(error)),
+        };
+        match read(&answer, issuer) {
+            Ok(metadata) => return Ok(metadata),
+            Err(found) => {
+                let elsewhere = matches!(
+                    found,
+                    MetadataProblem::NotFound(_) | MetadataProblem::NotMetadata
+                );
+                if !elsewhere {
+                    let retry_after =
+                        token_response::retry_after(&answer.headers, clock::unix_now());
+                    return Err(failed(issuer, found, retry_after));
+                }
+                problem = found;
+            }
+        }
+    }
+    Err(failed(issuer, problem, None))
+}
+
+/// `{issuer}/.well-known/openid-configuration`, then the path-inserting form of RFC 8414 section 3.1.
+fn well_known(issuer: &Url) -> [Url; 2] {
+    let path = issuer.path().trim_end_matches('/');
+    let mut oidc = issuer.clone();
+    oidc.set_path(&format!("{path}/.well-known/openid-configuration"));
+    let mut oauth = issuer.clone();
+    oauth.set_path(&format!("/.well-known/oauth-authorization-server{path}"));
+    [oidc, oauth]
+}
+
+fn read(answer: &Answer, issuer: &HttpsUrl) -> Result<Metadata, MetadataProblem> {
+    match answer.status {
+        status if status.is_success() => {}
+        StatusCode::TOO_MANY_REQUESTS => return Err(MetadataProblem::Status(answer.status)),
+        status if status.is_client_error() => return Err(MetadataProblem::NotFound(status)),
+        status => return Err(MetadataProblem::Status(status)),
+    }
+    let members: Map<String, Value> =
+        serde_json::from_slice(&answer.body).map_err(|_| MetadataProblem::NotMetadata)?;
+    let named = members
+        .get("issuer")
+        .and_then(Value::as_str)
+        .ok_or(MetadataProblem::NotMetadata)?;
+    // RFC 8414 section 3.3: identical, or the metadata must not be used.
+    if named != issuer.text {
+        let shown = named.chars().filter(|c| c.is_ascii_graphic()).take(200);
+        return Err(MetadataProblem::IssuerDiffers(shown.collect()));
+    }
+    let token_endpoint = members.get("token_endpoint").and_then(endpoint);
+    let alias = members
+        .get("mtls_endpoint_aliases")
+        .and_then(|aliases| aliases.get("token_endpoint"));
+    Ok(Metadata {
+        token_endpoint: token_endpoint.ok_or(MetadataProblem::TokenEndpoint)?,
+        mtls_token_endpoint: alias
+            .map(|alias| endpoint(alias).ok_or(MetadataProblem::TokenEndpoint))
+            .transpose()?,
+    })
+}
+
+fn endpoint(value: &Value) -> Option<HttpsUrl> {
+    let text = value.as_str()?;
+    let url = Url::parse(text).ok()?;
+    let anonymous = url.username().is_empty() && url.password().is_none();
+    (anonymous && http::is_confidential(&url)).then(|| HttpsUrl {
+        text: text.to_owned(),
+        url,
+    })
+}
+
+fn failed(
+    issuer: &HttpsUrl,
+    problem: MetadataProblem,
+    retry_after: Option<Duration>,
+) -> SourceError {
+    let url = &issuer.url;
+    SourceError::Discovery {
+        issuer: format!("{}://{}{}", url.scheme(), http::server(url), url.path()),
+        problem,
+        retry_after,
+    }
+}
+
+/// However discovery failed, the token request was not sent.
+fn not_sent(error: SourceError) -> SourceError {
+    match error {
+        SourceError::Transport {
+            server, trouble, ..
+        } => SourceError::Transport {
+            server,
+            trouble,
+            delivery: crate::refresh::Delivery::NotSent,
+        },
+        other => other,
+    }
+}
+
+/// How long metadata counts as fresh.
+const LIFETIME: Duration = Duration::from_secs(3600);
+
+/// How soon it is asked for again after a failure.
+const ASK_AGAIN: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_well_known_forms() {
+        for (issuer, oidc, oauth) in [
+            (
+                "https://h.example/auth/realms/lev",
+                "https://h.example/auth/realms/lev/.well-known/openid-configuration",
+                "https://h.example/.well-known/oauth-authorization-server/auth/realms/lev",
+            ),
+            (
+                "https://h.example/",
+                "https://h.example/.well-known/openid-configuration",
+                "https://h.example/.well-known/oauth-authorization-server",
+            ),
+        ] {
+            let urls = well_known(&issuer.parse().unwrap());
+            assert_eq!([urls[0].as_str(), urls[1].as_str()], [oidc, oauth]);
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! HTTP towards authorization servers: TLS, time limits, bounded answers, no redirects, no repeats.
+
+use std::fs;
+
+use http::{HeaderMap, StatusCode};
+use reqwest::{
+    Certificate, Client, ClientBuilder, Identity, Proxy, RequestBuilder, redirect, retry,
+};
+use secrecy::ExposeSecret;
+use url::{Host, Url};
+use zeroize::Zeroizing;
+
+use super::error::{HttpClientProblem, SourceError};
+use super::transport::{self, Trouble};
+use super::{assertion, certificate, client_auth};
+use crate::config::{ClientConfig, Endpoint, Environment, TlsIdentity};
+use crate::refresh::Delivery;
+
+/// The HTTP clients of one registration. New ones are built when a certificate changes: with the old ones,
+/// TLS session resumption would go on authenticating with the old certificate.
+pub(super) struct Http {
+    /// Keeps connections: for requests that may be repeated without harm.
+    pub(super) pooled: Client,
+    /// A connection for each request: on a kept one that the server is just closing, nobody can tell
+    /// whether a rotating refresh token was spent.
+    pub(super) unpooled: Client,
+}
+
+/// An answer, read to its end.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Zeroizing<Vec<u8>>,
+}
+
+impl Http {
+    pub(super) fn load(
+        config: &ClientConfig,
+        environment: &Environment,
+    ) -> Result<Self, SourceError> {
+        let roots = roots(config)?;
+        let identity = config
+            .tls
+            .identity
+            .as_ref()
+            .map(|identity| self::identity(identity, environment))
+            .transpose()?;
+        let build = |max_idle: usize| {
+            let mut builder = base(config)?.pool_max_idle_per_host(max_idle);
+            if let Some(roots) = &roots {
+                builder = builder.tls_certs_only(roots.clone());
+            }
+            if let Some(identity) = &identity {
+                builder = builder.identity(identity.clone());
+            }
+            builder.build().map_err(|_| match &config.tls.ca {
+                Some(path) => SourceError::CaBundle(path.clone()),
+                None => SourceError::HttpClient(HttpClientProblem::NoRoots),
+            })
+        };
+        let kept = usize::try_from(config.limits.max_in_flight).unwrap_or(usize::MAX);
+        Ok(Self {
+            pooled: build(kept)?,
+            unpooled: build(0)?,
+        })
+    }
+}
+
+/// Sends a request and reads its answer, up to [`MAX_BODY`].
+pub(super) async fn exchange(request: RequestBuilder, url: &Url) -> Result<Answer, SourceError> {
+    let failed = |error: reqwest::Error| transport::name(&error, server(url));
+    let mut response = request.send().await.map_err(failed)?;
+    let status = response.status();
+    let headers = response.headers().clone();
+    let expected = usize::try_from(response.content_length().unwrap_or(0)).unwrap_or(MAX_BODY);
+    let mut body = Zeroizing::new(Vec::with_capacity(expected.min(MAX_BODY)));
+    loop {
+        let problem = match response.chunk().await {
+            Ok(None) => break,
+            Ok(Some(chunk)) if body.len() + chunk.len() <= MAX_BODY => {
+                body.extend_from_slice(&chunk);
+                continue;
+            }
+            Ok(Some(_)) => SourceError::Transport {
+                server: server(url),
+                trouble: Trouble::TooLarge,
+                delivery: Delivery::Unknown,
+            },
+            Err(error) => failed(error),
+        };
+        if status.is_success() {
+            return Err(problem);
+        }
+        // The status says enough: no token was issued.
+        body.clear();
+        break;
+    }
+    Ok(Answer {
+        status,
+        headers,
+        body,
+    })
+}
+
+/// Host and port: all of a URL that errors show.
+pub(super) fn server(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    match url.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    }
+}
+
+/// Whether credentials may be sent there: https, or http that stays on this host.
+pub(super) fn is_confidential(url: &Url) -> bool {
+    url.scheme() == "https" || url.scheme() == "http" && is_loopback(url)
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+fn base(config: &ClientConfig) -> Result<ClientBuilder, SourceError> {
+    let (Endpoint::Issuer(endpoint) | Endpoint::TokenEndpoint(endpoint)) = &config.endpoint;
+    let builder = Client::builder()
+        .user_agent(concat!("bearerd/", env!("CARGO_PKG_VERSION")))
+        .redirect(redirect::Policy::none())
+        .retry(retry::never())
+        .https_only(endpoint.url.scheme() == "https")
+        .connect_timeout(config.connect_timeout)
+        .timeout(config.timeout);
+    match &config.proxy {
+        Some(url) => {
+            let proxy = Proxy::all(url.clone())
+                .map_err(|_| SourceError::HttpClient(HttpClientProblem::Proxy))?;
+            Ok(builder.proxy(proxy))
+        }
+        // No proxy leads back to this host's own loopback interface.
+        None if is_loopback(&endpoint.url) => Ok(builder.no_proxy()),
+        None => Ok(builder),
+    }
+}
+
+fn roots(config: &ClientConfig) -> Result<Option<Vec<Certificate>>, SourceError> {
+    let Some(path) = &config.tls.ca else {
+        return Ok(None);
+    };
+    let pem = fs::read(path).map_err(|cause| SourceError::Unreadable {
+        path: path.clone(),
+        cause,
+    })?;
+    match Certificate::from_pem_bundle(&pem) {
+        Ok(roots) if !roots.is_empty() => Ok(Some(roots)),
+        _ => Err(SourceError::CaBundle(path.clone())),
+    }
+}
+
+fn identity(config: &TlsIdentity, environment: &Environment) -> Result<Identity, SourceError> {
+    let unusable = |problem| SourceError::TlsIdentity {
+        certificate: config.certificate.clone(),
+        problem,
+    };
+    let leaf = certificate::read(&config.certificate)?;
+    let key = client_auth::read("tls.key", &config.key, environment)?;
+    let der = assertion::private_key(&key).map_err(SourceError::Key)?;
+    if !certificate::matches(&leaf, &der) {
+        return Err(unusable("the certificate is for another key"));
+    }
+    let chain = fs::read(&config.certificate).map_err(|cause| SourceError::Unreadable {
+        path: config.certificate.clone(),
+        cause,
+    })?;
+    let key = key.expose_secret().as_bytes();
+    let mut pem = Zeroizing::new(Vec::with_capacity(chain.len() + key.len() + 1));
+    pem.extend_from_slice(&chain);
+    pem.push(b'\n');
+    pem.extend_from_slice(key);
+    Identity::from_pem(&pem).map_err(|_| unusable("they are not usable as a PEM chain and key"))
+}
+
+/// More is no token response.
+const MAX_BODY: usize = 1024 * 1024;

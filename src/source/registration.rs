@@ -1,0 +1,195 @@
+//! One client's registration at one authorization server, ready to send requests.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use ::http::HeaderMap;
+
+use super::client_auth::{self, Credentials};
+use super::discovery;
+use super::error::SourceError;
+use super::http::Http;
+use super::token_request::{GrantRequest, Proof};
+use super::token_response;
+use crate::clock;
+use crate::config::{ClientConfig, Endpoint, Environment, GrantConfig, HttpsUrl, TokenConfig};
+use crate::refresh::Use;
+
+use secrecy::SecretString;
+
+/// One client's registration at one authorization server: secrets read, keys parsed, TLS set up.
+///
+/// What it was built from does not change in it; when a file does, a new one is built and takes its place.
+pub struct Registration {
+    pub(super) config: Arc<ClientConfig>,
+    pub(super) http: Http,
+    environment: Environment,
+    credentials: Credentials,
+    refresh_credentials: Option<Credentials>,
+    metadata: discovery::Cache,
+    /// Seconds that the server's clock is ahead of ours, as of its last `Date`; 0 when they agree.
+    clock_skew: AtomicI64,
+}
+
+impl Registration {
+    /// Reads the secrets and certificates of a client. Blocks on files.
+    ///
+    /// # Errors
+    /// [`SourceError`] naming the file or key that is missing or of no use.
+    pub fn load(config: Arc<ClientConfig>, environment: Environment) -> Result<Self, SourceError> {
+        let load = |auth| Credentials::load(auth, &config.client_id, &environment);
+        Ok(Self {
+            http: Http::load(&config, &environment)?,
+            credentials: load(&config.auth)?,
+            refresh_credentials: config.refresh_auth.as_ref().map(load).transpose()?,
+            metadata: discovery::Cache::default(),
+            clock_skew: AtomicI64::new(0),
+            config,
+            environment,
+        })
+    }
+
+    /// Seconds that the server's clock is ahead of this host's (negative: behind), by the `Date` of its last
+    /// reply; 0 when they agree to within a few seconds. Assertions are dated by the server's clock.
+    #[must_use]
+    pub fn clock_skew(&self) -> i64 {
+        self.clock_skew.load(Ordering::Relaxed)
+    }
+
+    /// Where tokens are requested. A client with a TLS identity uses the endpoint that asks for it
+    /// (RFC 8705 section 5).
+    pub(super) async fn token_endpoint(&self) -> Result<HttpsUrl, SourceError> {
+        match &self.config.endpoint {
+            Endpoint::TokenEndpoint(url) => Ok(url.clone()),
+            Endpoint::Issuer(issuer) => {
+                let metadata = self.metadata.metadata(&self.http.pooled, issuer).await?;
+                let alias = metadata.mtls_token_endpoint.as_ref();
+                let chosen = alias.filter(|_| self.config.tls.identity.is_some());
+                Ok(chosen.unwrap_or(&metadata.token_endpoint).clone())
+            }
+        }
+    }
+
+    /// The grant to send. Passwords and seeds are read at each attempt: they may have changed.
+    pub(super) fn grant(
+        &self,
+        token: &TokenConfig,
+        by: Use,
+        refresh_token: Option<SecretString>,
+    ) -> Result<GrantRequest, SourceError> {
+        let read = |what, secret| client_auth::read(what, secret, &self.environment);
+        match (by, &token.grant) {
+            (Use::RefreshToken, _) => refresh_token
+                .map(GrantRequest::RefreshToken)
+                .ok_or(SourceError::NoRefreshToken),
+            (Use::Primary, GrantConfig::ClientCredentials) => Ok(GrantRequest::ClientCredentials),
+            (Use::Primary, GrantConfig::Password { username, password }) => {
+                Ok(GrantRequest::Password {
+                    username: username.clone(),
+                    password: read("grant.password.password", password)?,
+                })
+            }
+            (Use::Primary, GrantConfig::RefreshToken { refresh_token }) => {
+                Ok(GrantRequest::RefreshToken(read(
+                    "grant.refresh_token.refresh_token",
+                    refresh_token,
+                )?))
+            }
+        }
+    }
+
+    pub(super) fn credentials(&self, grant: &GrantRequest) -> &Credentials {
+        match grant {
+            GrantRequest::RefreshToken(_) => self
+                .refresh_credentials
+                .as_ref()
+                .unwrap_or(&self.credentials),
+            _ => &self.credentials,
+        }
+    }
+
+    /// The client's proof; an assertion is made anew for every request.
+    pub(super) async fn proof(
+        self: &Arc<Self>,
+        grant: &GrantRequest,
+        token_endpoint: &str,
+    ) -> Result<Proof<'_>, SourceError> {
+        let signer = match self.credentials(grant) {
+            Credentials::Id => return Ok(Proof::Id),
+            Credentials::Basic { header, .. } => return Ok(Proof::Basic(header)),
+            Credentials::Post(secret) => return Ok(Proof::Post(secret)),
+            Credentials::Assertion(signer) => signer,
+        };
+        let now = self.server_time();
+        if !signer.is_slow() {
+            return signer.sign(token_endpoint, now).map(Proof::Assertion);
+        }
+        let (signer, token_endpoint) = (Arc::clone(signer), token_endpoint.to_owned());
+        tokio::task::spawn_blocking(move || signer.sign(&token_endpoint, now))
+            .await
+            .map_err(|_| SourceError::AssertionSigning)?
+            .map(Proof::Assertion)
+    }
+
+    /// Time since the epoch, by the server's clock as far as it is known.
+    pub(super) fn server_time(&self) -> Duration {
+        let skew = self.clock_skew();
+        let by = Duration::from_secs(skew.unsigned_abs());
+        if skew < 0 {
+            clock::unix_now().saturating_sub(by)
+        } else {
+            clock::unix_now().saturating_add(by)
+        }
+    }
+
+    /// Compares the reply's `Date` with our clock, which read `sent` before the request.
+    pub(super) fn note_date(&self, headers: &HeaderMap, sent: Duration) {
+        let Some(date) = token_response::date(headers) else {
+            return;
+        };
+        let seen = skew(date, sent, clock::unix_now());
+        let seen = if seen.abs() > TOLERATED { seen } else { 0 };
+        if self.clock_skew.swap(seen, Ordering::Relaxed) != seen {
+            tracing::warn!(
+                client = self.config.name,
+                seconds = seen,
+                "server's clock differs"
+            );
+        }
+    }
+}
+
+/// How many seconds `date` is outside the time from `sent` to `received`: a slow reply is no skew.
+pub(super) fn skew(date: Duration, sent: Duration, received: Duration) -> i64 {
+    let seconds = |time: Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+    let (date, sent, received) = (seconds(date), seconds(sent), seconds(received));
+    if date < sent {
+        date - sent
+    } else if date > received {
+        date - received
+    } else {
+        0
+    }
+}
+
+/// Seconds of difference that are ignored.
+const TOLERATED: i64 = 5;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn skew_is_what_lies_outside_the_exchange() {
+        for (date, sent, received, expected) in [
+            (100, 100, 100, 0),
+            (110, 100, 130, 0),
+            (90, 100, 130, -10),
+            (3730, 100, 130, 3600),
+        ] {
+            let at = Duration::from_secs;
+            assert_eq!(skew(at(date), at(sent), at(received)), expected);
+        }
+    }
+}

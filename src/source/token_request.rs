@@ -1,0 +1,145 @@
+//! What a token request says. Pure: configuration and secrets in, parameters and bytes out.
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use url::form_urlencoded;
+use zeroize::Zeroizing;
+
+use super::error::SourceError;
+use crate::config::{BodyFormat, GrantConfig, TokenConfig};
+
+/// The grant, with the secret it needs.
+pub(super) enum GrantRequest {
+    /// RFC 6749 section 4.4.
+    ClientCredentials,
+    /// RFC 6749 section 4.3.
+    Password {
+        username: String,
+        password: SecretString,
+    },
+    /// RFC 6749 section 6.
+    RefreshToken(SecretString),
+}
+
+/// The client's proof for this one request.
+pub(super) enum Proof<'a> {
+    /// `client_id` only.
+    Id,
+    /// In the `Authorization` header, given whole; nothing in the body (RFC 6749 section 2.3).
+    Basic(&'a SecretString),
+    /// `client_id` and `client_secret`.
+    Post(&'a SecretString),
+    /// `client_assertion`. `client_id` goes with it: Microsoft Entra requires it, NHS England overwrites
+    /// it with the assertion's `sub`.
+    Assertion(SecretString),
+}
+
+/// The parameters in their order on the wire: the grant's, the token's, the client's.
+pub(super) struct Parameters<'a>(Vec<(&'a str, &'a str)>);
+
+impl<'a> Parameters<'a> {
+    /// Collects the parameters.
+    ///
+    /// A refresh token grant that merely follows another grant is sent bare: without `scope` the server
+    /// repeats what was granted (RFC 6749 section 6), and parameters of the first grant mean nothing to it.
+    /// Where refreshing *is* the configured grant, `scope` and the rest were written for it.
+    pub(super) fn new(
+        token: &'a TokenConfig,
+        grant: &'a GrantRequest,
+        proof: &'a Proof<'_>,
+        scope: &'a str,
+    ) -> Self {
+        let mut list = Vec::new();
+        match grant {
+            GrantRequest::ClientCredentials => list.push(("grant_type", "client_credentials")),
+            GrantRequest::Password { username, password } => {
+                list.push(("grant_type", "password"));
+                list.push(("username", username));
+                list.push(("password", password.expose_secret()));
+            }
+            GrantRequest::RefreshToken(refresh_token) => {
+                list.push(("grant_type", "refresh_token"));
+                list.push(("refresh_token", refresh_token.expose_secret()));
+            }
+        }
+        let follows_another = matches!(grant, GrantRequest::RefreshToken(_))
+            && !matches!(token.grant, GrantConfig::RefreshToken { .. });
+        if !follows_another {
+            if !scope.is_empty() {
+                list.push(("scope", scope));
+            }
+            list.extend(token.audience.iter().map(|value| ("audience", &**value)));
+            list.extend(token.resource.iter().map(|value| ("resource", &**value)));
+            list.extend(token.params.iter().map(|(name, value)| (&**name, &**value)));
+        }
+        let client_id = ("client_id", &*token.client.client_id);
+        match proof {
+            Proof::Basic(_) => {}
+            Proof::Id => list.push(client_id),
+            Proof::Post(secret) => {
+                list.push(client_id);
+                list.push(("client_secret", secret.expose_secret()));
+            }
+            Proof::Assertion(assertion) => {
+                list.push(client_id);
+                list.push(("client_assertion_type", JWT_BEARER));
+                list.push(("client_assertion", assertion.expose_secret()));
+            }
+        }
+        Self(list)
+    }
+
+    /// The body. Its buffer is as large as it can get from the start, so that no copy of a secret is left
+    /// behind by growing, and is wiped when dropped.
+    pub(super) fn encode(&self, format: BodyFormat) -> Result<Zeroizing<Vec<u8>>, SourceError> {
+        let size: usize = self
+            .0
+            .iter()
+            .map(|(n, v)| 3 * (n.len() + v.len()) + 6)
+            .sum();
+        match format {
+            BodyFormat::Form => {
+                let mut form = form_urlencoded::Serializer::new(String::with_capacity(size));
+                form.extend_pairs(&self.0);
+                Ok(Zeroizing::new(form.finish().into_bytes()))
+            }
+            BodyFormat::Json => {
+                // A control character takes six bytes in JSON, at worst.
+                let mut body = Zeroizing::new(Vec::with_capacity(2 * size + 2));
+                serde_json::to_writer(&mut *body, self)
+                    .map_err(|_| SourceError::RequestEncoding)?;
+                Ok(body)
+            }
+        }
+    }
+}
+
+impl Serialize for Parameters<'_> {
+    /// A parameter given several times becomes an array.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_map(None)?;
+        for (index, (name, value)) in self.0.iter().enumerate() {
+            if self.0[..index].iter().any(|(earlier, _)| earlier == name) {
+                continue;
+            }
+            let values: Vec<&str> = self
+                .0
+                .iter()
+                .filter_map(|(other, value)| (other == name).then_some(*value))
+                .collect();
+            if values.len() == 1 {
+                object.serialize_entry(name, value)?;
+            } else {
+                object.serialize_entry(name, &values)?;
+            }
+        }
+        object.end()
+    }
+}
+
+/// `client_assertion_type` (RFC 7523 section 2.2).
+const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+#[cfg(test)]
+#[path = "token_request_tests.rs"]
+mod tests;

@@ -1,0 +1,252 @@
+//! What a token endpoint's reply means. Pure: status, headers and bytes in; a token or an error out.
+//!
+//! Tolerant where real servers differ from RFC 6749 and harm is impossible, strict where a token could not
+//! be used: success needs a 2xx status, a non-empty `access_token`, and no `error`.
+
+use std::time::Duration;
+
+use http::{HeaderMap, StatusCode, header};
+use secrecy::SecretString;
+use serde_json::{Map, Value};
+use url::{Url, form_urlencoded};
+
+use super::error::{Refusal, ReplyProblem, SourceError};
+use super::lifetime;
+use crate::credential::{RefreshValidity, Token, Validity};
+use crate::instant::Instant;
+
+/// A reply as received.
+#[derive(Clone, Copy, Debug)]
+pub struct Reply<'a> {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: &'a HeaderMap,
+    /// The whole body, bounded by the caller.
+    pub body: &'a [u8],
+}
+
+/// What the request was, as far as the reply's meaning depends on it.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// When it was sent: lifetimes count from here.
+    pub sent_at: Instant,
+    /// Time since the epoch at the reply, by the server's clock if that is known.
+    pub unix_now: Duration,
+    /// Configured for servers that name no lifetime.
+    pub assume_lifetime: Option<Duration>,
+    /// The refresh token it used. It stays in use when the reply brings none (RFC 6749 section 6).
+    pub refresh_token: Option<&'a SecretString>,
+    /// Texts to be taken out of what an error shows: a server may echo what it was sent.
+    pub secrets: &'a [&'a SecretString],
+}
+
+/// A token, and whether its lifetime is a guess.
+#[derive(Debug)]
+pub struct Granted {
+    /// The token.
+    pub token: Token,
+    /// Nothing names a lifetime and none is configured: five minutes, the shortest that is common.
+    pub lifetime_guessed: bool,
+}
+
+/// Understands a reply.
+///
+/// # Errors
+/// [`SourceError::Refused`], [`SourceError::Redirect`] or [`SourceError::Unusable`].
+pub fn parse(reply: Reply<'_>, request: &Request<'_>) -> Result<Granted, SourceError> {
+    let status = reply.status;
+    if status.is_redirection() {
+        let host = reply
+            .headers
+            .get(header::LOCATION)
+            .and_then(|location| Url::parse(location.to_str().ok()?).ok())
+            .and_then(|url| url.host_str().map(str::to_owned));
+        return Err(SourceError::Redirect { status, host });
+    }
+    let members = members(reply.body);
+    if !status.is_success() {
+        let members = members.unwrap_or_default();
+        return Err(refusal(reply, request, &members));
+    }
+    let members = members.map_err(|problem| SourceError::Unusable { status, problem })?;
+    if names_error(&members) {
+        return Err(refusal(reply, request, &members));
+    }
+    granted(members, request).map_err(|problem| SourceError::Unusable { status, problem })
+}
+
+/// The members of the reply, whatever its content type says: GitHub answers with a form, others send JSON
+/// as `text/html`. Of duplicate members the last counts.
+fn members(body: &[u8]) -> Result<Map<String, Value>, ReplyProblem> {
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    let body = body.trim_ascii();
+    match body.first() {
+        None => Err(ReplyProblem::Empty),
+        Some(b'<') => Err(ReplyProblem::Html),
+        Some(b'{' | b'[' | b'"') => {
+            serde_json::from_slice(body).map_err(|_| ReplyProblem::NotAnObject)
+        }
+        Some(_) => form(body).ok_or(ReplyProblem::NoKnownFormat),
+    }
+}
+
+fn form(body: &[u8]) -> Option<Map<String, Value>> {
+    let members: Map<_, _> = form_urlencoded::parse(body)
+        .map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())))
+        .collect();
+    let known = members.contains_key("access_token") || members.contains_key("error");
+    known.then_some(members)
+}
+
+/// Whether a 2xx reply is an error after all, as GitHub's and Slack's are.
+fn names_error(members: &Map<String, Value>) -> bool {
+    let error = match members.get("error") {
+        None | Some(Value::Null | Value::Bool(false)) => false,
+        Some(Value::String(error)) => !error.is_empty(),
+        Some(_) => true,
+    };
+    error || members.get("ok") == Some(&Value::Bool(false))
+}
+
+fn granted(
+    mut members: Map<String, Value>,
+    request: &Request<'_>,
+) -> Result<Granted, ReplyProblem> {
+    let access_token = text(&mut members, "access_token").ok_or(ReplyProblem::NoAccessToken)?;
+    // It goes into a header, a header file, an environment: RFC 6750 section 2.1 has no such characters.
+    if !access_token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(ReplyProblem::AccessTokenCharacters);
+    }
+    let token_type = token_type(&mut members)?;
+    let stated = lifetime::stated(&members, request.unix_now)
+        .or_else(|| lifetime::of_jwt(&access_token, request.unix_now))
+        .or(request.assume_lifetime);
+    let refresh_lifetime = lifetime::of_refresh_token(&members);
+    let refresh_token = text(&mut members, "refresh_token")
+        .map(SecretString::from)
+        .or_else(|| request.refresh_token.cloned());
+    let validity = Validity {
+        obtained_at: request.sent_at,
+        expires_at: request.sent_at + stated.unwrap_or(lifetime::FALLBACK),
+        refresh: refresh_token.is_some().then(|| RefreshValidity {
+            expires_at: refresh_lifetime.map(|lifetime| request.sent_at + lifetime),
+        }),
+    };
+    let id_token = text(&mut members, "id_token")
+        .filter(|token| token.bytes().all(|byte| byte.is_ascii_graphic()));
+    let token = Token {
+        access_token: SecretString::from(access_token),
+        token_type,
+        scope: scope(&mut members),
+        id_token: id_token.map(SecretString::from),
+        refresh_token,
+        validity,
+    };
+    Ok(Granted {
+        token,
+        lifetime_guessed: stated.is_none(),
+    })
+}
+
+/// Unknown types are taken as given: Slack's `bot` and Apigee's `BearerToken` are used as bearer tokens.
+/// The three known to need a proof of possession are not.
+fn token_type(members: &mut Map<String, Value>) -> Result<String, ReplyProblem> {
+    let Some(token_type) = text(members, "token_type") else {
+        return Ok("Bearer".into());
+    };
+    let bound = ["dpop", "mac", "pop"]
+        .iter()
+        .any(|bound| token_type.eq_ignore_ascii_case(bound));
+    let printable = token_type.bytes().all(|byte| byte.is_ascii_graphic());
+    if bound || !printable || token_type.len() > 64 {
+        return Err(ReplyProblem::TokenType);
+    }
+    Ok(token_type)
+}
+
+/// `scope`: one string, or an array as some servers send it.
+fn scope(members: &mut Map<String, Value>) -> Option<String> {
+    let scope = match members.remove("scope")? {
+        Value::String(scope) => scope,
+        Value::Array(scopes) => scopes
+            .iter()
+            .filter_map(Value::as_str)
+            .collect::<Vec<_>>()
+            .join(" "),
+        _ => return None,
+    };
+    let allowed = !scope.is_empty() && !scope.chars().any(char::is_control);
+    allowed.then_some(scope)
+}
+
+/// A non-empty string.
+fn text(members: &mut Map<String, Value>, name: &str) -> Option<String> {
+    match members.remove(name)? {
+        Value::String(text) if !text.is_empty() => Some(text),
+        _ => None,
+    }
+}
+
+fn refusal(reply: Reply<'_>, request: &Request<'_>, members: &Map<String, Value>) -> SourceError {
+    let string = |name: &str| members.get(name).and_then(Value::as_str);
+    let ids = ["message_id", "correlation_id", "trace_id"];
+    SourceError::Refused(Box::new(Refusal {
+        status: reply.status,
+        error: string("error").and_then(|error| shown(error, request, 64)),
+        description: string("error_description").and_then(|text| shown(text, request, 200)),
+        ids: ids
+            .into_iter()
+            .filter_map(|name| Some((name, shown(string(name)?, request, 64)?)))
+            .collect(),
+        retry_after: retry_after(reply.headers, request.unix_now),
+    }))
+}
+
+/// Makes a server's text fit to be shown: without our secrets, in the characters RFC 6749 section 5.2
+/// allows (and letters beyond ASCII), each run of others as one space, and not longer than `limit`.
+fn shown(text: &str, request: &Request<'_>, limit: usize) -> Option<String> {
+    use secrecy::ExposeSecret;
+    let mut text = text.to_owned();
+    for secret in request.secrets {
+        let secret = secret.expose_secret();
+        // A very short secret would take apart ordinary words, and give itself away by it.
+        if secret.len() >= 4 {
+            text = text.replace(secret, "[redacted]");
+        }
+    }
+    let allowed = |c: char| match c {
+        '"' | '\\' => false,
+        ' '..='~' => true,
+        _ => c.is_alphanumeric(),
+    };
+    let words: String = text
+        .chars()
+        .map(|c| if allowed(c) { c } else { ' ' })
+        .collect();
+    let mut shown = words.split_whitespace().collect::<Vec<_>>().join(" ");
+    if let Some((end, _)) = shown.char_indices().nth(limit) {
+        shown.truncate(end);
+    }
+    (!shown.is_empty()).then_some(shown)
+}
+
+/// `Retry-After` (RFC 9110 section 10.2.3): seconds, or a date that counts from the reply's own `Date`.
+pub(super) fn retry_after(headers: &HeaderMap, unix_now: Duration) -> Option<Duration> {
+    let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        // Only too large a number fails to parse.
+        return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
+    }
+    let until = lifetime::http_date(value)?;
+    Some(until.saturating_sub(date(headers).unwrap_or(unix_now)))
+}
+
+/// The reply's `Date` (RFC 9110 section 6.6.1), since the epoch.
+pub(super) fn date(headers: &HeaderMap) -> Option<Duration> {
+    lifetime::http_date(headers.get(header::DATE)?.to_str().ok()?)
+}
+
+#[cfg(test)]
+#[path = "token_response_tests.rs"]
+mod tests;

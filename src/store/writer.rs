@@ -1,0 +1,236 @@
+//! The thread that writes the durable state, so that waiting for a disk never holds up the daemon.
+//!
+//! Group commit: whatever was asked for while the last write was under way is written together. The cost of
+//! a sync is paid per batch, not per token.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use zeroize::Zeroizing;
+
+use super::seal::Sealer;
+use super::state_dir::{StateDir, file_name};
+use super::state_file::{BootId, EncodeError, Moment, Record, encode};
+use crate::atomic_file::{Attributes, WriteError};
+use crate::clock;
+use crate::credential::TokenName;
+
+/// The owner's end: hands records over and never waits.
+///
+/// Dropping it writes what is still queued, for at most ten seconds.
+#[derive(Debug)]
+pub struct StateWriter {
+    /// `None` only while dropping.
+    jobs: Option<Sender<Job>>,
+    /// Closed by the thread when it ends.
+    ended: Receiver<()>,
+}
+
+/// The answer to a [`StateWriter::put`], one for each, also when a newer record of the same token went to
+/// disk in its place.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// Whose.
+    pub name: TokenName,
+    /// As given to `put`.
+    pub ticket: u64,
+    /// `Ok`: this record or a newer one survives a power failure.
+    pub result: Result<(), StateError>,
+}
+
+/// Why a record is not durable. Trying again, with a backoff, can help.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum StateError {
+    /// Its bytes could not be made.
+    #[error("cannot write the state")]
+    Encode(#[from] EncodeError),
+    /// Its file could not be written.
+    #[error("cannot write the state")]
+    Write(#[from] WriteError),
+}
+
+#[derive(Debug)]
+enum Job {
+    Put(Box<Record>, u64),
+    Remove(TokenName),
+}
+
+impl StateWriter {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// When the system grants no thread.
+    pub fn spawn(
+        dir: StateDir,
+        sealer: Sealer,
+        boot: BootId,
+    ) -> io::Result<(Self, UnboundedReceiver<Written>)> {
+        let (jobs, queue) = channel();
+        let (acknowledge, written) = unbounded_channel();
+        let (ends, ended) = channel();
+        let mut thread = Thread {
+            dir,
+            sealer,
+            boot,
+            acknowledge,
+        };
+        thread::Builder::new().name("state".into()).spawn(move || {
+            thread.run(&queue);
+            // The lock on the directory goes before anybody learns of the end.
+            drop(thread);
+            drop::<Sender<()>>(ends);
+        })?;
+        let jobs = Some(jobs);
+        Ok((Self { jobs, ended }, written))
+    }
+
+    /// Makes a record durable, in place of any older one of its token. The ticket comes back with the answer.
+    pub fn put(&self, record: Box<Record>, ticket: u64) {
+        self.send(Job::Put(record, ticket));
+    }
+
+    /// Removes the state of a token that is no longer configured. A failure is logged; the next start
+    /// finds the file again.
+    pub fn remove(&self, name: TokenName) {
+        self.send(Job::Remove(name));
+    }
+
+    fn send(&self, job: Job) {
+        // The thread ends only after this sender is gone.
+        if let Some(jobs) = &self.jobs {
+            let _ = jobs.send(job);
+        }
+    }
+}
+
+impl Drop for StateWriter {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if self.ended.recv_timeout(FLUSH_LIMIT) == Err(RecvTimeoutError::Timeout) {
+            tracing::error!("the state is not written after {FLUSH_LIMIT:?}, giving up");
+        }
+    }
+}
+
+struct Thread {
+    dir: StateDir,
+    sealer: Sealer,
+    boot: BootId,
+    acknowledge: UnboundedSender<Written>,
+}
+
+/// What is to become of one token's file, and who wants to know.
+struct Latest {
+    /// `None`: removed.
+    record: Option<Box<Record>>,
+    tickets: Vec<u64>,
+}
+
+impl Thread {
+    fn run(&mut self, queue: &Receiver<Job>) {
+        while let Ok(first) = queue.recv() {
+            let mut batch = BTreeMap::<TokenName, Latest>::new();
+            let waiting = std::iter::from_fn(|| queue.try_recv().ok());
+            for job in std::iter::once(first).chain(waiting.take(MAX_BATCH - 1)) {
+                add(&mut batch, job);
+            }
+            self.write(batch);
+        }
+    }
+
+    fn write(&mut self, batch: BTreeMap<TokenName, Latest>) {
+        let moment = Moment {
+            boot: self.boot.clone(),
+            now: clock::now(),
+            unix_now: clock::unix_now(),
+        };
+        let mut files = Vec::<(OsString, Zeroizing<Vec<u8>>)>::with_capacity(batch.len());
+        let mut waiting = Vec::with_capacity(batch.len());
+        for (name, latest) in batch {
+            let Some(record) = latest.record else {
+                let result = self.remove(&name);
+                self.answer(&name, latest.tickets, &result);
+                continue;
+            };
+            match self.prepare(&record, &moment) {
+                Ok(bytes) => {
+                    files.push((file_name(&name), bytes));
+                    waiting.push((name, latest.tickets));
+                }
+                Err(e) => self.answer(&name, latest.tickets, &Err(e)),
+            }
+        }
+        if files.is_empty() {
+            return;
+        }
+        let results = self.dir.directory.write_all(&files, &ATTRIBUTES);
+        for ((name, tickets), result) in waiting.into_iter().zip(results) {
+            self.answer(&name, tickets, &result.map_err(StateError::from));
+        }
+    }
+
+    /// A record's bytes; and a file that could not be read makes way for them, undeleted.
+    fn prepare(
+        &mut self,
+        record: &Record,
+        moment: &Moment,
+    ) -> Result<Zeroizing<Vec<u8>>, StateError> {
+        if self.dir.unread.contains(&record.name) {
+            let file = file_name(&record.name);
+            let kept_as = self.dir.set_aside(&file, moment.unix_now.as_secs())?;
+            tracing::warn!(token = %record.name, path = %kept_as.display(), "unread state set aside");
+            self.dir.unread.remove(&record.name);
+        }
+        Ok(encode(record, &self.sealer, moment)?)
+    }
+
+    fn remove(&mut self, name: &TokenName) -> Result<(), StateError> {
+        let path = self.dir.directory.path().join(file_name(name));
+        let result = crate::atomic_file::remove(&path);
+        match &result {
+            Ok(()) => tracing::info!(token = %name, "state removed"),
+            Err(e) => tracing::warn!(token = %name, error = %e, "state not removed"),
+        }
+        Ok(result?)
+    }
+
+    fn answer(&self, name: &TokenName, tickets: Vec<u64>, result: &Result<(), StateError>) {
+        for ticket in tickets {
+            // Nobody listens any more while the daemon ends; the record is on disk all the same.
+            let _ = self.acknowledge.send(Written {
+                name: name.clone(),
+                ticket,
+                result: result.clone(),
+            });
+        }
+    }
+}
+
+fn add(batch: &mut BTreeMap<TokenName, Latest>, job: Job) {
+    let (name, record, ticket) = match job {
+        Job::Put(record, ticket) => (record.name.clone(), Some(record), Some(ticket)),
+        Job::Remove(name) => (name, None, None),
+    };
+    let latest = batch.entry(name).or_insert_with(|| Latest {
+        record: None,
+        tickets: Vec::new(),
+    });
+    latest.record = record;
+    latest.tickets.extend(ticket);
+}
+
+const ATTRIBUTES: Attributes = Attributes {
+    owner: None,
+    group: None,
+    mode: 0o600,
+};
+
+/// One descriptor is open for each file of a batch; the usual limit is 1024.
+const MAX_BATCH: usize = 256;
+
+const FLUSH_LIMIT: Duration = Duration::from_secs(10);

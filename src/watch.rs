@@ -1,0 +1,340 @@
+//! Which of the followed files have changed.
+//!
+//! Directories are watched rather than files: editors replace files by renaming, Kubernetes swaps a
+//! symlink in the parent, and a file may appear only later. Events merely say "look again"; what
+//! counts is whether a file's identity, size or times differ from those last seen.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::{mpsc, watch};
+use tokio::task::AbortHandle;
+use tokio::time::{sleep, timeout};
+use tracing::{debug, warn};
+
+/// The files and directories to follow, none of which need exist, and when they were last read (time
+/// since the epoch): what has changed since then is news.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Followed {
+    /// The files.
+    pub files: BTreeSet<PathBuf>,
+    /// When reading them began.
+    pub read_at: Duration,
+}
+
+/// Follows files in a task of its own.
+#[derive(Debug)]
+pub struct Watch {
+    followed: watch::Sender<Arc<Followed>>,
+    changes: mpsc::Receiver<BTreeSet<PathBuf>>,
+    task: AbortHandle,
+}
+
+impl Watch {
+    /// Starts following; must be called within a tokio runtime.
+    #[must_use]
+    pub fn start(followed: Followed) -> Self {
+        let (followed, receiver) = watch::channel(Arc::new(followed));
+        let (sender, changes) = mpsc::channel(1);
+        let task = tokio::spawn(follow(receiver, sender)).abort_handle();
+        Self {
+            followed,
+            changes,
+            task,
+        }
+    }
+
+    /// Follows these files from here on, in place of those before.
+    pub fn follow(&self, followed: Followed) {
+        self.followed.send_replace(Arc::new(followed));
+    }
+
+    /// Waits for changes and returns the files concerned. Nothing is lost when the wait is given up.
+    pub async fn changed(&mut self) -> BTreeSet<PathBuf> {
+        match self.changes.recv().await {
+            Some(changed) => changed,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn follow(
+    mut files: watch::Receiver<Arc<Followed>>,
+    changes: mpsc::Sender<BTreeSet<PathBuf>>,
+) {
+    let (wake, mut woken) = mpsc::channel(1);
+    let mut watcher = new_watcher(wake);
+    let mut watched = BTreeSet::new();
+    let mut seen: BTreeMap<PathBuf, Stamp> = BTreeMap::new();
+    loop {
+        let followed = Arc::clone(&files.borrow_and_update());
+        // Arm first, look second: a change in between is then an event, not a gap.
+        let armed = arm(watcher.as_mut(), &mut watched, &followed.files);
+        let changed = look(&followed, &mut seen);
+        if !changed.is_empty() && changes.send(changed).await.is_err() {
+            return;
+        }
+        let pause = if armed { SAFETY_RESCAN } else { POLL };
+        tokio::select! {
+            changed = files.changed() => if changed.is_err() { return },
+            _ = woken.recv() => while timeout(QUIET, woken.recv()).await.is_ok() {},
+            () = sleep(pause) => {}
+        }
+    }
+}
+
+fn new_watcher(wake: mpsc::Sender<()>) -> Option<RecommendedWatcher> {
+    let handler = move |event: notify::Result<notify::Event>| {
+        let ours = matches!(&event, Ok(event) if matches!(event.kind, EventKind::Access(_)));
+        if !ours {
+            // A full channel already says "look again".
+            let _already_woken = wake.try_send(());
+        }
+    };
+    match notify::recommended_watcher(handler) {
+        Ok(watcher) => Some(watcher),
+        Err(error) => {
+            warn!(%error, "no inotify: files are looked at every few seconds instead");
+            None
+        }
+    }
+}
+
+/// Watches what has to be watched; `false` when something cannot be, so that polling must serve.
+fn arm(
+    watcher: Option<&mut RecommendedWatcher>,
+    watched: &mut BTreeSet<(PathBuf, Stamp)>,
+    followed: &BTreeSet<PathBuf>,
+) -> bool {
+    let Some(watcher) = watcher else { return false };
+    let wanted: BTreeSet<(PathBuf, Stamp)> = followed
+        .iter()
+        .flat_map(|file| directories_of(file))
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .map(|directory| (directory.clone(), Stamp::identity_of(&directory)))
+        .collect();
+    for (gone, _) in watched.difference(&wanted) {
+        // A directory that was removed and made again has lost its watch with its inode.
+        let _not_watched_any_more = watcher.unwatch(gone);
+    }
+    let mut all = true;
+    let mut now_watched: BTreeSet<_> = watched.intersection(&wanted).cloned().collect();
+    for new in wanted.difference(watched) {
+        match watcher.watch(&new.0, RecursiveMode::NonRecursive) {
+            Ok(()) => {
+                now_watched.insert(new.clone());
+            }
+            Err(error) => {
+                debug!(directory = %new.0.display(), %error, "cannot be watched, will be polled");
+                all = false;
+            }
+        }
+    }
+    *watched = now_watched;
+    all
+}
+
+/// The directories where a change to `file` shows: its own parent, or the nearest ancestor that exists,
+/// the parents along a chain of symlinks, and `file` itself if it is a directory.
+fn directories_of(file: &Path) -> BTreeSet<PathBuf> {
+    let mut directories = BTreeSet::new();
+    if file.is_dir() {
+        directories.insert(file.to_path_buf());
+    }
+    let mut at = file.to_path_buf();
+    for _ in 0..MAX_LINKS {
+        if let Some(parent) = at.ancestors().skip(1).find(|ancestor| ancestor.is_dir()) {
+            directories.insert(parent.to_path_buf());
+        }
+        let Ok(target) = std::fs::read_link(&at) else {
+            break;
+        };
+        at = at
+            .parent()
+            .map_or_else(|| target.clone(), |parent| parent.join(&target));
+    }
+    if let Ok(resolved) = file.canonicalize()
+        && let Some(parent) = resolved.parent()
+    {
+        directories.insert(parent.to_path_buf());
+    }
+    directories
+}
+
+fn look(followed: &Followed, seen: &mut BTreeMap<PathBuf, Stamp>) -> BTreeSet<PathBuf> {
+    seen.retain(|file, _| followed.files.contains(file));
+    let mut changed = BTreeSet::new();
+    for file in &followed.files {
+        let stamp = Stamp::of(file);
+        let news = match seen.insert(file.clone(), stamp) {
+            Some(before) => before != stamp,
+            None => stamp.changed_after(followed.read_at),
+        };
+        if news {
+            changed.insert(file.clone());
+        }
+    }
+    changed
+}
+
+/// What tells one version of a file from the next; all zero for a file that is not there.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    size: i64,
+    modified: (i64, u64),
+    changed: (i64, u64),
+}
+
+impl Stamp {
+    /// Of a directory, the newest of it and its entries: a drop-in edited in place is a change.
+    fn of(file: &Path) -> Self {
+        let mut stamp = Self::of_itself(file);
+        for entry in std::fs::read_dir(file).into_iter().flatten().flatten() {
+            let entry = Self::of_itself(&entry.path());
+            stamp.size = stamp.size.saturating_add(entry.size);
+            stamp.modified = stamp.modified.max(entry.modified);
+            stamp.changed = stamp.changed.max(entry.changed);
+        }
+        stamp
+    }
+
+    fn of_itself(file: &Path) -> Self {
+        rustix::fs::stat(file).map_or_else(
+            |_| Self::default(),
+            |stat| Self {
+                device: stat.st_dev,
+                inode: stat.st_ino,
+                size: stat.st_size,
+                modified: (stat.st_mtime, stat.st_mtime_nsec),
+                changed: (stat.st_ctime, stat.st_ctime_nsec),
+            },
+        )
+    }
+
+    fn changed_after(&self, since_epoch: Duration) -> bool {
+        let (seconds, nanos) = self.changed;
+        let nanos = u32::try_from(nanos).unwrap_or_default();
+        let at = Duration::new(u64::try_from(seconds).unwrap_or_default(), nanos);
+        at + KERNEL_TICK > since_epoch
+    }
+
+    fn identity_of(directory: &Path) -> Self {
+        let Self { device, inode, .. } = Self::of_itself(directory);
+        Self {
+            device,
+            inode,
+            ..Self::default()
+        }
+    }
+}
+
+/// An editor's several steps, or a copy under way, are one change.
+const QUIET: Duration = Duration::from_millis(200);
+/// Where inotify cannot serve (no watches left, some network file systems).
+const POLL: Duration = Duration::from_secs(5);
+/// A watch can be lost silently; once a minute is cheap.
+const SAFETY_RESCAN: Duration = Duration::from_secs(60);
+/// The kernel stamps files with a clock that lags by up to one tick.
+const KERNEL_TICK: Duration = Duration::from_millis(10);
+const MAX_LINKS: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::clock;
+
+    async fn following(files: &[&Path]) -> Watch {
+        let files = files.iter().map(|file| file.to_path_buf()).collect();
+        // The files of a test are made just before: to the watch they are not news.
+        let read_at = clock::unix_now() + Duration::from_secs(1);
+        let watch = Watch::start(Followed { files, read_at });
+        // On this runtime of one thread the task now arms its watches and takes its first look.
+        tokio::task::yield_now().await;
+        watch
+    }
+
+    async fn next(watch: &mut Watch) -> Vec<PathBuf> {
+        let wait = timeout(Duration::from_secs(4), watch.changed());
+        wait.await.expect("a change").into_iter().collect()
+    }
+
+    #[tokio::test]
+    #[expect(clippy::disallowed_methods, reason = "the test plays the editor")]
+    async fn sees_every_way_a_file_can_change() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("secret");
+        let later = dir.path().join("new/dir/later");
+        let link = dir.path().join("mounted");
+        for version in ["v1", "v2"] {
+            fs::create_dir(dir.path().join(version)).unwrap();
+            fs::write(dir.path().join(version).join("key"), version).unwrap();
+        }
+        symlink("v1", dir.path().join("..data")).unwrap();
+        symlink("..data/key", &link).unwrap();
+        fs::write(&file, "one").unwrap();
+        let mut watch = following(&[&file, &later, &link]).await;
+
+        fs::write(&file, "in place").unwrap();
+        assert_eq!(next(&mut watch).await, [file.clone()]);
+
+        fs::write(dir.path().join("tmp"), "renamed").unwrap();
+        fs::rename(dir.path().join("tmp"), &file).unwrap();
+        assert_eq!(next(&mut watch).await, [file.clone()]);
+
+        symlink("v2", dir.path().join("..data_tmp")).unwrap();
+        fs::rename(dir.path().join("..data_tmp"), dir.path().join("..data")).unwrap();
+        assert_eq!(next(&mut watch).await, [link]);
+
+        fs::create_dir_all(later.parent().unwrap()).unwrap();
+        fs::write(&later, "here").unwrap();
+        assert_eq!(next(&mut watch).await, [later.clone()]);
+
+        fs::remove_dir_all(dir.path().join("new")).unwrap();
+        assert_eq!(next(&mut watch).await, [later.clone()]);
+        fs::create_dir_all(later.parent().unwrap()).unwrap();
+        fs::write(&later, "again").unwrap();
+        assert_eq!(next(&mut watch).await, [later]);
+
+        fs::remove_file(&file).unwrap();
+        assert_eq!(next(&mut watch).await, [file]);
+    }
+
+    #[tokio::test]
+    #[expect(clippy::disallowed_methods, reason = "the test plays the editor")]
+    async fn a_file_edited_within_a_followed_directory_is_a_change_of_the_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("10-lev.toml"), "one").unwrap();
+        let mut watch = following(&[dir.path()]).await;
+        fs::write(dir.path().join("10-lev.toml"), "two").unwrap();
+        assert_eq!(next(&mut watch).await, [dir.path()]);
+        fs::write(dir.path().join("20-new.toml"), "new").unwrap();
+        assert_eq!(next(&mut watch).await, [dir.path()]);
+    }
+
+    #[tokio::test]
+    #[expect(clippy::disallowed_methods, reason = "the test plays the editor")]
+    async fn what_changed_between_reading_and_following_is_news() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("secret");
+        let read_at = clock::unix_now();
+        fs::write(&file, "written after it was read").unwrap();
+        let files = BTreeSet::from([file.clone()]);
+        let mut watch = Watch::start(Followed { files, read_at });
+        assert_eq!(next(&mut watch).await, [file]);
+    }
+}
