@@ -10,8 +10,9 @@ mod support;
 
 use std::time::Duration;
 
+use bearerd::config::Environment;
 use serde_json::{Value, json};
-use support::{Fault, RetryAfter, Server, Settings, System};
+use support::{Fault, Host, RetryAfter, Server, Settings, SigningKey, System};
 
 type Form<'a> = &'a [(&'a str, &'a str)];
 
@@ -254,4 +255,19 @@ async fn https_with_its_own_authority() {
     );
     support::pause(Duration::from_millis(1100));
     assert!(!server.check(&token), "it lived one second");
+}
+
+/// The configurations that the tests write mean what they are to mean.
+#[test]
+fn configurations_are_valid() {
+    let key = SigningKey::rsa();
+    let server = Server::start_tls(Settings::with_key(&key));
+    let host = Host::new();
+    let tables = host.lev(&server) + &host.ardengem(&server);
+    host.configure(&tables);
+    host.drop_in("nhs.toml", &host.nhs(&server, "test-1", &key));
+    let config = bearerd::config::load(&host.config_path(), &Environment::default());
+    let config = config.unwrap_or_else(|errors| panic!("{errors}"));
+    assert_eq!(config.tokens.len(), 3);
+    assert_eq!(config.daemon.runtime_dir, host.path("run"));
 }
