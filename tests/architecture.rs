@@ -12,10 +12,53 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("atomic_file", &[]),
     ("refresh", &["refresh", "credential", "instant"]),
     ("config", &["config", "credential", "refresh", "logging"]),
-    ("source", &["source", "config", "credential", "refresh", "clock", "instant"]),
-    ("store", &["store", "config", "credential", "refresh", "atomic_file", "clock", "instant"]),
-    ("sink", &["sink", "store", "config", "credential", "atomic_file", "clock", "instant"]),
-    ("api", &["api", "store", "config", "credential", "refresh", "clock", "instant"]),
+    (
+        "source",
+        &[
+            "source",
+            "config",
+            "credential",
+            "refresh",
+            "clock",
+            "instant",
+        ],
+    ),
+    (
+        "store",
+        &[
+            "store",
+            "config",
+            "credential",
+            "refresh",
+            "atomic_file",
+            "clock",
+            "instant",
+        ],
+    ),
+    (
+        "sink",
+        &[
+            "sink",
+            "store",
+            "config",
+            "credential",
+            "atomic_file",
+            "clock",
+            "instant",
+        ],
+    ),
+    (
+        "api",
+        &[
+            "api",
+            "store",
+            "config",
+            "credential",
+            "refresh",
+            "clock",
+            "instant",
+        ],
+    ),
     ("signals", &[]),
     ("systemd", &["clock"]),
     ("watch", &["clock"]),
@@ -65,13 +108,17 @@ fn module_of(file: &str) -> &str {
 }
 
 fn named_modules(line: &str) -> impl Iterator<Item = &str> {
-    ["crate::", "bearerd::"].into_iter().flat_map(move |prefix| {
-        line.match_indices(prefix).map(move |(at, _)| {
-            let rest = &line[at + prefix.len()..];
-            let end = rest.find(|c: char| c != '_' && !c.is_alphanumeric()).unwrap_or(rest.len());
-            &rest[..end]
+    ["crate::", "bearerd::"]
+        .into_iter()
+        .flat_map(move |prefix| {
+            line.match_indices(prefix).map(move |(at, _)| {
+                let rest = &line[at + prefix.len()..];
+                let end = rest
+                    .find(|c: char| c != '_' && !c.is_alphanumeric())
+                    .unwrap_or(rest.len());
+                &rest[..end]
+            })
         })
-    })
 }
 
 #[test]
@@ -98,10 +145,23 @@ fn nobody_imports_what_it_must_not_know() {
 #[test]
 fn the_core_is_pure() {
     const FOREIGN: &[&str] = &[
-        "tokio", "reqwest", "tracing", "serde", "std::time::SystemTime", "std::time::Instant",
-        "std::io", "std::fs", "std::net", "std::env", "std::thread", "rand",
+        "tokio",
+        "reqwest",
+        "tracing",
+        "serde",
+        "std::time::SystemTime",
+        "std::time::Instant",
+        "std::io",
+        "std::fs",
+        "std::net",
+        "std::env",
+        "std::thread",
+        "rand",
     ];
-    for (file, text) in all_sources().iter().filter(|(file, _)| file.starts_with("refresh/")) {
+    for (file, text) in all_sources()
+        .iter()
+        .filter(|(file, _)| file.starts_with("refresh/"))
+    {
         for line in code(text).filter(|line| line.trim_start().starts_with("use ")) {
             for foreign in FOREIGN {
                 assert!(!line.contains(foreign), "{file}: {line}");
@@ -113,7 +173,10 @@ fn the_core_is_pure() {
 #[test]
 fn no_file_has_two_duties() {
     for (file, text) in all_sources() {
-        let lines = text.lines().take_while(|line| !line.starts_with("#[cfg(test)]")).count();
+        let lines = text
+            .lines()
+            .take_while(|line| !line.starts_with("#[cfg(test)]"))
+            .count();
         assert!(lines <= 400, "{file} has {lines} lines outside its tests");
     }
 }

@@ -54,7 +54,11 @@ fn no_error_shows_a_secret() {
         let errors = errors(&main_file);
         with_canary += usize::from(fs::read_to_string(&main_file).unwrap().contains("CANARY"));
         for shown in [errors.to_string(), format!("{errors:?}{errors:#?}")] {
-            assert!(!shown.contains("CANARY"), "{}:\n{shown}", main_file.display());
+            assert!(
+                !shown.contains("CANARY"),
+                "{}:\n{shown}",
+                main_file.display()
+            );
         }
     }
     assert!(with_canary >= 15);

@@ -1,19 +1,25 @@
 //! What goes wrong with a command, in words and as an exit code.
 
 use std::borrow::Cow;
-use std::error::Error;
 use std::io::{self, Write};
 
+use super::check::CheckError;
 use super::output::printable;
 use crate::api::client::ClientError;
 use crate::api::code::{Code, EXIT_FRESH, EXIT_UNREACHABLE};
 use crate::api::tokens::InvalidHash;
+use crate::daemon::DaemonError;
+use crate::error_chain::error_chain;
 
 /// Why a client command failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CliError {
     #[error(transparent)]
+    Check(#[from] CheckError),
+    #[error(transparent)]
     Client(#[from] ClientError),
+    #[error(transparent)]
+    Daemon(#[from] DaemonError),
     #[error("the daemon's answer is not the expected JSON")]
     Answer,
     #[error("--rejected: {0}")]
@@ -30,6 +36,12 @@ impl CliError {
     fn exit_code(&self) -> u8 {
         match self {
             Self::Answer | Self::Input(_) => Code::Internal.exit_code(),
+            Self::Check(CheckError::Runtime(_)) => Code::Internal.exit_code(),
+            Self::Check(_) => Code::FixConfig.exit_code(),
+            Self::Daemon(DaemonError::Config(_) | DaemonError::LogFilter(_)) => {
+                Code::FixConfig.exit_code()
+            }
+            Self::Daemon(_) => Code::Internal.exit_code(),
             Self::Client(error) => match error {
                 ClientError::Forbidden { .. } => Code::Denied.exit_code(),
                 ClientError::Interrupted(_) | ClientError::TimedOut(_) => {
@@ -64,7 +76,11 @@ impl CliError {
                 "`--rejected` reads the token from standard input, `--rejected=HASH` takes its sha256"
                     .into(),
             ),
-            Self::Answer | Self::Input(_) | Self::Output(_) => None,
+            Self::Answer
+            | Self::Check(_)
+            | Self::Daemon(_)
+            | Self::Input(_)
+            | Self::Output(_) => None,
         }
     }
 }
@@ -75,13 +91,7 @@ pub(super) fn report(error: &CliError) -> u8 {
     if exit_code == EXIT_FRESH {
         return exit_code;
     }
-    let mut message = format!("bearerd: {error}");
-    // A transparent error's source is its inner error's: nothing is said twice.
-    let mut source = error.source();
-    while let Some(cause) = source {
-        message.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
+    let mut message = format!("bearerd: {}", error_chain(error));
     if let Some(hint) = error.hint() {
         message.push_str(&format!("\nhint: {hint}"));
     }

@@ -12,10 +12,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::api::client;
 use crate::config::Environment;
+use crate::logging::LogFormat;
 
 /// Keeps OAuth 2.0 bearer tokens fresh and hands them out.
 #[derive(Debug, Parser)]
@@ -67,17 +68,6 @@ pub struct CheckArgs {
     /// Also ask the authorization servers: discovery, TLS, clock, a trial token per client
     #[arg(long)]
     pub online: bool,
-}
-
-/// How the log is written.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
-    /// For the journal: no times, which it adds itself, and a priority before each line.
-    Journal,
 }
 
 /// Runs the command that the process was started with.

@@ -220,7 +220,8 @@ fn parts(text: &str, from: usize, line: Range<usize>, broken: bool) -> Vec<Part>
         if clipped.start < clipped.end && token.kind() != TokenKind::Comment {
             // What goes on from an earlier line is hidden: who forgot to close a string or, in broken
             // text, a bracket has put every later line into it.
-            continues |= range.start < line.start || (broken && parts.is_empty() && !walk.at_root());
+            continues |=
+                range.start < line.start || (broken && parts.is_empty() && !walk.at_root());
             let blank = token.kind() == TokenKind::Whitespace;
             parts.push(Part {
                 range: clipped,

@@ -9,7 +9,11 @@ use super::validate;
 /// Reads one file.
 pub(super) fn file(field: Field<'_>) -> Option<FileConfig> {
     let mut keys = field.keys()?;
-    let path = keys.required("path", "such as `path = \"/run/bearerd/tokens/NAME\"`", file_path);
+    let path = keys.required(
+        "path",
+        "such as `path = \"/run/bearerd/tokens/NAME\"`",
+        file_path,
+    );
     let format = validate::file_format(&mut keys);
     let headers = keys.optional("headers", headers);
     let cert = keys.optional("cert", file_path);

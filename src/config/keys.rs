@@ -161,7 +161,10 @@ impl<'a> Field<'a> {
         };
         match self.value() {
             DeValue::Table(table) => Some(Keys::new(self, name, table)),
-            _ => self.wrong_type("a table", &format!("write `[{name}]` and its keys below it")),
+            _ => self.wrong_type(
+                "a table",
+                &format!("write `[{name}]` and its keys below it"),
+            ),
         }
     }
 
@@ -222,7 +225,11 @@ impl<'a> Keys<'a> {
     }
 
     /// Reads the one key of a table whose keys are kinds, such as `grant`.
-    pub(super) fn kind(mut self, kinds: &[&'static str], what: &str) -> Option<(String, Field<'a>)> {
+    pub(super) fn kind(
+        mut self,
+        kinds: &[&'static str],
+        what: &str,
+    ) -> Option<(String, Field<'a>)> {
         self.known.extend(kinds);
         let mut present: Vec<_> = self.in_file_order().collect();
         present.retain(|(key, _)| kinds.contains(&key.get_ref().as_ref()));
@@ -235,7 +242,10 @@ impl<'a> Keys<'a> {
         }
         let Some((kind, _)) = present.first() else {
             if self.table.is_empty() {
-                let hint = format!("add a sub-table `[{}.NAME]`, NAME being one of {listed}", self.name);
+                let hint = format!(
+                    "add a sub-table `[{}.NAME]`, NAME being one of {listed}",
+                    self.name
+                );
                 self.lacks(format!("its {what}"), &hint);
             }
             self.finish();
@@ -282,8 +292,12 @@ impl<'a> Keys<'a> {
 
     fn in_file_order(
         &self,
-    ) -> impl Iterator<Item = (&'a Spanned<toml::de::DeString<'a>>, &'a Spanned<DeValue<'a>>)> + use<'a>
-    {
+    ) -> impl Iterator<
+        Item = (
+            &'a Spanned<toml::de::DeString<'a>>,
+            &'a Spanned<DeValue<'a>>,
+        ),
+    > + use<'a> {
         let mut entries: Vec<_> = self.table.iter().collect();
         entries.sort_by_key(|(key, _)| key.span().start);
         entries.into_iter()
@@ -333,7 +347,10 @@ impl<'a> Keys<'a> {
 }
 
 fn names(keys: &[(&Spanned<toml::de::DeString<'_>>, &Spanned<DeValue<'_>>)]) -> String {
-    let names: Vec<_> = keys.iter().map(|(key, _)| format!("`{}`", key.get_ref())).collect();
+    let names: Vec<_> = keys
+        .iter()
+        .map(|(key, _)| format!("`{}`", key.get_ref()))
+        .collect();
     names.join(", ")
 }
 
@@ -349,13 +366,31 @@ const PLACES: [(&str, &str); 12] = [
     ("alg", "it belongs to `[client.NAME.auth.private_key_jwt]`"),
     ("at", "it belongs to `[token.NAME.refresh]`"),
     ("before_expiry", "it belongs to `[token.NAME.refresh]`"),
-    ("client_secret", "it belongs to `[client.NAME.auth.client_secret_post]` or another method"),
-    ("grant_type", "the grant is a table: `[token.NAME.grant.client_credentials]`"),
-    ("headers", "it belongs to `[[token.NAME.file]]` with the format `headers` or `curl`"),
-    ("key", "it belongs to `[client.NAME.auth.private_key_jwt]` or `[client.NAME.tls]`"),
+    (
+        "client_secret",
+        "it belongs to `[client.NAME.auth.client_secret_post]` or another method",
+    ),
+    (
+        "grant_type",
+        "the grant is a table: `[token.NAME.grant.client_credentials]`",
+    ),
+    (
+        "headers",
+        "it belongs to `[[token.NAME.file]]` with the format `headers` or `curl`",
+    ),
+    (
+        "key",
+        "it belongs to `[client.NAME.auth.private_key_jwt]` or `[client.NAME.tls]`",
+    ),
     ("password", "it belongs to `[token.NAME.grant.password]`"),
     ("path", "it belongs to `[[token.NAME.file]]`"),
-    ("refresh_token", "it belongs to `[token.NAME.grant.refresh_token]`"),
-    ("type", "a kind is a table of its own, such as `[token.NAME.grant.password]`"),
+    (
+        "refresh_token",
+        "it belongs to `[token.NAME.grant.refresh_token]`",
+    ),
+    (
+        "type",
+        "a kind is a table of its own, such as `[token.NAME.grant.password]`",
+    ),
     ("username", "it belongs to `[token.NAME.grant.password]`"),
 ];

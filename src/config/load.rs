@@ -125,7 +125,8 @@ impl Loader<'_> {
             pieces: &section.pieces,
         };
         // In the second pass the errors of a piece that both passes read are known already.
-        let first_time = pass == Pass::Clients || section.kind == "token" && !section.name.is_empty();
+        let first_time =
+            pass == Pass::Clients || section.kind == "token" && !section.name.is_empty();
         let table = match DeTable::parse(&joined) {
             Ok(table) => table,
             Err(error) if first_time => return origin.broken(&error),
@@ -156,7 +157,8 @@ impl Loader<'_> {
     fn daemon(&mut self, field: Field<'_>) -> Option<()> {
         let site = field.site();
         if let Some(first) = self.daemon_at.replace(site) {
-            self.reading.again(site, "`daemon` is configured twice".into(), first);
+            self.reading
+                .again(site, "`daemon` is configured twice".into(), first);
         }
         self.daemon = daemon(field, &self.daemon)?;
         Some(())

@@ -7,9 +7,10 @@ use aws_lc_rs::digest;
 
 use super::environment::Environment;
 use super::model::{
-    AssertionConfig, ClientAuth, ClientConfig, Endpoint, FileFormat, GrantConfig,
-    HeaderValue, TokenConfig,
+    AssertionConfig, ClientAuth, ClientConfig, Endpoint, FileFormat, GrantConfig, HeaderValue,
+    TokenConfig,
 };
+use super::secret_ref::SecretRef;
 use crate::refresh::{Grant, Policy, ServerId};
 
 impl TokenConfig {
@@ -70,18 +71,12 @@ impl TokenConfig {
     #[must_use]
     pub fn inputs(&self, environment: &Environment) -> Vec<PathBuf> {
         let mut paths = self.client.inputs(environment);
-        let secret = match &self.grant {
-            GrantConfig::ClientCredentials => None,
-            GrantConfig::Password { password, .. } => Some(password),
-            GrantConfig::RefreshToken { refresh_token } => Some(refresh_token),
-        };
-        paths.extend(secret.and_then(|secret| secret.path(environment)));
+        paths.extend(
+            self.secrets()
+                .into_iter()
+                .filter_map(|(_, secret)| secret.path(environment)),
+        );
         for file in &self.files {
-            for header in file.headers.values() {
-                if let HeaderValue::Secret(secret) = header {
-                    paths.extend(secret.path(environment));
-                }
-            }
             if let FileFormat::Template { template } = &file.format {
                 paths.push(template.clone());
             }
@@ -89,6 +84,22 @@ impl TokenConfig {
         paths.sort();
         paths.dedup();
         paths
+    }
+
+    /// The token's own secrets, each with the key or the header that refers to it.
+    #[must_use]
+    pub fn secrets(&self) -> Vec<(&str, &SecretRef)> {
+        let mut secrets = match &self.grant {
+            GrantConfig::ClientCredentials => Vec::new(),
+            GrantConfig::Password { password, .. } => vec![("password", password)],
+            GrantConfig::RefreshToken { refresh_token } => vec![("refresh_token", refresh_token)],
+        };
+        for (header, value) in self.files.iter().flat_map(|file| &file.headers) {
+            if let HeaderValue::Secret(secret) = value {
+                secrets.push((header, secret));
+            }
+        }
+        secrets
     }
 }
 
@@ -116,7 +127,7 @@ impl ClientConfig {
     }
 }
 
-fn auth_inputs(auth: &ClientAuth) -> (Option<&super::SecretRef>, Option<&AssertionConfig>) {
+fn auth_inputs(auth: &ClientAuth) -> (Option<&SecretRef>, Option<&AssertionConfig>) {
     match auth {
         ClientAuth::None | ClientAuth::TlsClientAuth => (None, None),
         ClientAuth::ClientSecretBasic { client_secret }

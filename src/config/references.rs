@@ -113,7 +113,9 @@ pub(super) fn json(field: Field<'_>) -> Option<Value> {
         DeValue::Table(_) => {
             let keys = field.keys()?;
             let entries = keys.all().into_iter();
-            let read: Vec<_> = entries.map(|e| Some((e.key.to_owned(), json(e)?))).collect();
+            let read: Vec<_> = entries
+                .map(|e| Some((e.key.to_owned(), json(e)?)))
+                .collect();
             Some(Value::Object(read.into_iter().collect::<Option<_>>()?))
         }
     }

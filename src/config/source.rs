@@ -95,7 +95,11 @@ fn unreadable(path: &Path, cause: &io::Error) -> Problem {
         io::ErrorKind::PermissionDenied => Some("it must be readable by bearerd's own user"),
         _ => None,
     };
-    Problem::of_file(path, format!("cannot be read: {cause}"), hint.map(Into::into))
+    Problem::of_file(
+        path,
+        format!("cannot be read: {cause}"),
+        hint.map(Into::into),
+    )
 }
 
 /// Where in a file the parts of one section stand; in order. TOML lets other tables stand between them.
@@ -226,7 +230,11 @@ mod tests {
         assert_eq!(
             cut(text),
             [
-                ("token", "a", vec!["[token.a]\nx=1\n", "[token.a.refresh]\n"]),
+                (
+                    "token",
+                    "a",
+                    vec!["[token.a]\nx=1\n", "[token.a.refresh]\n"]
+                ),
                 ("token", "b", vec!["[token.b]\n"]),
             ]
         );

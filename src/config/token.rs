@@ -21,9 +21,11 @@ pub(super) fn token(
     clients: &BTreeMap<String, Option<Arc<ClientConfig>>>,
 ) -> Option<TokenConfig> {
     let mut keys = field.keys()?;
-    let client = keys.required("client", "name one of the `[client.NAME]` tables", |client| {
-        validate::client_exists(client, clients)
-    });
+    let client = keys.required(
+        "client",
+        "name one of the `[client.NAME]` tables",
+        |client| validate::client_exists(client, clients),
+    );
     let scope = keys.optional("scope", scope);
     let audience = keys.optional("audience", text_or_texts);
     let resource = keys.optional("resource", validate::resource);
@@ -105,7 +107,10 @@ fn command(field: Field<'_>) -> Option<Vec<String>> {
 
 /// Reads an array of tables.
 fn tables<T>(field: Field<'_>, read: impl FnMut(Field<'_>) -> Option<T>) -> Option<Vec<T>> {
-    let header = format!("write `[[{}.{}]]`, in two pairs of brackets", field.table, field.key);
+    let header = format!(
+        "write `[[{}.{}]]`, in two pairs of brackets",
+        field.table, field.key
+    );
     all(field.elements("an array of tables", &header)?, read)
 }
 

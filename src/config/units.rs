@@ -295,7 +295,10 @@ fn absolute_url(field: Field<'_>, text: &str) -> Option<Url> {
 pub(super) fn variable(field: Field<'_>) -> Option<String> {
     let name = field.str("a variable's name", "")?;
     let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) || !name.chars().all(allowed) {
+    if name.is_empty()
+        || name.starts_with(|c: char| c.is_ascii_digit())
+        || !name.chars().all(allowed)
+    {
         return field.must_be(
             "a variable's name: letters, digits and `_`, not beginning with a digit",
             "",

@@ -10,7 +10,9 @@ use super::model::{
     AssertionConfig, ClientAuth, ClientConfig, Endpoint, FileFormat, TlsConfig, TlsIdentity,
 };
 use super::secret_ref::SecretRef;
-use super::units::{duration, file_path, https_url, one_of, permille, text_or_texts, variable, word};
+use super::units::{
+    duration, file_path, https_url, one_of, permille, text_or_texts, variable, word,
+};
 use crate::refresh::RefreshAt;
 
 /// Without `[token.NAME.refresh]`: after three quarters of the lifetime.
@@ -36,7 +38,8 @@ pub(super) fn endpoint(keys: &mut Keys<'_>) -> Option<Endpoint> {
             None
         }
         (false, false) => {
-            let hint = "add `issuer = \"https://…\"` (discovery) or `token_endpoint = \"https://…\"`";
+            let hint =
+                "add `issuer = \"https://…\"` (discovery) or `token_endpoint = \"https://…\"`";
             keys.lacks("`issuer` or `token_endpoint`", hint);
             None
         }
@@ -59,7 +62,11 @@ pub(super) fn tls_identity(
         }
         (false, true) => {
             let message = format!("`{}` has `key` without `certificate`", keys.name);
-            keys.refuse("key", message, "add `certificate = \"/etc/bearerd/keys/NAME.crt\"`");
+            keys.refuse(
+                "key",
+                message,
+                "add `certificate = \"/etc/bearerd/keys/NAME.crt\"`",
+            );
         }
         _ => {}
     }
@@ -93,7 +100,11 @@ pub(super) fn thumbprint(keys: &Keys<'_>, assertion: &AssertionConfig) {
     if keys.has("certificate") {
         if wanted.iter().all(|(key, _)| !keys.has(key)) {
             let hint = "add `x5t = true` or `\"x5t#S256\" = true`";
-            keys.refuse("certificate", "`certificate` is for `x5t` and `x5t#S256`, and neither is set", hint);
+            keys.refuse(
+                "certificate",
+                "`certificate` is for `x5t` and `x5t#S256`, and neither is set",
+                hint,
+            );
         }
         return;
     }
@@ -128,7 +139,11 @@ pub(super) fn param(keys: &Keys<'_>, name: &str) {
         }
         _ => return,
     };
-    keys.refuse(name, format!("the parameter `{name}` cannot be set here"), hint);
+    keys.refuse(
+        name,
+        format!("the parameter `{name}` cannot be set here"),
+        hint,
+    );
 }
 
 /// The client that a token names.
@@ -196,7 +211,11 @@ pub(super) fn file_format(keys: &mut Keys<'_>) -> Option<FileFormat> {
     for (key, formats) in FORMAT_KEYS {
         if keys.has(key) && !formats.contains(&format) {
             let message = format!("`{key}` means nothing to the format `{format}`");
-            keys.refuse(key, message, &format!("it is for the format {}", formats.join(" or ")));
+            keys.refuse(
+                key,
+                message,
+                &format!("it is for the format {}", formats.join(" or ")),
+            );
         }
     }
     for (wanted_by, key, hint) in REQUIRED_KEYS {
@@ -228,7 +247,11 @@ pub(super) fn file_format(keys: &mut Keys<'_>) -> Option<FileFormat> {
 pub(super) fn cert_of_key(keys: &Keys<'_>) {
     if keys.has("key") && !keys.has("cert") {
         let message = format!("`{}` has `key` without `cert`", keys.name);
-        keys.refuse("key", message, "add `cert = \"/etc/bearerd/keys/NAME.crt\"`");
+        keys.refuse(
+            "key",
+            message,
+            "add `cert = \"/etc/bearerd/keys/NAME.crt\"`",
+        );
     }
 }
 
@@ -271,6 +294,14 @@ const FORMAT_KEYS: [(&str, &[&str]); 7] = [
 ];
 
 const REQUIRED_KEYS: [(&str, &str, &str); 2] = [
-    ("netrc", "machine", "the API's host: `machine = \"api.example.org\"`"),
-    ("template", "template", "the template's file: `template = \"/etc/bearerd/NAME.j2\"`"),
+    (
+        "netrc",
+        "machine",
+        "the API's host: `machine = \"api.example.org\"`",
+    ),
+    (
+        "template",
+        "template",
+        "the template's file: `template = \"/etc/bearerd/NAME.j2\"`",
+    ),
 ];

@@ -63,6 +63,20 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// Whose event it is.
+    #[must_use]
+    pub fn name(&self) -> &TokenName {
+        match self {
+            Self::Failed { name, .. }
+            | Self::InputsChanged { name }
+            | Self::Obtained { name, .. }
+            | Self::RefreshRequested { name }
+            | Self::Restored { name, .. } => name,
+        }
+    }
+}
+
 /// What to do.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Command {

@@ -1,0 +1,68 @@
+//! What the daemon says of itself: to systemd, and to whoever reads status.
+
+use std::sync::Arc;
+
+use tracing::{info, warn};
+
+use crate::error_chain::error_chain;
+
+use super::shell::Shell;
+
+/// What has been announced.
+#[derive(Default)]
+pub(super) struct Announced {
+    ready: bool,
+    patience_over: bool,
+}
+
+impl Shell {
+    /// Says what has changed since the last turn.
+    pub(super) fn announce(&mut self) {
+        let ready = self.tokens.ready();
+        if !self.announced.ready && (ready || self.announced.patience_over) {
+            self.announced.ready = true;
+            info!(ready, "started");
+            self.service.ready();
+        }
+        let warnings = self.warnings();
+        let refused = self.view.borrow().configuration_error.is_some();
+        self.view.send_if_modified(|view| {
+            let differs = view.ready != ready || view.warnings != warnings;
+            view.ready = ready;
+            view.warnings = warnings;
+            differs
+        });
+        let tally = self.tokens.tally();
+        let mut status = format!("{} of {} tokens fresh", tally.fresh, tally.total());
+        if tally.failing > 0 {
+            status.push_str(&format!(", {} failing", tally.failing));
+        }
+        if refused {
+            status.push_str("; the newest configuration is refused");
+        }
+        self.service.status(&status);
+    }
+
+    /// The bounded wait for the required tokens is over.
+    pub(super) fn lose_patience(&mut self) {
+        if !self.announced.ready {
+            warn!("required tokens are missing: starting without them");
+            self.announced.patience_over = true;
+        }
+    }
+
+    fn warnings(&self) -> Vec<Arc<str>> {
+        let mut warnings = self.start_warnings.clone();
+        warnings.extend(self.inputs.kept.iter().cloned());
+        for (name, loaded) in &self.inputs.registrations {
+            if let Err(error) = loaded {
+                warnings.push(format!("client {name}: {}", error_chain(error.as_ref())).into());
+            }
+        }
+        if self.durable.has_unsaved() {
+            warnings
+                .push("the state directory cannot be written: a restart would lose tokens".into());
+        }
+        warnings
+    }
+}

@@ -1,0 +1,124 @@
+//! Requests under way: a task each, and nothing else.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use secrecy::SecretString;
+use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
+
+use crate::config::TokenConfig;
+use crate::credential::{Token, TokenName};
+use crate::refresh::{AttemptId, Use};
+use crate::source::{self, Registration, SourceError};
+
+/// What an attempt needs.
+pub(super) struct Request {
+    pub(super) name: TokenName,
+    pub(super) attempt: AttemptId,
+    pub(super) by: Use,
+    pub(super) token: Arc<TokenConfig>,
+    pub(super) registration: Arc<Registration>,
+    pub(super) refresh_token: Option<SecretString>,
+}
+
+/// An attempt that is over.
+pub(super) struct Finished {
+    pub(super) name: TokenName,
+    pub(super) attempt: AttemptId,
+    pub(super) by: Use,
+    /// An error of the outer kind is a defect in the attempt's own code.
+    pub(super) result: Result<Result<Token, SourceError>, JoinError>,
+}
+
+/// The attempts under way.
+#[derive(Default)]
+pub(super) struct Attempts {
+    tasks: JoinSet<Result<Token, SourceError>>,
+    running: BTreeMap<Id, Running>,
+}
+
+struct Running {
+    name: TokenName,
+    attempt: AttemptId,
+    by: Use,
+    task: AbortHandle,
+}
+
+impl Attempts {
+    pub(super) fn start(&mut self, request: Request) {
+        let Request {
+            name,
+            attempt,
+            by,
+            token,
+            registration,
+            refresh_token,
+        } = request;
+        let task = self
+            .tasks
+            .spawn(source::obtain(registration, token, by, refresh_token));
+        self.running.insert(
+            task.id(),
+            Running {
+                name,
+                attempt,
+                by,
+                task,
+            },
+        );
+    }
+
+    pub(super) fn cancel(&mut self, attempt: AttemptId) {
+        if let Some(running) = self
+            .running
+            .values()
+            .find(|running| running.attempt == attempt)
+        {
+            running.task.abort();
+        }
+    }
+
+    /// Gives up on everything that can be repeated without harm. A refresh under way may have spent its
+    /// refresh token: its answer is worth waiting for.
+    pub(super) fn cancel_repeatable(&mut self) {
+        for running in self
+            .running
+            .values()
+            .filter(|running| running.by == Use::Primary)
+        {
+            running.task.abort();
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.running.is_empty()
+    }
+
+    /// Waits for the next attempt to end; for ever when none is under way. Cancelled ones are left out:
+    /// the core knows of them already.
+    pub(super) async fn finished(&mut self) -> Finished {
+        loop {
+            let Some(joined) = self.tasks.join_next_with_id().await else {
+                return std::future::pending().await;
+            };
+            let (id, result) = match joined {
+                Ok((id, result)) => (id, Ok(result)),
+                Err(error) => (error.id(), Err(error)),
+            };
+            let Some(Running {
+                name, attempt, by, ..
+            }) = self.running.remove(&id)
+            else {
+                continue;
+            };
+            if !result.as_ref().is_err_and(JoinError::is_cancelled) {
+                return Finished {
+                    name,
+                    attempt,
+                    by,
+                    result,
+                };
+            }
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Why the daemon cannot run.
+
+use std::io;
+use std::path::PathBuf;
+
+use tokio::task::JoinError;
+
+use crate::api::ApiError;
+use crate::config::ConfigErrors;
+use crate::logging::InvalidFilter;
+use crate::store::SealerError;
+use crate::store::state_dir::StateDirError;
+
+/// Why the daemon cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// The timer is refused.
+    #[error("cannot set the alarm")]
+    Alarm(#[source] io::Error),
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigErrors),
+    /// A part of the daemon panicked: a defect.
+    #[error("a task of the daemon has died")]
+    Died(#[source] JoinError),
+    /// A directory cannot be made or used.
+    #[error("cannot use directory {}", path.display())]
+    Directory {
+        /// Which.
+        path: PathBuf,
+        /// The system's reason.
+        #[source]
+        cause: io::Error,
+    },
+    /// The log filter is wrong.
+    #[error(transparent)]
+    LogFilter(#[from] InvalidFilter),
+    /// No event loop.
+    #[error("cannot start the event loop")]
+    Runtime(#[source] io::Error),
+    /// Signals cannot be caught.
+    #[error("cannot catch signals")]
+    Signals(#[source] io::Error),
+    /// The socket cannot be bound.
+    #[error(transparent)]
+    Socket(#[from] ApiError),
+    /// The state directory cannot be used.
+    #[error(transparent)]
+    State(#[from] StateDirError),
+    /// The state key cannot be used.
+    #[error(transparent)]
+    StateKey(#[from] SealerError),
+    /// No thread for the state.
+    #[error("cannot start the state writer")]
+    Thread(#[source] io::Error),
+}

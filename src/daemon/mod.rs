@@ -1,0 +1,233 @@
+//! The shell around the core: owns the scheduler, the tokens and the only `select!` loop.
+//!
+//! The loop waits for one [`Turn`], acts on it, carries out what the core then commands, and sets the
+//! alarm for what the core wants next. Nothing in it blocks: requests are tasks, state is written by a
+//! thread, keys and configuration are loaded on the blocking pool.
+
+mod announce;
+mod attempts;
+mod durable;
+mod error;
+mod inputs;
+mod outcome;
+mod reload;
+mod shell;
+mod startup;
+mod tokens;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::{JoinError, JoinHandle};
+use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
+use tracing::info;
+
+use crate::api::ApiError;
+use crate::clock::{self, Alarm};
+use crate::config::{ConfigErrors, Environment};
+use crate::refresh::Event;
+use crate::signals::Signal;
+use crate::sink::Report;
+use crate::store::Written;
+use crate::watch::Watch;
+
+pub use error::DaemonError;
+pub use outcome::Outcome;
+
+use attempts::Finished;
+use inputs::{Changed, Inputs};
+use shell::Shell;
+
+/// What the command line asks for.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The main configuration file.
+    pub config: PathBuf,
+    /// Obtain and publish everything once, then stop.
+    pub once: bool,
+}
+
+/// Runs the daemon until it is told to stop.
+///
+/// # Errors
+/// [`DaemonError`] when it cannot start, or when a part of it ends that must not.
+pub fn run(
+    options: Options,
+    environment: Environment,
+    start_logging: impl FnOnce(&str) -> Result<(), DaemonError>,
+) -> Result<Outcome, DaemonError> {
+    let environment = Arc::new(environment);
+    let inputs = Inputs::load(&options.config, &environment)?;
+    start_logging(&inputs.config.daemon.log)?;
+    startup::harden();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(8)
+        .thread_keep_alive(Duration::from_secs(2))
+        .build()
+        .map_err(DaemonError::Runtime)?;
+    runtime.block_on(async {
+        let (shell, turns) = startup::assemble(options, environment, inputs)?;
+        turn_until_stopped(shell, turns).await
+    })
+}
+
+/// One thing that happened.
+enum Turn {
+    Alarm,
+    Attempt(Finished),
+    Changed(Changed),
+    Died(JoinError),
+    Loaded(Result<Inputs, ConfigErrors>),
+    PatienceOver,
+    Reported(Report),
+    Requested(Event),
+    ServerEnded(Result<ApiError, JoinError>),
+    Signal(Signal),
+    Watchdog,
+    Written(Written),
+}
+
+/// Where turns come from, apart from the attempts.
+struct Turns {
+    alarm: Alarm,
+    loading: Option<JoinHandle<Result<Inputs, ConfigErrors>>>,
+    patience: Option<std::pin::Pin<Box<tokio::time::Sleep>>>,
+    reports: mpsc::Receiver<Report>,
+    requests: mpsc::Receiver<Event>,
+    server: Option<JoinHandle<ApiError>>,
+    signals: mpsc::Receiver<Signal>,
+    watch: Watch,
+    watchdog: Option<Interval>,
+    written: mpsc::UnboundedReceiver<Written>,
+}
+
+async fn turn_until_stopped(mut shell: Shell, mut turns: Turns) -> Result<Outcome, DaemonError> {
+    loop {
+        shell.carry_out(clock::now());
+        turns
+            .alarm
+            .set(shell.poll_timeout())
+            .map_err(DaemonError::Alarm)?;
+        shell.announce();
+        if let Some(outcome) = shell.once_outcome() {
+            stop(shell, turns).await;
+            return Ok(outcome);
+        }
+        let turn = turns.next(&mut shell).await;
+        match turn {
+            Turn::Alarm => {}
+            Turn::Attempt(finished) => shell.attempt_finished(clock::now(), finished),
+            Turn::Changed(changed) => shell.note_change(changed),
+            Turn::Loaded(loaded) => turns.watch_loaded(&mut shell, loaded),
+            Turn::PatienceOver => shell.lose_patience(),
+            Turn::Reported(report) => shell.tokens.report(report),
+            Turn::Requested(event) => shell.handle(clock::now(), event),
+            Turn::ServerEnded(end) => {
+                return Err(end.map_or_else(DaemonError::Died, DaemonError::Socket));
+            }
+            Turn::Died(death) => return Err(DaemonError::Died(death)),
+            Turn::Signal(Signal::Reload) => shell.reload_requested(),
+            Turn::Signal(Signal::RefreshAll) => shell.refresh_all(clock::now()),
+            Turn::Signal(Signal::Stop) => {
+                stop(shell, turns).await;
+                return Ok(Outcome::Stopped);
+            }
+            Turn::Watchdog => shell.service.watchdog(),
+            Turn::Written(written) => shell.written(clock::now(), written),
+        }
+        if turns.loading.is_none() {
+            turns.loading = shell.start_loading();
+        }
+    }
+}
+
+impl Turns {
+    async fn next(&mut self, shell: &mut Shell) -> Turn {
+        tokio::select! {
+            () = self.alarm.rung() => Turn::Alarm,
+            finished = shell.attempts.finished() => Turn::Attempt(finished),
+            Some(written) = self.written.recv() => Turn::Written(written),
+            Some(event) = self.requests.recv() => Turn::Requested(event),
+            Some(report) = self.reports.recv() => Turn::Reported(report),
+            Some(signal) = self.signals.recv() => Turn::Signal(signal),
+            files = self.watch.changed() => Turn::Changed(Changed::Files(files)),
+            loaded = ended(&mut self.loading) => loaded.map_or_else(Turn::Died, Turn::Loaded),
+            end = ended(&mut self.server) => Turn::ServerEnded(end),
+            () = over(&mut self.patience) => Turn::PatienceOver,
+            () = tick(&mut self.watchdog) => Turn::Watchdog,
+        }
+    }
+
+    fn watch_loaded(&mut self, shell: &mut Shell, loaded: Result<Inputs, ConfigErrors>) {
+        if let Some(followed) = shell.loaded(clock::now(), loaded) {
+            self.watch.follow(followed);
+        }
+    }
+}
+
+/// Lets refreshes under way end, for a bounded time, and makes what they brought durable.
+async fn stop(mut shell: Shell, mut turns: Turns) {
+    info!("stopping");
+    shell.begin_stop();
+    if let Some(server) = &turns.server {
+        server.abort();
+    }
+    let grace = sleep(STOP_WITHIN);
+    tokio::pin!(grace);
+    while shell.has_unfinished_business() {
+        tokio::select! {
+            () = &mut grace => break,
+            finished = shell.attempts.finished() => shell.attempt_finished(clock::now(), finished),
+            Some(written) = turns.written.recv() => shell.written(clock::now(), written),
+        }
+        shell.carry_out(clock::now());
+    }
+    shell.end().await;
+}
+
+/// Waits for a task that may not be there.
+async fn ended<T>(task: &mut Option<JoinHandle<T>>) -> Result<T, JoinError> {
+    match task {
+        Some(handle) => {
+            let result = handle.await;
+            *task = None;
+            result
+        }
+        None => std::future::pending().await,
+    }
+}
+
+async fn over(patience: &mut Option<std::pin::Pin<Box<tokio::time::Sleep>>>) {
+    match patience {
+        Some(sleep) => {
+            sleep.as_mut().await;
+            *patience = None;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+async fn tick(watchdog: &mut Option<Interval>) {
+    match watchdog {
+        Some(interval) => {
+            interval.tick().await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// Twice as often as the watchdog demands, as `sd_watchdog_enabled(3)` advises.
+fn watchdog_interval(demanded: Duration) -> Interval {
+    let mut interval = interval(demanded / 2);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
+}
+
+/// Readiness waits this long for the required tokens; then the daemon says that it is degraded, so that a
+/// boot does not hang on somebody else's server.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a stop waits for refreshes under way.
+const STOP_WITHIN: Duration = Duration::from_secs(4);

@@ -1,0 +1,169 @@
+//! From a changed file or a signal to a configuration in force.
+
+use std::sync::Arc;
+
+use tokio::task::{JoinHandle, spawn_blocking};
+use tracing::{error, info, warn};
+
+use crate::config::ConfigErrors;
+use crate::credential::TokenName;
+use crate::instant::Instant;
+use crate::refresh::Event;
+use crate::watch::Followed;
+
+use super::inputs::{Changed, Inputs};
+use super::shell::Shell;
+
+/// Changes that have not been loaded, and the load under way.
+#[derive(Default)]
+pub(super) struct Reload {
+    pending: Option<Changed>,
+    loading: Option<Changed>,
+    /// systemd waits for READY=1 after the load under way.
+    announced: bool,
+}
+
+impl Shell {
+    pub(super) fn note_change(&mut self, changed: Changed) {
+        if let Changed::Files(files) = &changed {
+            for file in files {
+                info!(file = %file.display(), "changed");
+            }
+        }
+        self.reload.pending = Some(changed.and(self.reload.pending.take()));
+    }
+
+    pub(super) fn reload_requested(&mut self) {
+        info!("reloading");
+        self.service.reloading();
+        self.reload.announced = true;
+        self.note_change(Changed::Anything);
+    }
+
+    /// Starts a load if there is something to load; called while none is under way.
+    pub(super) fn start_loading(&mut self) -> Option<JoinHandle<Result<Inputs, ConfigErrors>>> {
+        let changed = self.reload.pending.take()?;
+        self.reload.loading = Some(changed.clone());
+        let (file, environment) = (self.options.config.clone(), Arc::clone(&self.environment));
+        let before = self.inputs.clone();
+        Some(spawn_blocking(move || {
+            Inputs::load_again(Some(&before), &file, &environment, &changed)
+        }))
+    }
+
+    /// Takes over what was loaded, or keeps what is in force. Returns the files to follow from now on.
+    pub(super) fn loaded(
+        &mut self,
+        now: Instant,
+        loaded: Result<Inputs, ConfigErrors>,
+    ) -> Option<Followed> {
+        let changed = self.reload.loading.take();
+        let followed = match loaded {
+            Ok(inputs) => {
+                let followed = inputs.followed.clone();
+                self.apply(now, inputs, changed.unwrap_or(Changed::Anything));
+                info!(
+                    tokens = self.inputs.config.tokens.len(),
+                    "configuration in force"
+                );
+                Some(followed)
+            }
+            Err(errors) => {
+                let text = errors.to_string();
+                error!(
+                    "the new configuration is refused, the one before it stays in force\n{text}"
+                );
+                self.view
+                    .send_modify(|view| view.configuration_error = Some(text.into()));
+                None
+            }
+        };
+        if std::mem::take(&mut self.reload.announced) {
+            self.service.ready();
+        }
+        followed
+    }
+
+    /// Puts inputs in force: the first ones at start, and each later reload.
+    pub(super) fn apply(&mut self, now: Instant, inputs: Inputs, changed: Changed) {
+        let before = std::mem::replace(&mut self.inputs, inputs);
+        let new = self.tokens.configure(&self.inputs.config.tokens);
+        let policies = self.inputs.config.tokens.iter();
+        let policies = policies
+            .map(|(name, token)| (name.clone(), token.policy()))
+            .collect();
+        self.scheduler.configure(now, policies);
+        for name in &new {
+            self.restore(now, name);
+        }
+        for name in self.touched(&before, &changed, &new) {
+            self.handle(now, Event::InputsChanged { name });
+        }
+        for name in self
+            .inputs
+            .config
+            .tokens
+            .keys()
+            .cloned()
+            .collect::<Vec<_>>()
+        {
+            self.refresh_status(&name);
+        }
+        self.tokens.start_sinks();
+        for text in &self.inputs.kept {
+            warn!("{text}");
+        }
+        self.view
+            .send_modify(|view| view.configuration_error = None);
+    }
+
+    fn restore(&mut self, now: Instant, name: &TokenName) {
+        let Some(record) = self
+            .tokens
+            .get(name)
+            .and_then(|entry| entry.record.as_ref())
+        else {
+            return;
+        };
+        let validity = record.token.validity;
+        let open_intent = record.open_intent.is_some();
+        let policy = self
+            .inputs
+            .config
+            .tokens
+            .get(name)
+            .map(|token| token.policy());
+        let current = policy.is_some_and(|policy| policy.identity == record.identity);
+        if validity.expires_at > now {
+            self.tokens.publish(name, now);
+            info!(token = %name, generation = self.tokens.generation(name), "restored");
+        }
+        let event = Event::Restored {
+            name: name.clone(),
+            validity,
+            current,
+            open_intent,
+        };
+        self.handle(now, event);
+    }
+
+    /// The tokens whose requests may go differently from now on.
+    fn touched(&self, before: &Inputs, changed: &Changed, new: &[TokenName]) -> Vec<TokenName> {
+        let registrations = &self.inputs.registrations;
+        let replaced =
+            |client: &str| match (registrations.get(client), before.registrations.get(client)) {
+                (Some(Ok(now)), Some(Ok(before))) => !Arc::ptr_eq(now, before),
+                (Some(Ok(_)), _) => true,
+                _ => false,
+            };
+        let tokens = self.inputs.config.tokens.iter();
+        tokens
+            .filter(|(name, token)| {
+                !new.contains(name)
+                    && (replaced(&token.client.name)
+                        || changed.touches(&token.inputs(&self.environment)))
+            })
+            .map(|(name, _)| name.clone())
+            .collect()
+    }
+}

@@ -1,0 +1,331 @@
+//! Carries events to the core and its commands to the world.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tracing::{debug, error, info, warn};
+
+use crate::config::Environment;
+use crate::credential::{Token, TokenName};
+use crate::error_chain::error_chain;
+use crate::instant::Instant;
+use crate::refresh::{
+    AttemptId, Command, Delivery, Event, Failure, FailureKind, Grant, Scheduler, Use,
+};
+use crate::store::{DaemonView, Written};
+use crate::systemd::ServiceManager;
+
+use super::Options;
+use super::announce::Announced;
+use super::attempts::{Attempts, Finished, Request};
+use super::durable::{Durable, Step};
+use super::inputs::Inputs;
+use super::outcome::Outcome;
+use super::reload::Reload;
+use super::tokens::{Entry, Tokens};
+
+/// The owner of everything that changes.
+pub(super) struct Shell {
+    pub(super) options: Options,
+    pub(super) environment: Arc<Environment>,
+    pub(super) inputs: Inputs,
+    pub(super) scheduler: Scheduler,
+    pub(super) tokens: Tokens,
+    pub(super) attempts: Attempts,
+    /// Tokens received and not yet judged by the core.
+    pub(super) received: BTreeMap<AttemptId, Token>,
+    pub(super) durable: Durable,
+    pub(super) view: watch::Sender<DaemonView>,
+    pub(super) service: ServiceManager,
+    pub(super) announced: Announced,
+    /// What start-up found and what stays true until the next one.
+    pub(super) start_warnings: Vec<Arc<str>>,
+    pub(super) reload: Reload,
+    pub(super) stopping: bool,
+}
+
+impl Shell {
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        [self.scheduler.poll_timeout(), self.durable.retry_at()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Does what is due and all that the core commands.
+    pub(super) fn carry_out(&mut self, now: Instant) {
+        if self.durable.retry_at().is_some_and(|at| at <= now) {
+            self.durable.retry(now, &self.tokens);
+        }
+        if self.scheduler.poll_timeout().is_some_and(|at| at <= now) {
+            self.scheduler.handle_timeout(now);
+        }
+        while let Some(command) = self.scheduler.poll_command() {
+            self.command(now, command);
+        }
+    }
+
+    fn command(&mut self, now: Instant, command: Command) {
+        let name = match command {
+            Command::Cancel { name, attempt } => {
+                self.durable.forget(attempt);
+                self.attempts.cancel(attempt);
+                self.fail_text(&name, "no answer within the deadline");
+                name
+            }
+            Command::Commit { name, attempt } => {
+                self.commit(&name, attempt);
+                name
+            }
+            Command::Discard { name, attempt } => {
+                self.received.remove(&attempt);
+                debug!(token = %name, "an older token arrived late and was discarded");
+                name
+            }
+            Command::Obtain { name, attempt, by } => {
+                self.obtain(now, &name, attempt, by);
+                name
+            }
+            Command::Quarantine { name } => {
+                warn!(token = %name, "refresh token set aside: it will not be used again");
+                let entry = self.tokens.get_mut(&name);
+                if let Some(record) = entry.and_then(Entry::quarantine_refresh_token).cloned() {
+                    self.durable.put(record, None);
+                }
+                name
+            }
+            Command::Withdraw { name } => {
+                warn!(token = %name, "expired without a replacement");
+                self.tokens.withdraw(&name);
+                name
+            }
+        };
+        self.refresh_status(&name);
+    }
+
+    /// Hands an event to the core.
+    pub(super) fn handle(&mut self, now: Instant, event: Event) {
+        let name = event.name().clone();
+        self.scheduler.handle_event(now, event);
+        self.refresh_status(&name);
+    }
+
+    pub(super) fn refresh_status(&mut self, name: &TokenName) {
+        if let Some(status) = self.scheduler.status(name) {
+            self.tokens.set_status(name, status);
+        }
+    }
+
+    fn obtain(&mut self, now: Instant, name: &TokenName, attempt: AttemptId, by: Use) {
+        let Some(entry) = self.tokens.get_mut(name).filter(|_| !self.stopping) else {
+            return;
+        };
+        let token = entry.config();
+        let registration = match self.inputs.registrations.get(&token.client.name) {
+            Some(Ok(registration)) => Arc::clone(registration),
+            Some(Err(error)) => {
+                let (text, failure) = (error_chain(error.as_ref()), error.failure());
+                self.fail(now, name, attempt, &text, failure);
+                return;
+            }
+            None => return,
+        };
+        debug!(token = %name, ?by, "requesting");
+        let name = name.clone();
+        match by {
+            Use::Primary => self.attempts.start(Request {
+                name,
+                attempt,
+                by,
+                token,
+                registration,
+                refresh_token: None,
+            }),
+            Use::RefreshToken => {
+                let Some(record) = entry.open_intent(now) else {
+                    return;
+                };
+                let refresh_token = record.token.refresh_token.clone();
+                let record = record.clone();
+                let request = Request {
+                    name: name.clone(),
+                    attempt,
+                    by,
+                    token,
+                    registration,
+                    refresh_token,
+                };
+                self.durable
+                    .put(record, Some(Step::Send(Box::new(request))));
+            }
+        }
+    }
+
+    fn commit(&mut self, name: &TokenName, attempt: AttemptId) {
+        let (Some(token), Some(entry)) =
+            (self.received.remove(&attempt), self.tokens.get_mut(name))
+        else {
+            return;
+        };
+        entry.set_error(None);
+        let identity = entry.config().policy().identity;
+        let record = entry.commit(token, identity).clone();
+        self.durable.put(record, Some(Step::Publish(name.clone())));
+    }
+
+    pub(super) fn attempt_finished(&mut self, now: Instant, finished: Finished) {
+        let Finished {
+            name,
+            attempt,
+            by,
+            result,
+        } = finished;
+        match result {
+            Ok(Ok(token)) => {
+                let validity = token.validity;
+                info!(token = %name, expires_in = ?(validity.expires_at - now), "obtained");
+                self.received.insert(attempt, token);
+                self.handle(
+                    now,
+                    Event::Obtained {
+                        name,
+                        attempt,
+                        validity,
+                    },
+                );
+            }
+            Ok(Err(error)) => {
+                let failure = error.failure();
+                if by == Use::RefreshToken && failure.delivery != Delivery::Unknown {
+                    self.close_intent(&name);
+                }
+                self.fail(now, &name, attempt, &error_chain(&error), failure);
+            }
+            Err(defect) => {
+                error!(token = %name, %defect, "a request's task has died");
+                let failure = Failure {
+                    kind: FailureKind::Unavailable,
+                    delivery: Delivery::Unknown,
+                    retry_after: None,
+                };
+                self.fail(
+                    now,
+                    &name,
+                    attempt,
+                    "a defect in bearerd; see the log",
+                    failure,
+                );
+            }
+        }
+    }
+
+    /// The server has answered, or was never asked: the refresh token is as good as before.
+    fn close_intent(&mut self, name: &TokenName) {
+        let entry = self.tokens.get_mut(name);
+        if let Some(record) = entry.and_then(Entry::close_intent).cloned() {
+            self.durable.put(record, None);
+        }
+    }
+
+    fn fail(
+        &mut self,
+        now: Instant,
+        name: &TokenName,
+        attempt: AttemptId,
+        error: &str,
+        failure: Failure,
+    ) {
+        self.fail_text(name, error);
+        self.handle(
+            now,
+            Event::Failed {
+                name: name.clone(),
+                attempt,
+                failure,
+            },
+        );
+        if let Some(status) = self.scheduler.status(name) {
+            let retry_in = status.next_attempt_at.map(|at| at - now);
+            warn!(token = %name, error, ?retry_in, failures = status.failures, "not obtained");
+        }
+    }
+
+    fn fail_text(&mut self, name: &TokenName, error: &str) {
+        if let Some(entry) = self.tokens.get_mut(name) {
+            entry.set_error(Some(error.into()));
+        }
+    }
+
+    /// A state record is on disk, or is not.
+    pub(super) fn written(&mut self, now: Instant, written: Written) {
+        let name = written.name.clone();
+        let saved = written.result.is_ok();
+        let error = written
+            .result
+            .as_ref()
+            .err()
+            .map(|error| error_chain(error));
+        match self.durable.written(now, written) {
+            Some(Step::Publish(name)) => self.publish(now, &name),
+            Some(Step::Send(request)) => {
+                // With nothing but the refresh token to go on, it must not be risked without a record.
+                let irreplaceable = request.token.policy().grant == Grant::RefreshToken;
+                match error {
+                    Some(error) if irreplaceable => {
+                        let failure = Failure {
+                            kind: FailureKind::Unavailable,
+                            delivery: Delivery::NotSent,
+                            retry_after: None,
+                        };
+                        self.fail(now, &name, request.attempt, &error, failure);
+                    }
+                    _ => self.attempts.start(*request),
+                }
+            }
+            None => {}
+        }
+        if saved {
+            debug!(token = %name, "saved");
+        }
+    }
+
+    fn publish(&mut self, now: Instant, name: &TokenName) {
+        // A newer one may have been committed in the meantime; the durable one is what is published.
+        self.tokens.publish(name, now);
+        self.refresh_status(name);
+        info!(token = %name, generation = self.tokens.generation(name), "published");
+    }
+
+    pub(super) fn refresh_all(&mut self, now: Instant) {
+        info!("replacing every token");
+        let names: Vec<_> = self.tokens.iter().map(|(name, _)| name.clone()).collect();
+        for name in names {
+            self.handle(now, Event::RefreshRequested { name });
+        }
+    }
+
+    /// With `--once`: how it ended, once it has.
+    pub(super) fn once_outcome(&self) -> Option<Outcome> {
+        let entries = self.tokens.iter().map(|(_, entry)| entry);
+        self.options
+            .once
+            .then(|| Outcome::of_single_pass(entries))
+            .flatten()
+    }
+
+    pub(super) fn begin_stop(&mut self) {
+        self.stopping = true;
+        self.service.stopping();
+        self.attempts.cancel_repeatable();
+    }
+
+    pub(super) fn has_unfinished_business(&self) -> bool {
+        !self.attempts.is_empty() || self.durable.is_busy()
+    }
+
+    pub(super) async fn end(mut self) {
+        self.tokens.stop_sinks().await;
+        self.durable.end().await;
+    }
+}

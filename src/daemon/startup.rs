@@ -1,0 +1,149 @@
+//! Start-up: the process, its directories, and the parts put together.
+
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustix::process::{DumpableBehavior, Resource, Rlimit};
+use tokio::net::UnixListener;
+use tokio::sync::{mpsc, watch};
+use tokio::time::sleep;
+use tracing::warn;
+
+use crate::api::{self, Api};
+use crate::clock::{self, Alarm};
+use crate::config::Environment;
+use crate::error_chain::error_chain;
+use crate::refresh::Scheduler;
+use crate::signals;
+use crate::sink;
+use crate::store::{BootId, DaemonView, Moment, Sealer, StateDir, StateWriter};
+use crate::systemd::ServiceManager;
+use crate::watch::Watch;
+
+use super::durable::Durable;
+use super::inputs::{Changed, Inputs};
+use super::reload::Reload;
+use super::shell::Shell;
+use super::tokens::Tokens;
+use super::{DaemonError, Options, PATIENCE, Turns, watchdog_interval};
+
+/// Keeps the process's memory to itself: no core dumps, and no reading of it by the same user.
+pub(super) fn harden() {
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    let no_core = rustix::process::setrlimit(Resource::Core, none);
+    let no_dump = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    for refused in [no_core, no_dump].into_iter().filter_map(Result::err) {
+        warn!(error = %refused, "memory dumps cannot be switched off");
+    }
+}
+
+/// Makes the directory of the sockets.
+fn runtime_directory(path: &Path) -> Result<(), DaemonError> {
+    let made = std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o755)
+        .create(path);
+    made.map_err(|cause| DaemonError::Directory {
+        path: path.into(),
+        cause,
+    })
+}
+
+/// Puts the parts together: restored tokens are published before the first request is sent.
+pub(super) fn assemble(
+    options: Options,
+    environment: Arc<Environment>,
+    inputs: Inputs,
+) -> Result<(Shell, Turns), DaemonError> {
+    let daemon = inputs.config.daemon.clone();
+    let now = clock::now();
+    let sealer = Sealer::from_environment(&environment)?;
+    let moment = Moment {
+        boot: BootId::of_system(),
+        now,
+        unix_now: clock::unix_now(),
+    };
+    let mut state = StateDir::open(&daemon.state_dir)?;
+    let loaded = state.load_all(&sealer, &moment)?;
+    let mut start_warnings: Vec<Arc<str>> = Vec::new();
+    if matches!(sealer, Sealer::None) {
+        start_warnings
+            .push("the state is not sealed: there is no credential bearerd-state-key".into());
+    }
+    for warning in &loaded.warnings {
+        start_warnings.push(error_chain(warning).into());
+    }
+    for text in &start_warnings {
+        warn!("{text}");
+    }
+    let (writer, written) =
+        StateWriter::spawn(state, sealer, moment.boot).map_err(DaemonError::Thread)?;
+    let (report_sender, reports) = mpsc::channel(64);
+    let (event_sender, requests) = mpsc::channel(64);
+    let (view, daemon_view) = watch::channel(DaemonView::default());
+    let tokens = Tokens::new(loaded.records, Arc::clone(&environment), report_sender);
+    let registry = tokens.registry();
+    let followed = inputs.followed.clone();
+    sink::sweep(inputs.config.tokens.values().map(AsRef::as_ref));
+    let once = options.once;
+    let service = ServiceManager::default();
+    let watchdog = service.watchdog_interval().map(watchdog_interval);
+    let mut shell = Shell {
+        options,
+        environment,
+        inputs: inputs.clone(),
+        scheduler: Scheduler::new(host_seed()),
+        tokens,
+        attempts: Default::default(),
+        received: Default::default(),
+        durable: Durable::new(writer),
+        view,
+        service,
+        announced: Default::default(),
+        start_warnings,
+        reload: Reload::default(),
+        stopping: false,
+    };
+    shell.apply(now, inputs, Changed::Anything);
+    // A single pass serves nobody: a daemon may be running beside it.
+    let server = if once {
+        None
+    } else {
+        runtime_directory(&daemon.runtime_dir)?;
+        let listener = api::bind(&daemon.runtime_dir.join("bearerd.sock"))?;
+        let listener = UnixListener::from_std(listener).map_err(DaemonError::Runtime)?;
+        let api = Api {
+            tokens: registry,
+            daemon: daemon_view,
+            events: event_sender,
+        };
+        Some(tokio::spawn(api::serve(listener, api)))
+    };
+    let turns = Turns {
+        alarm: Alarm::new().map_err(DaemonError::Alarm)?,
+        loading: None,
+        patience: Some(Box::pin(sleep(PATIENCE))),
+        reports,
+        requests,
+        server,
+        signals: signals::listen().map_err(DaemonError::Signals)?,
+        watch: Watch::start(followed),
+        watchdog,
+        written,
+    };
+    Ok((shell, turns))
+}
+
+/// Different on each host and the same at each start: a fleet booted together spreads its requests.
+fn host_seed() -> u64 {
+    let id =
+        std::fs::read("/etc/machine-id").or_else(|_| std::fs::read("/proc/sys/kernel/hostname"));
+    let hash = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    id.unwrap_or_default()
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, hash)
+}
