@@ -333,7 +333,7 @@ mod tests {
         let file = dir.path().join("secret");
         let read_at = clock::unix_now();
         fs::write(&file, "written after it was read").unwrap();
-        let files = BTreeSet::from([file.as_path()]);
+        let files = BTreeSet::from([file.clone()]);
         let mut watch = Watch::start(Followed { files, read_at });
         assert_eq!(next(&mut watch).await, [file]);
     }
