@@ -20,10 +20,11 @@ use super::Options;
 use super::announce::Announced;
 use super::attempts::{Attempts, Finished, Request};
 use super::durable::{Durable, Step};
+use super::entry::Entry;
 use super::inputs::Inputs;
 use super::outcome::Outcome;
 use super::reload::Reload;
-use super::tokens::{Entry, Tokens};
+use super::tokens::Tokens;
 
 /// The owner of everything that changes.
 pub(super) struct Shell {
@@ -97,7 +98,9 @@ impl Shell {
             }
             Command::Withdraw { name } => {
                 warn!(token = %name, "expired without a replacement");
-                self.tokens.withdraw(&name);
+                if let Some(entry) = self.tokens.get(&name) {
+                    entry.withdraw();
+                }
                 name
             }
         };
