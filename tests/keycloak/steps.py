@@ -27,6 +27,12 @@ class Run:
         self.checks.append((name, bool(holds)))
         self.say(f"{'ok    ' if holds else 'FAILED'} {name}{f': {found}' if found != '' else ''}")
 
+    def start(self, name, deadline=30):
+        """Starts the daemon; it must be ready within so many seconds."""
+        seconds = self.daemon.start(deadline)
+        found = f"not within {deadline} s" if seconds is None else f"{seconds:.2f} s"
+        self.check(name, seconds is not None, found)
+
     def names(self):
         return [reader.token for reader in self.readers]
 
@@ -102,9 +108,8 @@ def restart(run, kill):
         run.say("(a) SIGTERM, start")
         code, seconds = run.daemon.stop()
         run.check("(a) SIGTERM ends the daemon cleanly", code == 0, f"code {code}, {seconds:.2f} s")
-    ready = run.daemon.start()
     how = "kill -9" if kill else "SIGTERM"
-    run.say(f"ready after {ready:.2f} s")
+    run.start(f"(a) after {how} it is ready again")
     refreshed = time.time()
     wait = run.until(lambda: run.all_fresh(["lev"], refreshed), run.pace.lifetime * 1.5)
     again = run.events("LOGIN", "lev-reports") - logins
@@ -127,9 +132,7 @@ def outage(run):
     run.server.stop()
     stopped = time.monotonic()
     run.daemon.stop()
-    ready = run.daemon.start(deadline=5)
-    run.check("(a) outage: a restarted daemon serves the last good tokens at once", ready < 5,
-              f"ready after {ready:.2f} s")
+    run.start("(a) outage: a restarted daemon is ready with the last good tokens", 5)
     got = run.daemon.command("get", "lev")
     run.check("(a) outage: bearerd get prints the last good token", got.returncode == 0 and got.stdout,
               f"exit code {got.returncode}")
