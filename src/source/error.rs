@@ -212,7 +212,8 @@ impl SourceError {
             | Self::TlsIdentity { .. }
             | Self::Unreadable { .. } => (FailureKind::Misconfigured, Delivery::NotSent),
             Self::Discovery { problem, .. } => (problem.kind(), Delivery::NotSent),
-            Self::Redirect { .. } => (FailureKind::Misconfigured, Delivery::Answered),
+            // A maintenance page or a wrong endpoint: only persistence tells.
+            Self::Redirect { .. } => (FailureKind::Unrecognized, Delivery::Answered),
             Self::Refused(refusal) => (refusal.kind(), Delivery::Answered),
             Self::Transport {
                 trouble, delivery, ..

@@ -134,6 +134,7 @@ impl Turn {
                 .and_then(|system| state.next_fault(system, request.asks_for_token()));
             let log = &mut state.log;
             log.requests.push(request.clone());
+            log.faults += usize::from(fault.is_some());
             log.in_flight += 1;
             log.max_in_flight = log.max_in_flight.max(log.in_flight);
             (log.requests.len() - 1, fault)
