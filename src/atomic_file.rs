@@ -44,7 +44,9 @@ pub fn write(path: &Path, content: &[u8], attributes: &Attributes) -> Result<(),
     directory.audit()?;
     directory.refuse_special(&name)?;
     let staged = directory.stage(&name, content, attributes)?;
-    rustix::fs::fsync(&staged.file).map_err(|e| directory.failed("sync", &name, e))?;
+    staged
+        .sync()
+        .map_err(|e| directory.failed("sync", &name, e))?;
     staged.rename()?;
     directory.sync()
 }
@@ -97,18 +99,23 @@ pub struct Existing {
 
 impl Directory {
     /// Replaces many files at about the cost of one: one sync for all of their contents, one for the
-    /// directory. A result for each, in order.
+    /// directory. A result for each, in order. The caller holds [`Directory::lock`]: of more than one
+    /// file the temporary ones are not locked, for want of descriptors.
     pub fn write_all(
         &self,
-        files: &[(OsString, Zeroizing<Vec<u8>>)],
+        files: impl IntoIterator<Item = (OsString, Zeroizing<Vec<u8>>)>,
         attributes: &Attributes,
     ) -> Vec<Result<(), WriteError>> {
-        let staged: Vec<_> = files
-            .iter()
-            .map(|(name, content)| self.stage(name, content, attributes))
-            .collect();
+        let mut staged = Vec::new();
+        for (name, content) in files {
+            let mut next = self.stage(&name, &content, attributes);
+            if let (Ok(next), false) = (&mut next, staged.is_empty()) {
+                next.file = None;
+            }
+            staged.push(next);
+        }
         let contents_synced = match staged.as_slice() {
-            [Ok(one)] => rustix::fs::fsync(&one.file),
+            [Ok(one)] => one.sync(),
             _ => rustix::fs::syncfs(&self.descriptor),
         };
         let renamed: Vec<_> = staged
@@ -138,21 +145,22 @@ impl Directory {
         let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&self.descriptor, &temporary, flags, Mode::RUSR)
             .map_err(failed("create a temporary file for"))?;
-        let staged = Staged {
+        let mut staged = Staged {
             directory: self,
             name: name.into(),
             temporary: Some(temporary),
-            file,
+            file: None,
         };
-        lock(&staged.file).map_err(failed("lock the temporary file for"))?;
+        lock(&file).map_err(failed("lock the temporary file for"))?;
         if attributes.owner.is_some() || attributes.group.is_some() {
             let owner = attributes.owner.map(Uid::from_raw);
             let group = attributes.group.map(Gid::from_raw);
-            rustix::fs::fchown(&staged.file, owner, group).map_err(failed("set the owner of"))?;
+            rustix::fs::fchown(&file, owner, group).map_err(failed("set the owner of"))?;
         }
-        rustix::fs::fchmod(&staged.file, Mode::from_raw_mode(attributes.mode))
+        rustix::fs::fchmod(&file, Mode::from_raw_mode(attributes.mode))
             .map_err(failed("set the mode of"))?;
-        write_to_end(&staged.file, content).map_err(failed("write"))?;
+        write_to_end(&file, content).map_err(failed("write"))?;
+        staged.file = Some(file);
         Ok(staged)
     }
 }
@@ -161,11 +169,17 @@ impl Directory {
 struct Staged<'a> {
     directory: &'a Directory,
     name: OsString,
+    /// `None` once renamed.
     temporary: Option<OsString>,
-    file: OwnedFd,
+    /// `None` where another way of syncing was chosen.
+    file: Option<OwnedFd>,
 }
 
 impl Staged<'_> {
+    fn sync(&self) -> Result<(), Errno> {
+        self.file.as_ref().map_or(Ok(()), rustix::fs::fsync)
+    }
+
     fn rename(mut self) -> Result<(), WriteError> {
         let Some(temporary) = &self.temporary else {
             return Ok(());

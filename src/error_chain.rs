@@ -19,3 +19,10 @@ pub fn error_chain(error: &dyn Error) -> String {
     }
     line
 }
+
+/// [`error_chain`], and what to do about it where that is known.
+#[must_use]
+pub fn explain(error: &dyn Error, hint: Option<&str>) -> String {
+    let line = error_chain(error);
+    hint.map_or(line.clone(), |hint| format!("{line}; hint: {hint}"))
+}

@@ -15,6 +15,9 @@
 //! | [`cli`] | one file per command |
 //! | [`clock`] | the only reader of clocks |
 //! | [`atomic_file`] | the only writer of files |
+//! | [`error_chain`] | one line for an error and its causes |
+//! | [`instant`], [`credential`] | the types everybody shares |
+//! | [`signals`], [`systemd`], [`watch`], [`logging`] | what the names say |
 
 pub mod api;
 pub mod atomic_file;

@@ -290,11 +290,11 @@ mod tests {
         let mut watch = following(&[&file, &later, &link]).await;
 
         fs::write(&file, "in place").unwrap();
-        assert_eq!(next(&mut watch).await, [file.clone()]);
+        assert_eq!(next(&mut watch).await, [file.as_path()]);
 
         fs::write(dir.path().join("tmp"), "renamed").unwrap();
         fs::rename(dir.path().join("tmp"), &file).unwrap();
-        assert_eq!(next(&mut watch).await, [file.clone()]);
+        assert_eq!(next(&mut watch).await, [file.as_path()]);
 
         symlink("v2", dir.path().join("..data_tmp")).unwrap();
         fs::rename(dir.path().join("..data_tmp"), dir.path().join("..data")).unwrap();
@@ -302,10 +302,10 @@ mod tests {
 
         fs::create_dir_all(later.parent().unwrap()).unwrap();
         fs::write(&later, "here").unwrap();
-        assert_eq!(next(&mut watch).await, [later.clone()]);
+        assert_eq!(next(&mut watch).await, [later.as_path()]);
 
         fs::remove_dir_all(dir.path().join("new")).unwrap();
-        assert_eq!(next(&mut watch).await, [later.clone()]);
+        assert_eq!(next(&mut watch).await, [later.as_path()]);
         fs::create_dir_all(later.parent().unwrap()).unwrap();
         fs::write(&later, "again").unwrap();
         assert_eq!(next(&mut watch).await, [later]);

@@ -15,6 +15,8 @@ use tokio::time::sleep;
 
 use super::Api;
 use super::connection::{self, Activity, Server};
+use crate::clock;
+use crate::instant::Instant;
 
 /// Why the socket cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -119,11 +121,18 @@ pub async fn serve(listener: tokio::net::UnixListener, api: Api) -> ApiError {
     }
 }
 
+/// A handle on an open connection.
+struct Connection {
+    task: AbortHandle,
+    activity: Activity,
+    accepted_at: Instant,
+}
+
 /// The open connections, at most [`MAX_CONNECTIONS`].
 #[derive(Default)]
 struct Connections {
     tasks: JoinSet<()>,
-    open: BTreeMap<Id, (AbortHandle, Activity)>,
+    open: BTreeMap<Id, Connection>,
     accepted: u64,
 }
 
@@ -136,6 +145,7 @@ impl Connections {
             tokio::select! {
                 () = self.ended() => {}
                 () = server.request_ended() => {}
+                () = sleep(FIRST_REQUEST) => {}
             }
         }
         self.accepted += 1;
@@ -143,17 +153,27 @@ impl Connections {
         let task = self
             .tasks
             .spawn(connection::run(server.clone(), stream, activity.clone()));
-        self.open.insert(task.id(), (task, activity));
+        let accepted_at = clock::now();
+        let connection = Connection {
+            task,
+            activity,
+            accepted_at,
+        };
+        self.open.insert(connection.task.id(), connection);
     }
 
     /// Closes the idle connection that is least in use, if one is idle.
     fn evict(&self) {
-        let idle = self.open.values().filter_map(|(task, activity)| {
-            let rank = activity.idle_rank()?;
-            (!task.is_finished()).then_some((rank, task))
+        let idle = self.open.values().filter_map(|connection| {
+            let rank = connection.activity.idle_rank()?;
+            (!connection.task.is_finished()).then_some((rank, connection))
         });
-        if let Some((_, task)) = idle.min_by_key(|(rank, _)| *rank) {
-            task.abort();
+        let Some((_, least)) = idle.min_by_key(|(rank, _)| *rank) else {
+            return;
+        };
+        // Who has just connected may have its request on the way.
+        if clock::now() - least.accepted_at >= FIRST_REQUEST {
+            least.task.abort();
         }
     }
 
@@ -194,6 +214,8 @@ fn after(error: &io::Error) -> AfterAcceptError {
 
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(200);
 const BACKLOG: i32 = 1024;
+/// How long a new connection is safe from making room for others.
+const FIRST_REQUEST: Duration = Duration::from_millis(50);
 const MAX_CONNECTIONS: usize = 256;
 
 #[cfg(test)]

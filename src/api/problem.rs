@@ -14,15 +14,9 @@ use crate::instant::Instant;
 use crate::refresh::{Health, Reason};
 use crate::store::TokenView;
 
-/// An error as `application/problem+json`. Never holds a secret, nor what the client sent.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+/// An error, sent as `application/problem+json`. Never holds a secret, nor what the client sent.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
 pub struct Problem {
-    /// Always `about:blank`: `code` tells the kinds apart.
-    #[serde(rename = "type", default)]
-    kind: Cow<'static, str>,
-    /// The status in words.
-    #[serde(default)]
-    title: Cow<'static, str>,
     /// The HTTP status.
     status: u16,
     /// What is wrong.
@@ -30,10 +24,10 @@ pub struct Problem {
     /// Which of the few ways to go on applies.
     pub code: Code,
     /// A finer word for some of them, such as `rotation_lost`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<Cow<'static, str>>,
+    #[serde(skip)]
+    reason: Option<&'static str>,
     /// What to do about it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub hint: Option<Cow<'static, str>>,
     /// Sent as `Retry-After`.
     #[serde(skip)]
@@ -41,6 +35,20 @@ pub struct Problem {
     /// Sent as `Allow`.
     #[serde(skip)]
     allow: Option<&'static str>,
+}
+
+/// The body; `type` stays `about:blank`, as `code` tells the kinds apart.
+#[derive(Serialize)]
+struct Body<'a> {
+    r#type: &'static str,
+    title: &'static str,
+    status: u16,
+    detail: &'a str,
+    code: Code,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<&'a str>,
 }
 
 impl Problem {
@@ -93,7 +101,7 @@ impl Problem {
             None => lack.to_owned(),
         };
         let mut problem = Self::new(code, detail);
-        problem.reason = reason(view.standing.status.health).map(Cow::Borrowed);
+        problem.reason = reason(view.standing.status.health);
         problem.hint = hint.map(|hint| hint.to_owned().into());
         if code == Code::Transient {
             let next = view.standing.status.next_attempt_at;
@@ -105,11 +113,21 @@ impl Problem {
     /// As a response.
     #[must_use]
     pub fn into_response(self) -> Response<Full<Bytes>> {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = Body {
+            r#type: "about:blank",
+            title: status.canonical_reason().unwrap_or_default(),
+            status: self.status,
+            detail: &self.detail,
+            code: self.code,
+            reason: self.reason,
+            hint: self.hint.as_deref(),
+        };
         // A struct of strings and numbers always serializes.
-        let body = serde_json::to_vec(&self).unwrap_or_default();
+        let mut body = serde_json::to_vec(&body).unwrap_or_default();
+        body.push(b'\n');
         let mut response = Response::new(Full::new(Bytes::from(body)));
-        *response.status_mut() =
-            StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        *response.status_mut() = status;
         let headers = response.headers_mut();
         let content_type = HeaderValue::from_static("application/problem+json");
         headers.insert(header::CONTENT_TYPE, content_type);
@@ -126,8 +144,6 @@ impl Problem {
 
     fn with_status(code: Code, status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Self {
         Self {
-            kind: "about:blank".into(),
-            title: status.canonical_reason().unwrap_or_default().into(),
             status: status.as_u16(),
             detail: detail.into(),
             code,

@@ -198,7 +198,7 @@ fn prefers_text(headers: &HeaderMap) -> bool {
 }
 
 const MAX_BODY: usize = 16 * 1024;
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {

@@ -11,10 +11,10 @@ use super::{CheckArgs, config_path};
 use crate::api::code::EXIT_FRESH;
 use crate::clock;
 use crate::config::{self, ClientConfig, Config, ConfigErrors, Environment};
-use crate::error_chain::error_chain;
+use crate::error_chain::{error_chain, explain};
 use crate::logging::{self, InvalidFilter};
-use crate::source::probe::{Probe, probe};
-use crate::source::{Registration, SourceError};
+use crate::source::Registration;
+use crate::source::probe::{CertificateExpiry, Probe, probe};
 
 /// Checks, prints what was found, and ends with 0 or 5.
 #[must_use]
@@ -79,7 +79,7 @@ fn load(
     for (name, client) in &config.clients {
         match Registration::load(Arc::clone(client), environment.clone()) {
             Ok(registration) => registrations.push((Arc::clone(client), Arc::new(registration))),
-            Err(error) => wrong.push(format!("client {name}: {}", explained(&error))),
+            Err(error) => wrong.push(format!("client {name}: {}", explain(&error, error.hint()))),
         }
     }
     for (name, token) in &config.tokens {
@@ -94,13 +94,6 @@ fn load(
     } else {
         Err(CheckError::Inputs(wrong).into())
     }
-}
-
-fn explained(error: &SourceError) -> String {
-    let text = error_chain(error);
-    error
-        .hint()
-        .map_or(text.clone(), |hint| format!("{text}\nhint: {hint}"))
 }
 
 /// Asks every client's server, one after the other, and returns how much went wrong.
@@ -138,11 +131,17 @@ fn describe(client: &str, found: &Probe, text: &mut String) -> usize {
     };
     match &found.token_endpoint {
         Ok(endpoint) => line(true, format!("token endpoint {endpoint}")),
-        Err(error) => line(false, format!("token endpoint: {}", explained(error))),
+        Err(error) => line(
+            false,
+            format!("token endpoint: {}", explain(error, error.hint())),
+        ),
     }
     match &found.connection {
         Some(Ok(())) => line(true, "connection".into()),
-        Some(Err(error)) => line(false, format!("connection: {}", explained(error))),
+        Some(Err(error)) => line(
+            false,
+            format!("connection: {}", explain(error, error.hint())),
+        ),
         None => {}
     }
     if let Some(skew) = found.clock_skew {
@@ -150,26 +149,8 @@ fn describe(client: &str, found: &Probe, text: &mut String) -> usize {
         line(skew.unsigned_abs() <= TOLERABLE_SKEW, words);
     }
     for certificate in &found.certificates {
-        let path = certificate.path.display();
-        let left = certificate
-            .not_after
-            .map(|end| end.saturating_sub(clock::unix_now()));
-        match left {
-            Some(left) if left >= SHORT => {
-                line(
-                    true,
-                    format!("certificate {path} expires in {}", in_words(left.as_secs())),
-                );
-            }
-            Some(Duration::ZERO) => line(false, format!("certificate {path} has expired")),
-            Some(left) => {
-                line(
-                    false,
-                    format!("certificate {path} expires in {}", in_words(left.as_secs())),
-                );
-            }
-            None => line(false, format!("certificate {path} cannot be read")),
-        }
+        let (ok, words) = describe_certificate(certificate);
+        line(ok, words);
     }
     match &found.trial {
         Some(Ok(token)) => {
@@ -180,10 +161,26 @@ fn describe(client: &str, found: &Probe, text: &mut String) -> usize {
                 format!("trial token, valid for {}", in_words(lifetime)),
             );
         }
-        Some(Err(error)) => line(false, format!("trial token: {}", explained(error))),
+        Some(Err(error)) => line(
+            false,
+            format!("trial token: {}", explain(error, error.hint())),
+        ),
         None => {}
     }
     trouble
+}
+
+fn describe_certificate(certificate: &CertificateExpiry) -> (bool, String) {
+    let path = certificate.path.display();
+    let Some(end) = certificate.not_after else {
+        return (false, format!("certificate {path} cannot be read"));
+    };
+    let left = end.saturating_sub(clock::unix_now());
+    if left.is_zero() {
+        return (false, format!("certificate {path} has expired"));
+    }
+    let words = format!("certificate {path} expires in {}", in_words(left.as_secs()));
+    (left >= SHORT, words)
 }
 
 /// Seconds; beyond that, servers refuse assertions.

@@ -81,21 +81,25 @@ fn text(daemon: Option<&DaemonStatus>, tokens: &[TokenStatus]) -> String {
         text += "\n";
     }
     text += &table(tokens);
+    text.push('\n');
+    let mut notes = String::new();
     for token in tokens {
         for error in &token.output_errors {
-            text += &format!("\n{}: not delivered: {error}", token.name);
+            notes += &format!("{}: not delivered: {error}\n", token.name);
         }
     }
     // One token has room for the whole story.
     if let [token] = tokens {
         for (title, line) in [("error", &token.last_error), ("hint", &token.hint)] {
             if let Some(line) = line {
-                text += &format!("\n{title}: {line}");
+                notes += &format!("{title}: {line}\n");
             }
         }
     }
-    text.push('\n');
-    text
+    if !notes.is_empty() {
+        text.push('\n');
+    }
+    text + &notes
 }
 
 fn table(tokens: &[TokenStatus]) -> String {

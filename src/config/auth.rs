@@ -11,9 +11,7 @@ use super::validate;
 
 /// Reads `auth` or `refresh_auth`.
 pub(super) fn client_auth(field: Field<'_>) -> Option<ClientAuth> {
-    let (table, field) = field
-        .keys()?
-        .kind(&METHODS, "client authentication method")?;
+    let (table, field) = field.kind(&METHODS, "client authentication method")?;
     let field = Field {
         table: &table,
         ..field

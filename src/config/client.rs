@@ -68,7 +68,8 @@ pub(super) fn client(field: Field<'_>) -> Option<ClientConfig> {
     let mut keys = field.keys()?;
     let endpoint = validate::endpoint(&mut keys);
     let client_id = keys.required("client_id", "the name that the server knows it by", text);
-    let auth = keys.required("auth", AUTH_HINT, client_auth);
+    let hint = format!("add `[{}.auth.METHOD]`, {METHODS}", keys.name);
+    let auth = keys.required("auth", &hint, client_auth);
     let refresh_auth = keys.optional("refresh_auth", client_auth);
     let tls = keys.optional("tls", tls).unwrap_or_default();
     let proxy = keys.optional("proxy", proxy_url);
@@ -125,7 +126,7 @@ const DEFAULT_LIMITS: Limits = Limits {
     requests_per_minute: None,
 };
 
-const AUTH_HINT: &str = "add `[client.NAME.auth.METHOD]`, METHOD being client_secret_post, client_secret_basic, \
+const METHODS: &str = "METHOD being client_secret_post, client_secret_basic, \
      client_secret_basic_raw, client_secret_jwt, private_key_jwt, tls_client_auth, or none for a public client";
 
 #[cfg(test)]

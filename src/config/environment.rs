@@ -46,3 +46,18 @@ impl<'a> FromIterator<(&'a str, &'a str)> for Environment {
         Self(vars.into_iter().map(owned).collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directories() {
+        let environment: Environment = [("A", "/a:/b"), ("B", ""), ("C", "/c")].into();
+        assert_eq!(environment.directory("A"), Some("/a".into()));
+        assert_eq!(environment.directory("B"), None);
+        assert_eq!(environment.directory("C"), Some("/c".into()));
+        assert_eq!(environment.directory("D"), None);
+        assert_eq!(environment.var("A"), Some("/a:/b"));
+    }
+}

@@ -9,14 +9,18 @@ use super::excerpt::Excerpt;
 #[derive(Debug, thiserror::Error)]
 pub struct ConfigErrors {
     problems: Vec<Problem>,
+    total: usize,
 }
 
 impl ConfigErrors {
-    pub(super) fn new(problems: Vec<Problem>) -> Self {
-        Self { problems }
+    /// Only this many are kept: a file with a mistake in every line is one mistake.
+    pub(super) const SHOWN: usize = 100;
+
+    pub(super) fn new(problems: Vec<Problem>, total: usize) -> Self {
+        Self { problems, total }
     }
 
-    /// One by one, in the order of the files and of their lines.
+    /// The first hundred, in the order of the files and of their lines.
     #[must_use]
     pub fn problems(&self) -> &[Problem] {
         &self.problems
@@ -24,15 +28,15 @@ impl ConfigErrors {
 }
 
 impl fmt::Display for ConfigErrors {
-    /// All of them with their lines and hints, at most [`SHOWN`] of them, and how many there are.
+    /// Each with its line and hint, and in the end how many there are.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for problem in self.problems.iter().take(SHOWN) {
+        for problem in &self.problems {
             writeln!(f, "{problem}")?;
         }
-        match self.problems.len() {
-            1 => f.write_str("1 error"),
-            n if n > SHOWN => write!(f, "{n} errors, the first {SHOWN} shown"),
-            n => write!(f, "{n} errors"),
+        match (self.total, self.problems.len()) {
+            (1, _) => f.write_str("1 error"),
+            (n, shown) if n > shown => write!(f, "{n} errors, the first {shown} shown"),
+            (n, _) => write!(f, "{n} errors"),
         }
     }
 }
@@ -88,5 +92,3 @@ impl fmt::Display for Problem {
 fn printable(text: &str) -> String {
     text.replace(char::is_control, "\u{fffd}")
 }
-
-const SHOWN: usize = 100;

@@ -159,7 +159,10 @@ impl Walk {
                 self.header = true;
                 self.understood = true;
             }
-            TokenKind::RightSquareBracket if self.header => {}
+            TokenKind::RightSquareBracket if self.header => {
+                self.header = false;
+                self.words = 1;
+            }
             TokenKind::LeftSquareBracket | TokenKind::LeftCurlyBracket => {
                 let array = kind == TokenKind::LeftSquareBracket;
                 let shown = self.value.unwrap_or(false);
@@ -221,7 +224,7 @@ fn parts(text: &str, from: usize, line: Range<usize>, broken: bool) -> Vec<Part>
             // What goes on from an earlier line is hidden: who forgot to close a string or, in broken
             // text, a bracket has put every later line into it.
             continues |=
-                range.start < line.start || (broken && parts.is_empty() && !walk.at_root());
+                range.start < line.start || (broken && parts.is_empty() && !walk.open.is_empty());
             let blank = token.kind() == TokenKind::Whitespace;
             parts.push(Part {
                 range: clipped,
@@ -236,12 +239,6 @@ fn parts(text: &str, from: usize, line: Range<usize>, broken: bool) -> Vec<Part>
         hide_values(text, &mut parts);
     }
     parts
-}
-
-impl Walk {
-    fn at_root(&self) -> bool {
-        self.open.is_empty()
-    }
 }
 
 /// A line that is neither header nor assignment: a known key at its beginning is all that is shown.
@@ -263,7 +260,10 @@ fn without_credentials(token: &str) -> String {
         return token.into();
     };
     let (rest, query) = match rest.split_once('?') {
-        Some((rest, _)) => (rest, format!("?{MASK}")),
+        Some((rest, query)) => {
+            let quote = query.matches(['"', '\'']).next_back().unwrap_or_default();
+            (rest, format!("?{MASK}{quote}"))
+        }
         None => (rest, String::new()),
     };
     let rest = match rest.rsplit_once('@') {
@@ -297,7 +297,7 @@ const REFERENCES: [&str; 3] = ["credential", "env", "file"];
 
 /// Keys whose values are no secrets.
 #[rustfmt::skip]
-const HARMLESS: [&str; 56] = [
+const HARMLESS: &[&str] = &[
     "alg", "at", "assume_lifetime", "audience", "auth", "before_expiry", "body", "ca", "cert",
     "certificate", "claims", "client", "client_id", "client_secret_basic", "client_secret_basic_raw",
     "client_secret_jwt", "client_secret_post", "command", "connect_timeout", "daemon", "format", "grant",
@@ -305,6 +305,7 @@ const HARMLESS: [&str; 56] = [
     "max_in_flight", "mode", "on_expiry", "owner", "params", "path", "private_key_jwt", "proxy",
     "refresh", "refresh_auth", "requests_per_minute", "required", "resource", "runtime_dir", "scope",
     "state_dir", "template", "timeout", "tls", "token_endpoint", "typ", "username", "variable", "x5t",
+    "x5t#S256",
 ];
 
 /// Keys that hold secrets, or the names of tables that hold one.

@@ -3,100 +3,12 @@
 //! A reader that meets a mistake reports it and answers `None`, and reading goes on: that is how all
 //! mistakes come out at once.
 
-use std::cell::{Cell, RefCell};
 use std::fmt::Display;
-use std::ops::Range;
 
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
-use super::users::Users;
-
-/// What reading the configuration has found out so far.
-#[derive(Debug, Default)]
-pub(super) struct Reading {
-    pub(super) findings: RefCell<Vec<Finding>>,
-    pub(super) users: Users,
-    /// Some text is no TOML: what it would have defined is not missing, only unread.
-    pub(super) broken: Cell<bool>,
-}
-
-/// Something wrong at a place.
-#[derive(Debug)]
-pub(super) struct Finding {
-    pub(super) site: Site,
-    pub(super) message: String,
-    pub(super) hint: Option<String>,
-    pub(super) broken: bool,
-    /// Where the same thing stands first: the hint says so.
-    pub(super) first: Option<Site>,
-}
-
-impl Reading {
-    /// Reports something that may stand once only.
-    pub(super) fn again(&self, site: Site, message: String, first: Site) {
-        self.findings.borrow_mut().push(Finding {
-            site,
-            message,
-            hint: None,
-            broken: false,
-            first: Some(first),
-        });
-    }
-}
-
-/// A place in a file.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(super) struct Site {
-    pub(super) file: usize,
-    pub(super) start: usize,
-    pub(super) end: usize,
-    /// Where the piece that it belongs to begins.
-    pub(super) piece: usize,
-}
-
-/// The section that is being read. Its pieces were joined; this maps offsets back.
-#[derive(Debug)]
-pub(super) struct Origin<'a> {
-    pub(super) reading: &'a Reading,
-    pub(super) file: usize,
-    pub(super) pieces: &'a [Range<usize>],
-}
-
-impl Origin<'_> {
-    pub(super) fn site(&self, span: Range<usize>) -> Site {
-        let mut joined = 0;
-        let last = self.pieces.len().saturating_sub(1);
-        for (index, piece) in self.pieces.iter().enumerate() {
-            if span.start < joined + piece.len() || index == last {
-                let at = |offset: usize| (piece.start + offset - joined).min(piece.end);
-                return Site {
-                    file: self.file,
-                    start: at(span.start),
-                    end: at(span.end.max(span.start)),
-                    piece: piece.start,
-                };
-            }
-            joined += piece.len();
-        }
-        Site {
-            file: self.file,
-            start: 0,
-            end: 0,
-            piece: 0,
-        }
-    }
-
-    pub(super) fn report(&self, span: Range<usize>, message: String, hint: Option<String>) {
-        self.reading.findings.borrow_mut().push(Finding {
-            site: self.site(span),
-            message,
-            hint,
-            broken: false,
-            first: None,
-        });
-    }
-}
+use super::reading::{Origin, Site};
 
 /// A value and where it stands.
 #[derive(Clone, Copy, Debug)]
@@ -155,16 +67,34 @@ impl<'a> Field<'a> {
 
     /// Its keys, when it is a table.
     pub(super) fn keys(self) -> Option<Keys<'a>> {
-        let name = match self.table {
-            "" => self.key.to_owned(),
-            table => format!("{table}.{}", self.key),
-        };
+        let name = self.name();
         match self.value() {
             DeValue::Table(table) => Some(Keys::new(self, name, table)),
+            _ if self.table.is_empty() && self.key != "daemon" => self.wrong_type(
+                "a table",
+                &format!("write `[{name}.NAME]` and its keys below it"),
+            ),
             _ => self.wrong_type(
                 "a table",
                 &format!("write `[{name}]` and its keys below it"),
             ),
+        }
+    }
+
+    /// The one entry of a table whose keys are kinds, such as `grant`: its table's name, and itself.
+    pub(super) fn kind(self, kinds: &[&'static str], what: &str) -> Option<(String, Field<'a>)> {
+        if let DeValue::String(text) = self.value() {
+            let kind = kinds.iter().find(|kind| *kind == text).unwrap_or(&"NAME");
+            let hint = format!("write `[{}.{kind}]` and its keys below it", self.name());
+            return self.wrong_type("a table", &hint);
+        }
+        self.keys()?.kind(kinds, what)
+    }
+
+    fn name(&self) -> String {
+        match self.table {
+            "" => self.key.to_owned(),
+            table => format!("{table}.{}", self.key),
         }
     }
 
@@ -224,16 +154,10 @@ impl<'a> Keys<'a> {
         self.optional(key, read)
     }
 
-    /// Reads the one key of a table whose keys are kinds, such as `grant`.
-    pub(super) fn kind(
-        mut self,
-        kinds: &[&'static str],
-        what: &str,
-    ) -> Option<(String, Field<'a>)> {
+    fn kind(mut self, kinds: &[&'static str], what: &str) -> Option<(String, Field<'a>)> {
         self.known.extend(kinds);
         let mut present: Vec<_> = self.in_file_order().collect();
         present.retain(|(key, _)| kinds.contains(&key.get_ref().as_ref()));
-        let listed = kinds.join(", ");
         if let Some((second, _)) = present.get(1) {
             let hint = format!("keep one of them: {}", names(&present));
             let message = format!("`{}` has more than one {what}", self.name);
@@ -242,10 +166,7 @@ impl<'a> Keys<'a> {
         }
         let Some((kind, _)) = present.first() else {
             if self.table.is_empty() {
-                let hint = format!(
-                    "add a sub-table `[{}.NAME]`, NAME being one of {listed}",
-                    self.name
-                );
+                let hint = format!("one of {}", kinds.join(", "));
                 self.lacks(format!("its {what}"), &hint);
             }
             self.finish();
@@ -333,13 +254,15 @@ impl<'a> Keys<'a> {
             "" => "at the top level".to_owned(),
             table => format!("in `{table}`"),
         };
-        let hint = match closest(name, &self.known) {
-            Some(known) => format!("did you mean `{known}`?"),
-            None => match PLACES.iter().find(|(known, _)| known == name) {
-                Some((_, hint)) => (*hint).to_owned(),
-                None if self.known.is_empty() => "it takes no keys".into(),
-                None => format!("known here: {}", self.known.join(", ")),
-            },
+        let elsewhere = PLACES.iter().find(|(known, _)| known == name);
+        let hint = match (closest(name, &self.known), elsewhere) {
+            (Some(known), None) => format!("did you mean `{known}`?"),
+            (Some(known), _) if known.len().abs_diff(name.len()) <= 1 => {
+                format!("did you mean `{known}`?")
+            }
+            (_, Some((_, hint))) => (*hint).to_owned(),
+            (None, None) if self.known.is_empty() => "it takes no keys".into(),
+            (None, None) => format!("known here: {}", self.known.join(", ")),
         };
         let message = format!("unknown key `{name}` {place}");
         self.field.origin.report(key.span(), message, Some(hint));
@@ -356,7 +279,8 @@ fn names(keys: &[(&Spanned<toml::de::DeString<'_>>, &Spanned<DeValue<'_>>)]) -> 
 
 /// The name that was probably meant.
 pub(super) fn closest<'n>(name: &str, known: &[&'n str]) -> Option<&'n str> {
-    let distance = |other: &str| strsim::osa_distance(&name.to_lowercase(), other);
+    let name = name.to_lowercase();
+    let distance = |other: &str| strsim::osa_distance(&name, &other.to_lowercase());
     let best = known.iter().min_by_key(|other| distance(other))?;
     (distance(best) <= best.len().min(name.len()).div_ceil(3)).then_some(*best)
 }
@@ -390,7 +314,7 @@ const PLACES: [(&str, &str); 12] = [
     ),
     (
         "type",
-        "a kind is a table of its own, such as `[token.NAME.grant.password]`",
+        "a kind is a table of its own, such as `[token.NAME.grant.password]` or `[client.NAME.auth.none]`",
     ),
     ("username", "it belongs to `[token.NAME.grant.password]`"),
 ];

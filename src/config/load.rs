@@ -1,7 +1,6 @@
 //! From the main file's path to the configuration, or to everything that is wrong with it.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,8 +11,9 @@ use super::client::{client, daemon, daemon_defaults};
 use super::environment::Environment;
 use super::error::{ConfigErrors, Problem};
 use super::excerpt::Excerpt;
-use super::keys::{Field, Finding, Keys, Origin, Reading, Site};
+use super::keys::{Field, Keys};
 use super::model::{ClientConfig, Config, DaemonConfig, TokenConfig};
+use super::reading::{Finding, Origin, Reading, Site};
 use super::source::{Section, SourceFile, Sources, sections};
 use super::token::token;
 use super::validate::unique_path;
@@ -72,6 +72,8 @@ fn errors(files: &[SourceFile], mut findings: Vec<Finding>) -> ConfigErrors {
         Excerpt::new(text, site.piece, site.start..site.end, broken)
     };
     findings.sort_by_key(|finding| finding.site);
+    let total = findings.len();
+    findings.truncate(ConfigErrors::SHOWN);
     let problems = findings.into_iter().map(|finding| Problem {
         path: files[finding.site.file].path.clone(),
         message: finding.message,
@@ -83,7 +85,7 @@ fn errors(files: &[SourceFile], mut findings: Vec<Finding>) -> ConfigErrors {
         }),
         excerpt: Some(excerpt(finding.site, finding.broken)),
     });
-    ConfigErrors::new(problems.collect())
+    ConfigErrors::new(problems.collect(), total)
 }
 
 /// Tokens name clients: all clients are read before any token.
@@ -127,11 +129,14 @@ impl Loader<'_> {
         // In the second pass the errors of a piece that both passes read are known already.
         let first_time =
             pass == Pass::Clients || section.kind == "token" && !section.name.is_empty();
-        let table = match DeTable::parse(&joined) {
-            Ok(table) => table,
-            Err(error) if first_time => return origin.broken(&error),
-            Err(_) => return,
-        };
+        let (table, errors) = DeTable::parse_recoverable(&joined);
+        // The first error is the mistake; those behind it mostly follow from it.
+        if let Some(error) = errors.iter().min_by_key(|error| start_of(error)) {
+            if first_time {
+                origin.broken(error);
+            }
+            return;
+        }
         let span = table.span();
         let root = Spanned::new(span, DeValue::Table(table.into_inner()));
         let field = Field {
@@ -184,13 +189,22 @@ impl Loader<'_> {
             let Some(token) = token(field, name.clone(), &self.clients) else {
                 continue;
             };
-            for (file, site) in token.files.iter().zip(file_sites(field)) {
+            let sites = if token.files.is_empty() {
+                Vec::new()
+            } else {
+                file_sites(field)
+            };
+            for (file, site) in token.files.iter().zip(sites) {
                 unique_path(&mut self.paths, &file.path, site, self.reading);
             }
             self.tokens.entry(name).or_insert_with(|| Arc::new(token));
         }
         Some(())
     }
+}
+
+fn start_of(error: &toml::de::Error) -> usize {
+    error.span().map_or(0, |span| span.start)
 }
 
 /// Where the paths of a token's files stand.
@@ -211,35 +225,5 @@ fn checked_name(field: Field<'_>, what: &str) -> Option<TokenName> {
             format!("`{}` is no {what}'s name", field.key),
             &error.to_string(),
         ),
-    }
-}
-
-impl Reading {
-    /// Reports a name that is defined already.
-    fn once(&self, seen: &mut BTreeMap<String, Site>, field: Field<'_>, site: Site) {
-        match seen.entry(field.key.to_owned()) {
-            Entry::Vacant(vacant) => {
-                vacant.insert(site);
-            }
-            Entry::Occupied(first) => {
-                let message = format!("`{}.{}` is configured twice", field.table, field.key);
-                self.again(site, message, *first.get());
-            }
-        }
-    }
-}
-
-impl Origin<'_> {
-    /// Reports text that is no TOML.
-    fn broken(&self, error: &toml::de::Error) {
-        self.reading.broken.set(true);
-        let span = error.span().unwrap_or(0..0);
-        self.reading.findings.borrow_mut().push(Finding {
-            site: self.site(span),
-            message: error.message().to_owned(),
-            hint: None,
-            broken: true,
-            first: None,
-        });
     }
 }

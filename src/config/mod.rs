@@ -3,7 +3,8 @@
 //! | module | duty |
 //! |---|---|
 //! | `source` | reads the files and cuts them into sections |
-//! | `keys` | typed reading of one table; every mistake is reported, reading goes on |
+//! | `keys`, `reading` | typed reading of one table; every mistake is reported, reading goes on |
+//! | `load` | all of it, in order |
 //! | `units`, `references`, `users` | single values |
 //! | `client`, `auth`, `token`, `file` | one table each |
 //! | `validate` | the rules that look at more than one key |
@@ -22,6 +23,7 @@ mod file;
 mod keys;
 mod load;
 mod policy;
+mod reading;
 mod references;
 mod source;
 mod token;

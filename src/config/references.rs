@@ -15,6 +15,11 @@ use super::units::{file_path, text, variable};
 pub(super) fn secret(field: Field<'_>) -> Option<SecretRef> {
     if !matches!(field.value(), DeValue::Table(_)) {
         let message = format!("`{}` must be a reference to a secret", field.key);
+        let path = matches!(field.value(), DeValue::String(text) if text.starts_with('/'));
+        if path {
+            let hint = format!("for a file write `{} = {{ file = \"…\" }}`", field.key);
+            return field.refuse(message, &hint);
+        }
         let hint = format!(
             "put it into a file that only its owner can read, and write `{} = {{ file = \"/etc/bearerd/secrets/NAME\" }}`; \
              `{{ credential = \"NAME\" }}` and `{{ env = \"NAME\" }}` work too",
@@ -22,9 +27,7 @@ pub(super) fn secret(field: Field<'_>) -> Option<SecretRef> {
         );
         return field.refuse(message, &hint);
     }
-    let (table, field) = field
-        .keys()?
-        .kind(&["file", "credential", "env"], "source")?;
+    let (table, field) = field.kind(&["file", "credential", "env"], "source")?;
     let field = Field {
         table: &table,
         ..field

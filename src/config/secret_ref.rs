@@ -167,3 +167,171 @@ fn broken_rule(mode: u32, owner: u32) -> Option<&'static str> {
 }
 
 const MAX_SIZE: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::{PermissionsExt, chown, symlink};
+
+    use rustix::fs::{CWD, mkfifoat};
+    use secrecy::ExposeSecret;
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// A file of mode 0600 with this content.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test's own file needs no atomic replacement"
+    )]
+    fn file(dir: &TempDir, content: &[u8]) -> PathBuf {
+        let path = dir.path().join("secret");
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        path
+    }
+
+    fn read(path: &Path) -> Result<String, SecretError> {
+        let secret = SecretRef::File(path.into()).read(&Environment::default())?;
+        Ok(secret.expose_secret().to_owned())
+    }
+
+    #[test]
+    fn one_newline_at_the_end_is_no_part_of_it() {
+        let dir = TempDir::new().unwrap();
+        for (content, secret) in [
+            ("hunter2", "hunter2"),
+            ("hunter2\n", "hunter2"),
+            ("hunter2\r\n", "hunter2"),
+            ("hunter2\n\n", "hunter2\n"),
+            (" hunter 2 \n", " hunter 2 "),
+            ("a\nb\n", "a\nb"),
+            ("pässwörd\n", "pässwörd"),
+        ] {
+            assert_eq!(read(&file(&dir, content.as_bytes())).unwrap(), secret);
+        }
+    }
+
+    #[test]
+    fn what_holds_no_secret_is_refused() {
+        let dir = TempDir::new().unwrap();
+        for content in ["", "\n", "\r\n"] {
+            let error = read(&file(&dir, content.as_bytes())).unwrap_err();
+            assert!(matches!(error, SecretError::Empty(_)), "{content:?}");
+        }
+        let error = read(&file(&dir, b"hunter\xff2")).unwrap_err();
+        assert!(matches!(error, SecretError::NotUtf8(_)));
+        assert!(!format!("{error:?} {error}").contains("hunter"));
+        assert_eq!(
+            read(&file(&dir, &[b'x'; MAX_SIZE])).unwrap().len(),
+            MAX_SIZE
+        );
+        let error = read(&file(&dir, &[b'x'; MAX_SIZE + 1])).unwrap_err();
+        assert!(matches!(error, SecretError::TooLarge(_)));
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused_without_waiting() {
+        let dir = TempDir::new().unwrap();
+        let error = read(dir.path()).unwrap_err();
+        assert!(matches!(error, SecretError::NotAFile(_)));
+        // Nobody ever writes to this one: opening it must not block.
+        let fifo = dir.path().join("fifo");
+        mkfifoat(CWD, &fifo, Mode::from(0o600)).unwrap();
+        assert!(matches!(read(&fifo), Err(SecretError::NotAFile(_))));
+        let error = read(&dir.path().join("absent")).unwrap_err();
+        assert!(error.to_string().ends_with("absent"));
+        assert!(
+            matches!(error, SecretError::Unreadable { cause, .. } if cause.kind() == io::ErrorKind::NotFound)
+        );
+    }
+
+    #[test]
+    fn what_others_may_open_is_refused() {
+        let dir = TempDir::new().unwrap();
+        let path = file(&dir, b"hunter2");
+        for (mode, allowed) in [
+            (0o600, true),
+            (0o400, true),
+            (0o640, false),
+            (0o620, false),
+            (0o604, false),
+            (0o602, false),
+        ] {
+            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            assert_eq!(read(&path).is_ok(), allowed, "{mode:o}");
+        }
+        fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
+        let shown = read(&path).unwrap_err().to_string();
+        assert!(
+            shown.contains("is open to others than its owner (mode 0640"),
+            "{shown}"
+        );
+    }
+
+    /// A symbolic link's own mode says nothing: what it leads to is checked, because that is what is open.
+    #[test]
+    fn a_link_does_not_hide_the_file_behind_it() {
+        let dir = TempDir::new().unwrap();
+        let path = file(&dir, b"hunter2");
+        let link = dir.path().join("link");
+        symlink(&path, &link).unwrap();
+        assert_eq!(read(&link).unwrap(), "hunter2");
+        fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        assert!(matches!(read(&link), Err(SecretError::Permissions { .. })));
+    }
+
+    #[test]
+    fn a_file_of_somebody_else_is_refused() {
+        assert_eq!(broken_rule(0o100_600, 0), None);
+        let ours = rustix::process::geteuid().as_raw();
+        assert_eq!(broken_rule(0o100_600, ours), None);
+        assert_eq!(
+            broken_rule(0o100_600, ours + 1),
+            Some("owned by somebody else")
+        );
+        if ours == 0 {
+            let dir = TempDir::new().unwrap();
+            let path = file(&dir, b"hunter2");
+            chown(&path, Some(12345), None).unwrap();
+            assert!(matches!(
+                read(&path),
+                Err(SecretError::Permissions { owner: 12345, .. })
+            ));
+        }
+    }
+
+    #[test]
+    fn credentials_and_variables() {
+        let dir = TempDir::new().unwrap();
+        let path = file(&dir, b"hunter2");
+        // systemd hands credentials out with modes of its own.
+        fs::set_permissions(&path, Permissions::from_mode(0o440)).unwrap();
+        let directory = dir.path().display().to_string();
+        let environment: Environment = [
+            ("CREDENTIALS_DIRECTORY", directory.as_str()),
+            ("PASSWORD", "hunter3"),
+            ("EMPTY", ""),
+        ]
+        .into();
+        let read = |secret: SecretRef, environment: &Environment| {
+            secret
+                .read(environment)
+                .map(|s| s.expose_secret().to_owned())
+        };
+        let credential = SecretRef::Credential("secret".into());
+        assert_eq!(credential.path(&environment), Some(path));
+        assert_eq!(read(credential.clone(), &environment).unwrap(), "hunter2");
+        assert!(matches!(
+            read(credential, &Environment::default()),
+            Err(SecretError::NoCredentialsDirectory(_))
+        ));
+        let variable = |name: &str| SecretRef::Env(name.into());
+        assert_eq!(read(variable("PASSWORD"), &environment).unwrap(), "hunter3");
+        for name in ["EMPTY", "ABSENT"] {
+            let error = read(variable(name), &environment).unwrap_err();
+            assert!(matches!(error, SecretError::EnvUnset(_)));
+        }
+        assert_eq!(variable("PASSWORD").path(&environment), None);
+    }
+}

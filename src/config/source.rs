@@ -45,11 +45,12 @@ impl Sources {
                     path: path.clone(),
                     text,
                 }),
-                Err(problem) => problems.push(problem),
+                Err(problem) => problems.push(*problem),
             }
         }
         if !problems.is_empty() {
-            return Err(ConfigErrors::new(problems));
+            let total = problems.len();
+            return Err(ConfigErrors::new(problems, total));
         }
         paths.insert(1, drop_in_dir);
         let read_from = paths.iter().map(absolute).collect();
@@ -79,13 +80,18 @@ fn drop_ins(dir: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-fn read_text(path: &Path) -> Result<String, Problem> {
-    let bytes = fs::read(path).map_err(|cause| unreadable(path, &cause))?;
+fn read_text(path: &Path) -> Result<String, Box<Problem>> {
+    let bytes = fs::read(path).map_err(|cause| Box::new(unreadable(path, &cause)))?;
+    let bytes = match bytes.strip_prefix(BYTE_ORDER_MARK) {
+        Some(rest) => rest.to_vec(),
+        None => bytes,
+    };
     String::from_utf8(bytes).map_err(|e| {
         let valid = &e.as_bytes()[..e.utf8_error().valid_up_to()];
         let line = valid.iter().filter(|&&b| b == b'\n').count() + 1;
         let hint = "TOML is UTF-8 text; save the file in that encoding".into();
-        Problem::of_file(path, format!("line {line} is not UTF-8"), Some(hint))
+        let message = format!("line {line} is not UTF-8");
+        Box::new(Problem::of_file(path, message, Some(hint)))
     })
 }
 
@@ -195,6 +201,9 @@ fn first_two_keys(header: &str) -> (&str, &str) {
         keys.next().unwrap_or_default(),
     )
 }
+
+/// Some editors write it at the beginning; it means nothing in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 #[cfg(test)]
 mod tests {

@@ -30,7 +30,8 @@ pub(super) fn token(
     let audience = keys.optional("audience", text_or_texts);
     let resource = keys.optional("resource", validate::resource);
     let params = keys.optional("params", params);
-    let grant = keys.required("grant", GRANT_HINT, grant);
+    let hint = format!("add `[{}.grant.KIND]`, {KINDS}", keys.name);
+    let grant = keys.required("grant", &hint, grant);
     let refresh_at = keys.optional("refresh", validate::refresh_at);
     let assume_lifetime = keys.optional("assume_lifetime", duration);
     let required = keys.optional("required", boolean);
@@ -54,7 +55,7 @@ pub(super) fn token(
 }
 
 fn grant(field: Field<'_>) -> Option<GrantConfig> {
-    let (table, field) = field.keys()?.kind(&GRANTS, "grant")?;
+    let (table, field) = field.kind(&GRANTS, "grant")?;
     let field = Field {
         table: &table,
         ..field
@@ -118,7 +119,6 @@ const GRANTS: [&str; 3] = ["client_credentials", "password", "refresh_token"];
 
 const COMMAND_HINT: &str =
     "no shell is used: `command = [\"systemctl\", \"try-reload-or-restart\", \"NAME.service\"]`";
-const GRANT_HINT: &str =
-    "add `[token.NAME.grant.KIND]`, KIND being client_credentials, password or refresh_token";
+const KINDS: &str = "KIND being client_credentials, password or refresh_token";
 const PASSWORD_HINT: &str = "write `password = { file = \"/etc/bearerd/secrets/NAME\" }`";
 const SEED_HINT: &str = "write `refresh_token = { file = \"/etc/bearerd/secrets/NAME\" }`";

@@ -83,7 +83,7 @@ pub(super) fn count(field: Field<'_>) -> Option<u32> {
     };
     match u32::from_str_radix(number.as_str(), number.radix()) {
         Ok(count) if count > 0 => Some(count),
-        _ => field.must_be(format!("a whole number from 1 to {}", u32::MAX), ""),
+        _ => field.must_be("a whole number above 0", ""),
     }
 }
 
@@ -124,7 +124,7 @@ pub(super) fn duration(field: Field<'_>) -> Option<Duration> {
         .and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()));
     match parsed.map(Duration::try_from) {
         Ok(Ok(duration)) if !duration.is_zero() => Some(duration),
-        Ok(_) => field.must_be("longer than nothing", ""),
+        Ok(_) => field.must_be("above zero", ""),
         Err(_) if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) => {
             field.must_be(what, &format!("write a unit: \"{text}s\""))
         }

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::keys::{Field, Keys, Reading, Site, closest};
+use super::keys::{Field, Keys, closest};
 use super::model::{
     AssertionConfig, ClientAuth, ClientConfig, Endpoint, FileFormat, TlsConfig, TlsIdentity,
 };
+use super::reading::{Reading, Site};
 use super::secret_ref::SecretRef;
 use super::units::{
     duration, file_path, https_url, one_of, permille, text_or_texts, variable, word,
@@ -158,7 +159,7 @@ pub(super) fn client_exists(
     if field.origin.reading.broken.get() {
         return None;
     }
-    let names: Vec<&str> = clients.keys().map(String::as_str).collect();
+    let names: Vec<&str> = clients.keys().take(SUGGESTED).map(String::as_str).collect();
     let hint = match closest(name, &names) {
         Some(close) => format!("did you mean \"{close}\"?"),
         None => format!("add `[client.{name}]`"),
@@ -258,11 +259,11 @@ pub(super) fn cert_of_key(keys: &Keys<'_>) {
 /// Two files at one path would overwrite each other.
 pub(super) fn unique_path(
     paths: &mut BTreeMap<PathBuf, Site>,
-    path: &PathBuf,
+    path: &Path,
     site: Site,
     reading: &Reading,
 ) {
-    match paths.entry(path.clone()) {
+    match paths.entry(path.to_path_buf()) {
         Entry::Vacant(vacant) => {
             vacant.insert(site);
         }
@@ -272,6 +273,9 @@ pub(super) fn unique_path(
         }
     }
 }
+
+/// Among how many clients the one that was meant is looked for.
+const SUGGESTED: usize = 1000;
 
 const FORMATS: [(&str, &str); 7] = [
     ("raw", "raw"),

@@ -7,6 +7,7 @@
 mod announce;
 mod attempts;
 mod durable;
+mod entry;
 mod error;
 mod inputs;
 mod outcome;

@@ -2,7 +2,7 @@
 
 use crate::refresh::{ErrorState, Health};
 
-use super::tokens::Entry;
+use super::entry::Entry;
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

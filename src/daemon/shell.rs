@@ -8,7 +8,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::config::Environment;
 use crate::credential::{Token, TokenName};
-use crate::error_chain::error_chain;
+use crate::error_chain::{error_chain, explain};
 use crate::instant::Instant;
 use crate::refresh::{
     AttemptId, Command, Delivery, Event, Failure, FailureKind, Grant, Scheduler, Use,
@@ -20,10 +20,11 @@ use super::Options;
 use super::announce::Announced;
 use super::attempts::{Attempts, Finished, Request};
 use super::durable::{Durable, Step};
+use super::entry::Entry;
 use super::inputs::Inputs;
 use super::outcome::Outcome;
 use super::reload::Reload;
-use super::tokens::{Entry, Tokens};
+use super::tokens::Tokens;
 
 /// The owner of everything that changes.
 pub(super) struct Shell {
@@ -97,7 +98,9 @@ impl Shell {
             }
             Command::Withdraw { name } => {
                 warn!(token = %name, "expired without a replacement");
-                self.tokens.withdraw(&name);
+                if let Some(entry) = self.tokens.get(&name) {
+                    entry.withdraw();
+                }
                 name
             }
         };
@@ -125,8 +128,16 @@ impl Shell {
         let registration = match self.inputs.registrations.get(&token.client.name) {
             Some(Ok(registration)) => Arc::clone(registration),
             Some(Err(error)) => {
-                let (text, failure) = (error_chain(error.as_ref()), error.failure());
-                self.fail(now, name, attempt, &text, failure);
+                let (text, failure) = (explain(error.as_ref(), error.hint()), error.failure());
+                self.fail(
+                    now,
+                    Event::Failed {
+                        name: name.clone(),
+                        attempt,
+                        failure,
+                    },
+                    &text,
+                );
                 return;
             }
             None => return,
@@ -200,7 +211,16 @@ impl Shell {
                 if by == Use::RefreshToken && failure.delivery != Delivery::Unknown {
                     self.close_intent(&name);
                 }
-                self.fail(now, &name, attempt, &error_chain(&error), failure);
+                let text = explain(&error, error.hint());
+                self.fail(
+                    now,
+                    Event::Failed {
+                        name,
+                        attempt,
+                        failure,
+                    },
+                    &text,
+                );
             }
             Err(defect) => {
                 error!(token = %name, %defect, "a request's task has died");
@@ -209,13 +229,12 @@ impl Shell {
                     delivery: Delivery::Unknown,
                     retry_after: None,
                 };
-                self.fail(
-                    now,
-                    &name,
+                let failed = Event::Failed {
+                    name,
                     attempt,
-                    "a defect in bearerd; see the log",
                     failure,
-                );
+                };
+                self.fail(now, failed, "a defect in bearerd; see the log");
             }
         }
     }
@@ -228,24 +247,11 @@ impl Shell {
         }
     }
 
-    fn fail(
-        &mut self,
-        now: Instant,
-        name: &TokenName,
-        attempt: AttemptId,
-        error: &str,
-        failure: Failure,
-    ) {
-        self.fail_text(name, error);
-        self.handle(
-            now,
-            Event::Failed {
-                name: name.clone(),
-                attempt,
-                failure,
-            },
-        );
-        if let Some(status) = self.scheduler.status(name) {
+    fn fail(&mut self, now: Instant, failed: Event, error: &str) {
+        let name = failed.name().clone();
+        self.fail_text(&name, error);
+        self.handle(now, failed);
+        if let Some(status) = self.scheduler.status(&name) {
             let retry_in = status.next_attempt_at.map(|at| at - now);
             warn!(token = %name, error, ?retry_in, failures = status.failures, "not obtained");
         }
@@ -260,7 +266,6 @@ impl Shell {
     /// A state record is on disk, or is not.
     pub(super) fn written(&mut self, now: Instant, written: Written) {
         let name = written.name.clone();
-        let saved = written.result.is_ok();
         let error = written
             .result
             .as_ref()
@@ -278,15 +283,21 @@ impl Shell {
                             delivery: Delivery::NotSent,
                             retry_after: None,
                         };
-                        self.fail(now, &name, request.attempt, &error, failure);
+                        let attempt = request.attempt;
+                        self.fail(
+                            now,
+                            Event::Failed {
+                                name,
+                                attempt,
+                                failure,
+                            },
+                            &error,
+                        );
                     }
                     _ => self.attempts.start(*request),
                 }
             }
             None => {}
-        }
-        if saved {
-            debug!(token = %name, "saved");
         }
     }
 

@@ -7,17 +7,18 @@ use std::sync::Arc;
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tracing::warn;
 
-use crate::api::{self, Api};
+use crate::api::{self, Api, ApiError};
 use crate::clock::{self, Alarm};
 use crate::config::Environment;
 use crate::error_chain::error_chain;
 use crate::refresh::Scheduler;
 use crate::signals;
 use crate::sink;
-use crate::store::{BootId, DaemonView, Moment, Sealer, StateDir, StateWriter};
+use crate::store::{BootId, DaemonView, Moment, Record, Sealer, StateDir, StateWriter, Written};
 use crate::systemd::ServiceManager;
 use crate::watch::Watch;
 
@@ -53,6 +54,47 @@ fn runtime_directory(path: &Path) -> Result<(), DaemonError> {
     })
 }
 
+/// The durable state as start-up finds it.
+struct State {
+    writer: StateWriter,
+    written: mpsc::UnboundedReceiver<Written>,
+    records: Vec<Record>,
+    warnings: Vec<Arc<str>>,
+}
+
+fn open_state(directory: &Path, environment: &Environment) -> Result<State, DaemonError> {
+    let sealer = Sealer::from_environment(environment)?;
+    let (now, unix_now) = (clock::now(), clock::unix_now());
+    let moment = Moment {
+        boot: BootId::of_system(),
+        now,
+        unix_now,
+    };
+    let mut state = StateDir::open(directory)?;
+    let loaded = state.load_all(&sealer, &moment)?;
+    let mut warnings: Vec<Arc<str>> = Vec::new();
+    if matches!(sealer, Sealer::None) {
+        warnings.push("the state is not sealed: there is no credential bearerd-state-key".into());
+    }
+    warnings.extend(
+        loaded
+            .warnings
+            .iter()
+            .map(|warning| Arc::from(error_chain(warning))),
+    );
+    for text in &warnings {
+        warn!("{text}");
+    }
+    let (writer, written) =
+        StateWriter::spawn(state, sealer, moment.boot).map_err(DaemonError::Thread)?;
+    Ok(State {
+        writer,
+        written,
+        records: loaded.records,
+        warnings,
+    })
+}
+
 /// Puts the parts together: restored tokens are published before the first request is sent.
 pub(super) fn assemble(
     options: Options,
@@ -60,32 +102,16 @@ pub(super) fn assemble(
     inputs: Inputs,
 ) -> Result<(Shell, Turns), DaemonError> {
     let daemon = inputs.config.daemon.clone();
-    let now = clock::now();
-    let sealer = Sealer::from_environment(&environment)?;
-    let moment = Moment {
-        boot: BootId::of_system(),
-        now,
-        unix_now: clock::unix_now(),
-    };
-    let mut state = StateDir::open(&daemon.state_dir)?;
-    let loaded = state.load_all(&sealer, &moment)?;
-    let mut start_warnings: Vec<Arc<str>> = Vec::new();
-    if matches!(sealer, Sealer::None) {
-        start_warnings
-            .push("the state is not sealed: there is no credential bearerd-state-key".into());
-    }
-    for warning in &loaded.warnings {
-        start_warnings.push(error_chain(warning).into());
-    }
-    for text in &start_warnings {
-        warn!("{text}");
-    }
-    let (writer, written) =
-        StateWriter::spawn(state, sealer, moment.boot).map_err(DaemonError::Thread)?;
+    let State {
+        writer,
+        written,
+        records,
+        warnings,
+    } = open_state(&daemon.state_dir, &environment)?;
     let (report_sender, reports) = mpsc::channel(64);
     let (event_sender, requests) = mpsc::channel(64);
     let (view, daemon_view) = watch::channel(DaemonView::default());
-    let tokens = Tokens::new(loaded.records, Arc::clone(&environment), report_sender);
+    let tokens = Tokens::new(records, Arc::clone(&environment), report_sender);
     let registry = tokens.registry();
     let followed = inputs.followed.clone();
     sink::sweep(inputs.config.tokens.values().map(AsRef::as_ref));
@@ -104,24 +130,21 @@ pub(super) fn assemble(
         view,
         service,
         announced: Default::default(),
-        start_warnings,
+        start_warnings: warnings,
         reload: Reload::default(),
         stopping: false,
     };
-    shell.apply(now, inputs, Changed::Anything);
+    shell.apply(clock::now(), inputs, Changed::Anything);
     // A single pass serves nobody: a daemon may be running beside it.
     let server = if once {
         None
     } else {
-        runtime_directory(&daemon.runtime_dir)?;
-        let listener = api::bind(&daemon.runtime_dir.join("bearerd.sock"))?;
-        let listener = UnixListener::from_std(listener).map_err(DaemonError::Runtime)?;
         let api = Api {
             tokens: registry,
             daemon: daemon_view,
             events: event_sender,
         };
-        Some(tokio::spawn(api::serve(listener, api)))
+        Some(serve(&daemon.runtime_dir, api)?)
     };
     let turns = Turns {
         alarm: Alarm::new().map_err(DaemonError::Alarm)?,
@@ -136,6 +159,13 @@ pub(super) fn assemble(
         written,
     };
     Ok((shell, turns))
+}
+
+fn serve(runtime_dir: &Path, api: Api) -> Result<JoinHandle<ApiError>, DaemonError> {
+    runtime_directory(runtime_dir)?;
+    let listener = api::bind(&runtime_dir.join("bearerd.sock"))?;
+    let listener = UnixListener::from_std(listener).map_err(DaemonError::Runtime)?;
+    Ok(tokio::spawn(api::serve(listener, api)))
 }
 
 /// Different on each host and the same at each start: a fleet booted together spreads its requests.

@@ -15,6 +15,7 @@ mod slot;
 pub mod status;
 #[cfg(test)]
 mod tests;
+mod timers;
 mod verdict;
 
 pub use event::{AttemptId, Command, Delivery, ErrorState, Event, Failure, FailureKind, Use};

@@ -1,6 +1,6 @@
 //! All tokens, all authorization servers, one ordered set of timers.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use super::event::{AttemptId, Command, Delivery, Event, Failure, FailureKind};
 use super::limiter::{Admission, Server};
@@ -8,6 +8,7 @@ use super::policy::{Limits, Policy, ServerId};
 use super::prng::{Prng, stable_hash};
 use super::slot::{Phase, Slot};
 use super::status::Status;
+use super::timers::{Key, Timers};
 use crate::credential::{TokenName, Validity};
 use crate::instant::Instant;
 
@@ -22,16 +23,8 @@ pub struct Scheduler {
     next_attempt: u64,
     slots: BTreeMap<TokenName, Slot>,
     servers: BTreeMap<ServerId, Server>,
-    timers: BTreeSet<(Instant, Key)>,
+    timers: Timers,
     commands: VecDeque<Command>,
-}
-
-/// Whose timer. At the same instant all tokens come before the servers, which then choose among all
-/// that are due.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-enum Key {
-    Token(TokenName),
-    Server(ServerId),
 }
 
 impl Scheduler {
@@ -45,7 +38,7 @@ impl Scheduler {
             next_attempt: 0,
             slots: BTreeMap::new(),
             servers: BTreeMap::new(),
-            timers: BTreeSet::new(),
+            timers: Timers::default(),
             commands: VecDeque::new(),
         }
     }
@@ -60,7 +53,7 @@ impl Scheduler {
         for name in gone.cloned().collect::<Vec<_>>() {
             self.detach(now, &name);
             if let Some(mut slot) = self.slots.remove(&name) {
-                arm(&mut self.timers, &mut slot.armed, None, Key::Token(name));
+                self.timers.arm(&mut slot.armed, None, || Key::Token(name));
             }
         }
         let limits = limits_by_server(&policies);
@@ -71,7 +64,7 @@ impl Scheduler {
         let unused = self.servers.keys().filter(|id| !limits.contains_key(*id));
         for id in unused.cloned().collect::<Vec<_>>() {
             if let Some(mut server) = self.servers.remove(&id) {
-                arm(&mut self.timers, &mut server.armed, None, Key::Server(id));
+                self.timers.arm(&mut server.armed, None, || Key::Server(id));
             }
         }
         for (id, limits) in limits {
@@ -131,14 +124,13 @@ impl Scheduler {
 
     /// Does what is due. To be called whenever [`Scheduler::poll_timeout`] has been reached.
     pub fn handle_timeout(&mut self, now: Instant) {
-        while self.poll_timeout().is_some_and(|at| at <= now) {
-            match self.timers.pop_first() {
-                Some((_, Key::Token(name))) => {
+        while let Some(key) = self.timers.pop_reached(now) {
+            match key {
+                Key::Token(name) => {
                     self.token_due(now, &name);
                     self.arm_token(&name);
                 }
-                Some((_, Key::Server(id))) => self.server_due(now, &id),
-                None => {}
+                Key::Server(id) => self.server_due(now, &id),
             }
         }
     }
@@ -146,7 +138,7 @@ impl Scheduler {
     /// When to call [`Scheduler::handle_timeout`] next.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.timers.first().map(|(at, _)| *at)
+        self.timers.first()
     }
 
     /// The next thing to do. To be called until it returns `None`.
@@ -286,14 +278,10 @@ impl Scheduler {
                 Err(reason) => slot.needs_login(reason),
             }
             let wake = slot.wake();
-            arm(&mut self.timers, &mut slot.armed, wake, Key::Token(name));
+            self.timers.arm(&mut slot.armed, wake, || Key::Token(name));
         };
-        arm(
-            &mut self.timers,
-            &mut server.armed,
-            next,
-            Key::Server(id.clone()),
-        );
+        self.timers
+            .arm(&mut server.armed, next, || Key::Server(id.clone()));
     }
 
     /// The attempt under way failed.
@@ -360,12 +348,8 @@ impl Scheduler {
     fn arm_token(&mut self, name: &TokenName) {
         if let Some(slot) = self.slots.get_mut(name) {
             let wake = slot.wake();
-            arm(
-                &mut self.timers,
-                &mut slot.armed,
-                wake,
-                Key::Token(name.clone()),
-            );
+            self.timers
+                .arm(&mut slot.armed, wake, || Key::Token(name.clone()));
         }
     }
 
@@ -373,12 +357,8 @@ impl Scheduler {
     fn wake_server(&mut self, now: Instant, id: &ServerId) {
         if let Some(server) = self.servers.get_mut(id) {
             let wake = server.has_queue().then_some(now);
-            arm(
-                &mut self.timers,
-                &mut server.armed,
-                wake,
-                Key::Server(id.clone()),
-            );
+            self.timers
+                .arm(&mut server.armed, wake, || Key::Server(id.clone()));
         }
     }
 }
@@ -392,27 +372,6 @@ const LOST: Failure = Failure {
 
 fn under_way(slot: &Slot, attempt: AttemptId) -> bool {
     matches!(slot.phase, Phase::InFlight { attempt: current, .. } if current == attempt)
-}
-
-/// Moves a timer.
-fn arm(
-    timers: &mut BTreeSet<(Instant, Key)>,
-    armed: &mut Option<Instant>,
-    wake: Option<Instant>,
-    key: Key,
-) {
-    if *armed == wake {
-        return;
-    }
-    let mut entry = (armed.unwrap_or_default(), key);
-    if armed.is_some() {
-        timers.remove(&entry);
-    }
-    if let Some(at) = wake {
-        entry.0 = at;
-        timers.insert(entry);
-    }
-    *armed = wake;
 }
 
 /// The smallest limits that any token of a server sets.

@@ -21,6 +21,7 @@ use tokio::task::JoinSet;
 use crate::atomic_file::{self, Directory, WriteError};
 use crate::config::{Environment, TokenConfig};
 use crate::credential::TokenName;
+use crate::error_chain::explain;
 use crate::instant::Instant;
 use crate::store::TokenView;
 
@@ -204,20 +205,6 @@ struct Delivery {
     written: u64,
     /// When that token expires.
     expires_at: Instant,
-}
-
-/// An error with its causes and its hint, as it is shown.
-fn explain(error: &dyn std::error::Error, hint: Option<&str>) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    match hint {
-        Some(hint) => format!("{text}; hint: {hint}"),
-        None => text,
-    }
 }
 
 const STOP_LIMIT: Duration = Duration::from_secs(10);

@@ -32,6 +32,10 @@ pub(super) struct Signer {
     claims: BTreeMap<String, serde_json::Value>,
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one for each client, never moved"
+)]
 enum Key {
     Ecdsa(EcdsaKeyPair),
     Ed25519(Ed25519KeyPair),
@@ -354,5 +358,4 @@ fn encode<T: Serialize>(value: &T) -> Result<String, SourceError> {
 }
 
 #[cfg(test)]
-#[path = "assertion_tests.rs"]
 mod tests;

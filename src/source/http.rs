@@ -136,8 +136,12 @@ fn base(config: &ClientConfig) -> Result<ClientBuilder, SourceError> {
         .timeout(config.timeout);
     match &config.proxy {
         Some(url) => {
-            let proxy = Proxy::all(url.clone())
-                .map_err(|_| SourceError::HttpClient(HttpClientProblem::Proxy))?;
+            // reqwest passes over a kind it does not know, and would connect directly.
+            let supported = matches!(url.scheme(), "http" | "https");
+            let proxy = supported.then(|| Proxy::all(url.clone()));
+            let Some(Ok(proxy)) = proxy else {
+                return Err(SourceError::HttpClient(HttpClientProblem::Proxy));
+            };
             Ok(builder.proxy(proxy))
         }
         // No proxy leads back to this host's own loopback interface.

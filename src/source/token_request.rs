@@ -141,5 +141,4 @@ impl Serialize for Parameters<'_> {
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 #[cfg(test)]
-#[path = "token_request_tests.rs"]
 mod tests;

@@ -246,7 +246,3 @@ pub(super) fn retry_after(headers: &HeaderMap, unix_now: Duration) -> Option<Dur
 pub(super) fn date(headers: &HeaderMap) -> Option<Duration> {
     lifetime::http_date(headers.get(header::DATE)?.to_str().ok()?)
 }
-
-#[cfg(test)]
-#[path = "token_response_tests.rs"]
-mod tests;

@@ -155,7 +155,10 @@ fn certificate_trouble(problem: &CertificateError) -> Trouble {
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             Trouble::CertificateNotYetValid
         }
-        CertificateError::UnknownIssuer => Trouble::CertificateUnknownIssuer,
+        // A bad signature is what another CA of the same name makes.
+        CertificateError::BadSignature | CertificateError::UnknownIssuer => {
+            Trouble::CertificateUnknownIssuer
+        }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             Trouble::CertificateWrongName
         }

@@ -54,6 +54,9 @@ impl Record {
 pub struct BootId(Option<String>);
 
 impl BootId {
+    /// No known boot.
+    pub const UNKNOWN: Self = Self(None);
+
     /// Asks the kernel (`random(4)`). It is unknown where `/proc/sys` is hidden: then wall time decides.
     #[must_use]
     pub fn of_system() -> Self {

@@ -4,14 +4,13 @@
 //! a sync is paid per batch, not per token.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use zeroize::Zeroizing;
 
 use super::seal::Sealer;
 use super::state_dir::{StateDir, file_name};
@@ -149,47 +148,62 @@ impl Thread {
             now: clock::now(),
             unix_now: clock::unix_now(),
         };
-        let mut files = Vec::<(OsString, Zeroizing<Vec<u8>>)>::with_capacity(batch.len());
-        let mut waiting = Vec::with_capacity(batch.len());
+        let mut records = Vec::with_capacity(batch.len());
         for (name, latest) in batch {
-            let Some(record) = latest.record else {
-                let result = self.remove(&name);
-                self.answer(&name, latest.tickets, &result);
-                continue;
-            };
-            match self.prepare(&record, &moment) {
-                Ok(bytes) => {
-                    files.push((file_name(&name), bytes));
-                    waiting.push((name, latest.tickets));
-                }
-                Err(e) => self.answer(&name, latest.tickets, &Err(e)),
+            match latest.record {
+                Some(record) => match self.make_way(&name, &moment) {
+                    Ok(()) => records.push((name, record, latest.tickets)),
+                    Err(e) => self.answer(&name, latest.tickets, &Err(e)),
+                },
+                None => self.answer(&name, latest.tickets, &self.remove(&name)),
             }
         }
-        if files.is_empty() {
+        if records.is_empty() {
             return;
         }
-        let results = self.dir.directory.write_all(&files, &ATTRIBUTES);
+        let mut waiting = Vec::with_capacity(records.len());
+        // One at a time is in memory.
+        let files = records.into_iter().filter_map(|(name, record, tickets)| {
+            let encoded = encode(&record, &self.sealer, &moment);
+            match encoded {
+                Ok(bytes) => {
+                    let file = file_name(&name);
+                    waiting.push((name, tickets));
+                    Some((file, bytes))
+                }
+                Err(e) => {
+                    self.answer(&name, tickets, &Err(e.into()));
+                    None
+                }
+            }
+        });
+        let results = self.dir.directory.write_all(files, &ATTRIBUTES);
         for ((name, tickets), result) in waiting.into_iter().zip(results) {
             self.answer(&name, tickets, &result.map_err(StateError::from));
         }
     }
 
-    /// A record's bytes; and a file that could not be read makes way for them, undeleted.
-    fn prepare(
-        &mut self,
-        record: &Record,
-        moment: &Moment,
-    ) -> Result<Zeroizing<Vec<u8>>, StateError> {
-        if self.dir.unread.contains(&record.name) {
-            let file = file_name(&record.name);
-            let kept_as = self.dir.set_aside(&file, moment.unix_now.as_secs())?;
-            tracing::warn!(token = %record.name, path = %kept_as.display(), "unread state set aside");
-            self.dir.unread.remove(&record.name);
+    /// A file that could not be read is not overwritten.
+    fn make_way(&mut self, name: &TokenName, moment: &Moment) -> Result<(), StateError> {
+        if !self.dir.unread.contains(name) {
+            return Ok(());
         }
-        Ok(encode(record, &self.sealer, moment)?)
+        match self
+            .dir
+            .set_aside(&file_name(name), moment.unix_now.as_secs())
+        {
+            Ok(kept_as) => {
+                tracing::warn!(token = %name, path = %kept_as.display(), "unread state set aside");
+            }
+            // Somebody was faster.
+            Err(WriteError::Failed { cause, .. }) if cause == Errno::NOENT => {}
+            Err(e) => return Err(e.into()),
+        }
+        self.dir.unread.remove(name);
+        Ok(())
     }
 
-    fn remove(&mut self, name: &TokenName) -> Result<(), StateError> {
+    fn remove(&self, name: &TokenName) -> Result<(), StateError> {
         let path = self.dir.directory.path().join(file_name(name));
         let result = crate::atomic_file::remove(&path);
         match &result {
@@ -230,7 +244,7 @@ const ATTRIBUTES: Attributes = Attributes {
     mode: 0o600,
 };
 
-/// One descriptor is open for each file of a batch; the usual limit is 1024.
-const MAX_BATCH: usize = 256;
+/// The larger, the fewer syncs; the smaller, the sooner the first answer.
+const MAX_BATCH: usize = 4096;
 
 const FLUSH_LIMIT: Duration = Duration::from_secs(10);

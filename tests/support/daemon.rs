@@ -1,5 +1,6 @@
 //! The process of a daemon under test.
 
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
@@ -23,7 +24,8 @@ pub struct Daemon {
     notify: NotifySocket,
     log: PathBuf,
     socket: PathBuf,
-    program: Vec<std::ffi::OsString>,
+    program: Vec<OsString>,
+    environment: Vec<(OsString, OsString)>,
 }
 
 impl Daemon {
@@ -51,6 +53,7 @@ impl Daemon {
             log,
             socket: host.socket(),
             program: host.program.clone(),
+            environment: host.environment.clone(),
         }
     }
 
@@ -138,6 +141,7 @@ impl Daemon {
         let mut command = Command::new(&self.program[0]);
         command.args(&self.program[1..]).args(arguments);
         command.arg("--socket").arg(&self.socket).env_clear();
+        command.envs(self.environment.iter().cloned());
         command.output().expect("the client's program")
     }
 

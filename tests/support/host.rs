@@ -143,7 +143,7 @@ impl Host {
 [client.lev]
 issuer = "{issuer}"
 client_id = "{client_id}"
-{tls}[client.lev.auth.client_secret_post]
+{common}[client.lev.auth.client_secret_post]
 client_secret = {{ file = "@/secrets/lev-client-secret" }}
 [token.lev]
 client = "lev"
@@ -157,7 +157,7 @@ path = "@/tokens/lev"
             issuer = server.lev_issuer(),
             client_id = lev.client_id,
             username = lev.username,
-            tls = self.tls(server),
+            common = self.common(server),
         )
     }
 
@@ -172,7 +172,7 @@ path = "@/tokens/lev"
 [client.ardengem]
 token_endpoint = "{url}"
 client_id = "{client_id}"
-{tls}[client.ardengem.auth.client_secret_post]
+{common}[client.ardengem.auth.client_secret_post]
 client_secret = {{ file = "@/secrets/ardengem" }}
 [token.ardengem]
 client = "ardengem"
@@ -186,7 +186,7 @@ headers = {{ Ocp-Apim-Subscription-Key = {{ file = "@/secrets/ardengem-subscript
             url = server.entra_url(),
             client_id = entra.client_id,
             scope = super::entra::SCOPE,
-            tls = self.tls(server),
+            common = self.common(server),
         )
     }
 
@@ -199,7 +199,7 @@ headers = {{ Ocp-Apim-Subscription-Key = {{ file = "@/secrets/ardengem-subscript
 [client.nhs]
 token_endpoint = "{url}"
 client_id = "{api_key}"
-{tls}[client.nhs.auth.private_key_jwt]
+{common}[client.nhs.auth.private_key_jwt]
 key = {{ file = "@/secrets/nhs.pem" }}
 kid = "{kid}"
 alg = "RS512"
@@ -211,18 +211,18 @@ path = "@/tokens/nhs"
 "#,
             url = server.nhs_url(),
             api_key = server.with(|state| state.settings.nhs.api_key.clone()),
-            tls = self.tls(server),
+            common = self.common(server),
         )
     }
 
-    fn tls(&self, server: &Server) -> String {
-        match &server.ca_pem {
-            Some(pem) => {
-                self.write("ca.pem", pem);
-                "tls = { ca = \"@/ca.pem\" }\n".into()
-            }
-            None => String::new(),
+    // Short deadlines: what hangs is to be over soon.
+    fn common(&self, server: &Server) -> String {
+        let mut keys = "connect_timeout = \"1s\"\ntimeout = \"2s\"\n".to_owned();
+        if let Some(pem) = &server.ca_pem {
+            self.write("ca.pem", pem);
+            keys += "tls = { ca = \"@/ca.pem\" }\n";
         }
+        keys
     }
 }
 

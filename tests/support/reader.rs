@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -29,7 +30,8 @@ pub struct Readings {
 /// Reads on its own thread until it is asked for the sum.
 pub struct Reader {
     stop: Sender<()>,
-    thread: JoinHandle<Readings>,
+    thread: JoinHandle<()>,
+    readings: Arc<Mutex<Readings>>,
 }
 
 impl Reader {
@@ -38,24 +40,39 @@ impl Reader {
     pub fn start(path: PathBuf, server: &Server) -> Self {
         let shared = server.shared();
         let (stop, stopped) = mpsc::channel();
+        let readings = Arc::new(Mutex::new(Readings::default()));
+        let sum = Arc::clone(&readings);
         let thread = std::thread::spawn(move || {
-            let mut readings = Readings::default();
             let mut last = String::new();
             let pace = Duration::from_millis(2);
             while stopped.recv_timeout(pace) == Err(RecvTimeoutError::Timeout) {
-                read(&path, &shared, &mut readings, &mut last);
+                read(&path, &shared, &mut lock(&sum), &mut last);
             }
-            readings
         });
-        Self { stop, thread }
+        Self {
+            stop,
+            thread,
+            readings,
+        }
+    }
+
+    /// The sum so far.
+    #[must_use]
+    pub fn readings(&self) -> Readings {
+        lock(&self.readings).clone()
     }
 
     /// Ends it.
     #[must_use]
     pub fn stop(self) -> Readings {
         let _ = self.stop.send(());
-        self.thread.join().expect("a reader that did not panic")
+        self.thread.join().expect("a reader that did not panic");
+        lock(&self.readings).clone()
     }
+}
+
+fn lock(readings: &Mutex<Readings>) -> MutexGuard<'_, Readings> {
+    readings.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn read(path: &PathBuf, shared: &Shared, readings: &mut Readings, last: &mut String) {

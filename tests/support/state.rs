@@ -22,6 +22,8 @@ pub struct Settings {
     pub entra: Entra,
     /// `/oauth2/token`.
     pub nhs: Nhs,
+    /// APIs accept a token this much longer than its `expires_in` says.
+    pub leeway: Duration,
     /// Begins every token, so that it can be found where it should not be.
     pub mark: String,
 }
@@ -90,7 +92,7 @@ impl State {
             access_token: access_token.clone(),
             refresh_token,
             at,
-            expires_at: at + lifetime,
+            expires_at: at + lifetime + self.settings.leeway,
             session: None,
             revoked: false,
         });

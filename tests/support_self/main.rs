@@ -10,8 +10,9 @@ mod support;
 
 use std::time::Duration;
 
+use bearerd::config::Environment;
 use serde_json::{Value, json};
-use support::{Fault, RetryAfter, Server, Settings, System};
+use support::{Fault, Host, RetryAfter, Server, Settings, SigningKey, System};
 
 type Form<'a> = &'a [(&'a str, &'a str)];
 
@@ -32,7 +33,7 @@ impl Answer {
 }
 
 async fn exchange(request: reqwest::RequestBuilder) -> Result<Answer, reqwest::Error> {
-    let response = request.timeout(Duration::from_secs(2)).send().await?;
+    let response = request.send().await?;
     let header = response.headers().get("retry-after");
     Ok(Answer {
         status: response.status().as_u16(),
@@ -188,7 +189,8 @@ async fn faults_are_what_they_say() {
     let server = Server::start(Settings::default());
     let url = lev_url(&server);
     let form = lev_form("correct horse");
-    let ask = || exchange(client().post(&url).form(&form));
+    let timeout = Duration::from_millis(800);
+    let ask = || exchange(client().post(&url).form(&form).timeout(timeout));
     for silent in [
         Fault::Hang,
         Fault::LostReply,
@@ -253,4 +255,19 @@ async fn https_with_its_own_authority() {
     );
     support::pause(Duration::from_millis(1100));
     assert!(!server.check(&token), "it lived one second");
+}
+
+/// The configurations that the tests write mean what they are to mean.
+#[test]
+fn configurations_are_valid() {
+    let key = SigningKey::rsa();
+    let server = Server::start_tls(Settings::with_key(&key));
+    let host = Host::new();
+    let tables = host.lev(&server) + &host.ardengem(&server);
+    host.configure(&tables);
+    host.drop_in("nhs.toml", &host.nhs(&server, "test-1", &key));
+    let config = bearerd::config::load(&host.config_path(), &Environment::default());
+    let config = config.unwrap_or_else(|errors| panic!("{errors}"));
+    assert_eq!(config.tokens.len(), 3);
+    assert_eq!(config.daemon.runtime_dir, host.path("run"));
 }

@@ -1,0 +1,343 @@
+use aws_lc_rs::encoding::{AsDer, EcPrivateKeyRfc5915Der, Pkcs8V1Der};
+use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::signature::{EcdsaSigningAlgorithm, KeyPair, UnparsedPublicKey};
+use base64::engine::general_purpose::STANDARD;
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use serde_json::{Map, Value, json};
+
+use super::*;
+
+const NOW: Duration = Duration::from_secs(1_700_000_000);
+const ENDPOINT: &str = "https://as.example/token/";
+
+fn config() -> AssertionConfig {
+    AssertionConfig {
+        kid: Some("test-1".into()),
+        typ: "JWT".into(),
+        audience: None,
+        lifetime: Duration::from_secs(60),
+        certificate: None,
+        x5t: false,
+        x5t_s256: false,
+        claims: BTreeMap::new(),
+    }
+}
+
+fn pem(label: &str, der: &[u8]) -> SecretString {
+    let encoded = STANDARD.encode(der);
+    let lines: Vec<&str> = (0..encoded.len())
+        .step_by(64)
+        .map(|at| &encoded[at..encoded.len().min(at + 64)])
+        .collect();
+    let body = lines.join("\n");
+    SecretString::from(format!(
+        "-----BEGIN {label}-----\n{body}\n-----END {label}-----\n"
+    ))
+}
+
+fn load(pem: &SecretString, alg: SignatureAlg) -> Result<Signer, SourceError> {
+    Signer::with_private_key(pem, alg, "client-1", &config())
+}
+
+fn part(jwt: &SecretString, index: usize) -> Map<String, Value> {
+    let part = jwt.expose_secret().split('.').nth(index).unwrap();
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
+}
+
+/// Verifies by `jsonwebtoken`, which shares no code with the signer above the primitives.
+fn verify(jwt: &SecretString, alg: Algorithm, key: &DecodingKey) {
+    let mut validation = Validation::new(alg);
+    validation.validate_exp = false;
+    validation.required_spec_claims.clear();
+    validation.set_audience(&[ENDPOINT]);
+    let decoded =
+        jsonwebtoken::decode::<Map<String, Value>>(jwt.expose_secret(), key, &validation).unwrap();
+    assert_eq!(decoded.claims["sub"], "client-1");
+}
+
+struct RsaForms {
+    pkcs1: SecretString,
+    pkcs8: SecretString,
+    public: DecodingKey,
+}
+
+fn rsa_forms() -> RsaForms {
+    let key = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
+    let pkcs8: Pkcs8V1Der<'_> = key.as_der().unwrap();
+    // PrivateKeyInfo: version, algorithm, then the PKCS#1 key in an octet string.
+    let (_, inner, _) = certificate::element(pkcs8.as_ref()).unwrap();
+    let (_, _, rest) = certificate::element(inner).unwrap();
+    let (_, _, rest) = certificate::element(rest).unwrap();
+    let (_, pkcs1, _) = certificate::element(rest).unwrap();
+    let public = key.public_key();
+    RsaForms {
+        pkcs1: pem("RSA PRIVATE KEY", pkcs1),
+        pkcs8: pem("PRIVATE KEY", pkcs8.as_ref()),
+        public: DecodingKey::from_rsa_components(
+            &URL_SAFE_NO_PAD.encode(public.modulus().big_endian_without_leading_zero()),
+            &URL_SAFE_NO_PAD.encode(public.exponent().big_endian_without_leading_zero()),
+        )
+        .unwrap(),
+    }
+}
+
+/// PKCS#8, SEC1, SEC1 after its parameters as `openssl ecparam -genkey` writes it; and the public point.
+fn ec_forms(curve: &'static EcdsaSigningAlgorithm) -> ([SecretString; 3], Vec<u8>) {
+    let key = EcdsaKeyPair::generate(curve).unwrap();
+    let private_key = key.private_key();
+    let sec1: EcPrivateKeyRfc5915Der<'_> = private_key.as_der().unwrap();
+    let pkcs8 = key.to_pkcs8v1().unwrap();
+    let sec1 = pem("EC PRIVATE KEY", sec1.as_ref());
+    let parameters = pem("EC PARAMETERS", b"\x06\x05\x2b\x81\x04\x00\x23");
+    let both = format!("{}{}", parameters.expose_secret(), sec1.expose_secret());
+    let forms = [
+        pem("PRIVATE KEY", pkcs8.as_ref()),
+        sec1,
+        SecretString::from(both),
+    ];
+    (forms, key.public_key().as_ref().to_vec())
+}
+
+#[test]
+fn rsa_signatures_verify() {
+    let forms = rsa_forms();
+    for (alg, verified_as) in [
+        (SignatureAlg::PS256, Algorithm::PS256),
+        (SignatureAlg::PS384, Algorithm::PS384),
+        (SignatureAlg::PS512, Algorithm::PS512),
+        (SignatureAlg::RS256, Algorithm::RS256),
+        (SignatureAlg::RS384, Algorithm::RS384),
+        (SignatureAlg::RS512, Algorithm::RS512),
+    ] {
+        for key in [&forms.pkcs1, &forms.pkcs8] {
+            let signer = load(key, alg).unwrap();
+            assert!(signer.is_slow());
+            let jwt = signer.sign(ENDPOINT, NOW).unwrap();
+            verify(&jwt, verified_as, &forms.public);
+        }
+    }
+}
+
+#[test]
+fn ec_signatures_verify() {
+    for (alg, verified_as, curve) in [
+        (
+            SignatureAlg::ES256,
+            Algorithm::ES256,
+            &signature::ECDSA_P256_SHA256_FIXED_SIGNING,
+        ),
+        (
+            SignatureAlg::ES384,
+            Algorithm::ES384,
+            &signature::ECDSA_P384_SHA384_FIXED_SIGNING,
+        ),
+    ] {
+        let (forms, point) = ec_forms(curve);
+        let (x, y) = point[1..].split_at(point.len() / 2);
+        let encode = |part: &[u8]| URL_SAFE_NO_PAD.encode(part);
+        let public = DecodingKey::from_ec_components(&encode(x), &encode(y)).unwrap();
+        for key in &forms {
+            let jwt = load(key, alg).unwrap().sign(ENDPOINT, NOW).unwrap();
+            verify(&jwt, verified_as, &public);
+        }
+    }
+}
+
+#[test]
+fn es512_signatures_verify() {
+    let (forms, point) = ec_forms(&signature::ECDSA_P521_SHA512_FIXED_SIGNING);
+    let public = UnparsedPublicKey::new(&signature::ECDSA_P521_SHA512_FIXED, point);
+    for key in &forms {
+        let jwt = load(key, SignatureAlg::ES512)
+            .unwrap()
+            .sign(ENDPOINT, NOW)
+            .unwrap();
+        let (message, signed) = jwt.expose_secret().rsplit_once('.').unwrap();
+        let signed = URL_SAFE_NO_PAD.decode(signed).unwrap();
+        // RFC 7518 section 3.4: R and S of 66 octets each, no DER.
+        assert_eq!(signed.len(), 132);
+        public.verify(message.as_bytes(), &signed).unwrap();
+    }
+}
+
+#[test]
+fn eddsa_signatures_verify() {
+    let key = Ed25519KeyPair::generate().unwrap();
+    let public = URL_SAFE_NO_PAD.encode(key.public_key().as_ref());
+    let public = DecodingKey::from_ed_components(&public).unwrap();
+    // Version 1 is what `openssl genpkey` writes; version 2 also holds the public key (RFC 5958).
+    for document in [key.to_pkcs8v1().unwrap(), key.to_pkcs8().unwrap()] {
+        let signer = load(&pem("PRIVATE KEY", document.as_ref()), SignatureAlg::EdDSA).unwrap();
+        verify(
+            &signer.sign(ENDPOINT, NOW).unwrap(),
+            Algorithm::EdDSA,
+            &public,
+        );
+    }
+}
+
+#[test]
+fn hmac_signatures_verify() {
+    for (alg, verified_as) in [
+        (HmacAlg::HS256, Algorithm::HS256),
+        (HmacAlg::HS384, Algorithm::HS384),
+        (HmacAlg::HS512, Algorithm::HS512),
+    ] {
+        let secret = SecretString::from("s\u{fc}crets are octets");
+        let signer = Signer::with_secret(&secret, alg, "client-1", &config()).unwrap();
+        let public = DecodingKey::from_secret(secret.expose_secret().as_bytes());
+        verify(&signer.sign(ENDPOINT, NOW).unwrap(), verified_as, &public);
+    }
+}
+
+#[test]
+fn header_and_claims() {
+    let secret = SecretString::from("secret");
+    let signer = Signer::with_secret(&secret, HmacAlg::HS256, "client-1", &config()).unwrap();
+    let jwt = signer.sign(ENDPOINT, NOW).unwrap();
+    let header = json!({"alg": "HS256", "typ": "JWT", "kid": "test-1"});
+    assert_eq!(Value::Object(part(&jwt, 0)), header);
+    let mut claims = part(&jwt, 1);
+    let jti = claims.remove("jti").unwrap();
+    assert_eq!(jti.as_str().unwrap().len(), 22);
+    let expected = json!({
+        "iss": "client-1", "sub": "client-1", "aud": ENDPOINT,
+        "iat": 1_700_000_000_u64, "exp": 1_700_000_060_u64,
+    });
+    assert_eq!(Value::Object(claims), expected);
+    // NHS England remembers a jti for 30 days
+    let again = signer.sign(ENDPOINT, NOW).unwrap();
+    assert_ne!(part(&again, 1)["jti"], jti);
+}
+
+#[test]
+fn what_can_be_set() {
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+    let leaf = rcgen::CertificateParams::default()
+        .self_signed(&key)
+        .unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("leaf.crt");
+    #[expect(clippy::disallowed_methods, reason = "a test's own file")]
+    std::fs::write(&path, leaf.pem()).unwrap();
+    let config = AssertionConfig {
+        kid: None,
+        typ: "client-authentication+jwt".into(),
+        audience: Some("https://as.example".into()),
+        lifetime: Duration::from_secs(300),
+        certificate: Some(path),
+        x5t: true,
+        x5t_s256: true,
+        claims: BTreeMap::from([("nbf".into(), json!(1)), ("env".into(), json!({"a": [1]}))]),
+    };
+    let pem = SecretString::from(key.serialize_pem());
+    let signer = Signer::with_private_key(&pem, SignatureAlg::ES256, "c", &config).unwrap();
+    let jwt = signer.sign(ENDPOINT, NOW).unwrap();
+    let thumbprint =
+        |algorithm| URL_SAFE_NO_PAD.encode(digest::digest(algorithm, leaf.der()).as_ref());
+    let header = json!({
+        "alg": "ES256",
+        "typ": "client-authentication+jwt",
+        "x5t": thumbprint(&digest::SHA1_FOR_LEGACY_USE_ONLY),
+        "x5t#S256": thumbprint(&digest::SHA256),
+    });
+    assert_eq!(Value::Object(part(&jwt, 0)), header);
+    let claims = part(&jwt, 1);
+    assert_eq!(claims["aud"], "https://as.example");
+    assert_eq!(claims["exp"], 1_700_000_300_u64);
+    assert_eq!(
+        (&claims["nbf"], &claims["env"]),
+        (&json!(1), &json!({"a": [1]}))
+    );
+
+    let other = rcgen::KeyPair::generate().unwrap().serialize_pem();
+    let other = SecretString::from(other);
+    let error = Signer::with_private_key(&other, SignatureAlg::ES256, "c", &config);
+    assert!(matches!(
+        error,
+        Err(SourceError::Key(KeyError::CertificateMismatch))
+    ));
+}
+
+#[test]
+fn keys_that_do_not_fit() {
+    let rsa = rsa_forms().pkcs8;
+    let (p256, _) = ec_forms(&signature::ECDSA_P256_SHA256_FIXED_SIGNING);
+    let (p384, _) = ec_forms(&signature::ECDSA_P384_SHA384_FIXED_SIGNING);
+    let (p521, _) = ec_forms(&signature::ECDSA_P521_SHA512_FIXED_SIGNING);
+    let ed25519 = Ed25519KeyPair::generate().unwrap().to_pkcs8v1().unwrap();
+    let ed25519 = pem("PRIVATE KEY", ed25519.as_ref());
+    for (key, alg, message) in [
+        (
+            &rsa,
+            SignatureAlg::ES512,
+            "it is an RSA key, and alg ES512 needs a P-521 key",
+        ),
+        (
+            &p256[1],
+            SignatureAlg::ES512,
+            "it is a P-256 key, and alg ES512 needs a P-521 key",
+        ),
+        (
+            &p384[0],
+            SignatureAlg::ES256,
+            "it is a P-384 key, and alg ES256 needs a P-256 key",
+        ),
+        (
+            &p521[2],
+            SignatureAlg::RS512,
+            "it is a P-521 key, and alg RS512 needs an RSA key",
+        ),
+        (
+            &ed25519,
+            SignatureAlg::PS256,
+            "it is an Ed25519 key, and alg PS256 needs an RSA key",
+        ),
+        (
+            &rsa,
+            SignatureAlg::EdDSA,
+            "it is an RSA key, and alg EdDSA needs an Ed25519 key",
+        ),
+    ] {
+        assert_eq!(refused(key, alg).to_string(), message);
+    }
+}
+
+#[test]
+fn files_that_hold_no_usable_key() {
+    let small = std::process::Command::new("openssl")
+        .args(["genrsa", "1024"])
+        .output()
+        .unwrap();
+    let small = SecretString::from(String::from_utf8(small.stdout).unwrap());
+    let leaf = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::default()
+        .self_signed(&leaf)
+        .unwrap();
+    for (text, error) in [
+        (small, KeyError::RsaTooSmall),
+        (SecretString::from(certificate.pem()), KeyError::Certificate),
+        (SecretString::from(leaf.public_key_pem()), KeyError::PublicKey),
+        (pem("ENCRYPTED PRIVATE KEY", b"x"), KeyError::Encrypted),
+        (
+            "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nAAAA\n-----END RSA PRIVATE KEY-----\n".into(),
+            KeyError::Encrypted,
+        ),
+        (pem("OPENSSH PRIVATE KEY", b"x"), KeyError::OpenSsh),
+        (pem("PRIVATE KEY", b"\x30\x03\x02\x01\x00"), KeyError::Malformed),
+        ("-----BEGIN PRIVATE KEY-----\nnot base64!\n-----END PRIVATE KEY-----\n".into(), KeyError::Malformed),
+        ("-----BEGIN PRIVATE KEY-----\nAAAA\n".into(), KeyError::Malformed),
+        ("{\"kty\":\"RSA\"}".into(), KeyError::NoKey),
+        ("".into(), KeyError::NoKey),
+    ] {
+        assert_eq!(refused(&text, SignatureAlg::RS512), error);
+    }
+}
+
+fn refused(key: &SecretString, alg: SignatureAlg) -> KeyError {
+    match load(key, alg) {
+        Err(SourceError::Key(error)) => error,
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("accepted"),
+    }
+}

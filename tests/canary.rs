@@ -1,0 +1,209 @@
+//! Secrets stay where they belong: canaries everywhere, and then a search for them.
+#![expect(
+    clippy::expect_used,
+    reason = "clippy.toml allows it within #[test] functions only"
+)]
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use support::{Daemon, Fault, Host, RetryAfter, Server, Settings, SigningKey, System};
+
+/// In every secret and every token, and nowhere else.
+const CANARY: &str = "cAnArY";
+const SOON: Duration = Duration::from_secs(15);
+
+fn settings(key: &SigningKey) -> Settings {
+    let mut settings = Settings::with_key(key);
+    settings.lev.client_secret = format!("{CANARY}-lev-secret");
+    settings.lev.password = format!("{CANARY}-lev-password");
+    settings.entra.client_secret = format!("{CANARY}-entra-secret");
+    settings.mark = CANARY.into();
+    settings
+}
+
+/// What must not be found: the canary, and the body of the private key.
+struct Search {
+    needles: Vec<String>,
+    searched: usize,
+}
+
+impl Search {
+    fn new(key: &SigningKey) -> Self {
+        let lines = key
+            .private_pem
+            .lines()
+            .filter(|line| !line.starts_with("---"));
+        let mut needles: Vec<String> = lines.map(str::to_owned).collect();
+        needles.push(CANARY.into());
+        needles.push("subscription-key-0123456789".into());
+        Self {
+            needles,
+            searched: 0,
+        }
+    }
+
+    #[track_caller]
+    fn search(&mut self, place: &str, content: &[u8]) {
+        let text = String::from_utf8_lossy(content);
+        for needle in &self.needles {
+            assert!(!text.contains(needle), "a secret is in {place}: {text}");
+        }
+        self.searched += 1;
+    }
+
+    fn search_tree(&mut self, dir: &Path, except: &[&str]) {
+        for entry in fs::read_dir(dir).expect("a directory") {
+            let path = entry.expect("an entry").path();
+            let name = path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
+            if except.contains(&name.as_str()) {
+                continue;
+            }
+            self.search("a file's name", name.as_bytes());
+            if path.is_dir() {
+                self.search_tree(&path, except);
+            } else if let Ok(content) = fs::read(&path) {
+                self.search(&path.display().to_string(), &content);
+            }
+        }
+    }
+
+    fn search_process(&mut self, daemon: &Daemon) {
+        for file in ["cmdline", "environ", "comm", "status"] {
+            // Not dumpable: even the owner may be refused, and that is fine too.
+            let path = format!("/proc/{}/{file}", daemon.pid());
+            if let Ok(content) = fs::read(&path) {
+                self.search(&path, &content);
+            }
+        }
+        for arguments in [&["status"][..], &["status", "--json"]] {
+            let output = daemon.client(arguments);
+            self.search("status", &output.stdout);
+            self.search("status", &output.stderr);
+        }
+    }
+}
+
+fn provoke(server: &Server, host: &Host, daemon: &Daemon) {
+    let echo = format!("{{\"error\":\"x\",\"access_token\":\"{CANARY}\",\"note\":\"{CANARY}\"}}");
+    let faults = [
+        Fault::Custom(400, "application/json", echo.clone()),
+        Fault::Custom(500, "text/html", format!("<p>{CANARY}</p>")),
+        Fault::Custom(200, "application/json", echo),
+        Fault::ResetMidBody,
+        Fault::InvalidGrant,
+        Fault::TooManyRequests(RetryAfter::Seconds(1)),
+    ];
+    for fault in faults {
+        for system in System::ALL {
+            server.queue_fault(system, fault.clone());
+        }
+        daemon.signal(Signal::USR1);
+        server.wait_requests(System::Lev, 1, SOON);
+        server.wait_requests(System::Nhs, 1, SOON);
+    }
+    // Bad secrets and configurations, which errors are written about.
+    host.secret(
+        "nhs.pem",
+        &format!("-----BEGIN PRIVATE KEY-----\n{CANARY}\n"),
+    );
+    host.secret("ardengem", &format!("{CANARY}\nsecond line\n"));
+    let literal =
+        format!("[client.l]\nissuer = \"https://x.example\"\nclient_secret = \"{CANARY}\"\n");
+    host.drop_in("90-literal.toml", &literal);
+    support::eventually("the literal secret's refusal", SOON, || {
+        let status = daemon.status_json();
+        status["daemon"]["configuration_error"]
+            .as_str()
+            .map(str::to_owned)
+    });
+    fs::remove_file(host.path("conf.d/90-literal.toml")).expect("the drop-in");
+}
+
+fn run(arguments: &[&str]) {
+    let key = SigningKey::rsa();
+    let server = Server::start(settings(&key));
+    let mut host = Host::new();
+    host.credential(
+        "bearerd-state-key",
+        &format!("{CANARY}-state-key-0123456789abcdef"),
+    );
+    host.variable("RUST_LOG", "trace");
+    let tables = host.lev(&server) + &host.ardengem(&server) + &host.nhs(&server, "test-1", &key);
+    host.configure(&tables);
+    let trace = fs::read_to_string(host.config_path()).expect("the configuration");
+    host.write(
+        "bearerd.toml",
+        &trace.replace("log = \"debug\"", "log = \"trace\""),
+    );
+    let daemon = Daemon::start(&host, arguments);
+    daemon.wait_ready(SOON);
+    assert!(
+        host.token("lev")
+            .is_some_and(|token| token.contains(CANARY)),
+        "the canary sings"
+    );
+    provoke(&server, &host, &daemon);
+
+    let mut search = Search::new(&key);
+    search.search_process(&daemon);
+    let check = support::daemon::command(&host)
+        .args(["check", "--config"])
+        .arg(host.config_path())
+        .output()
+        .expect("the binary");
+    search.search("check", &check.stdout);
+    search.search("check", &check.stderr);
+    let log = daemon.logged();
+    assert!(log.lines().count() > 20, "a log worth searching: {log}");
+    for notice in daemon.notices() {
+        search.search("a notice", notice.lines.join("\n").as_bytes());
+    }
+    daemon.stop();
+    search.search_tree(
+        &host.path(""),
+        &["secrets", "credentials", "state", "tokens"],
+    );
+    assert!(search.searched > 20, "{}", search.searched);
+}
+
+#[test]
+fn no_secret_in_text_logs_or_anywhere_else() {
+    run(&["--log-format", "text"]);
+}
+
+#[test]
+fn no_secret_in_json_logs_or_anywhere_else() {
+    run(&["--log-format", "json"]);
+}
+
+/// A literal secret in the configuration is refused, and not repeated.
+#[test]
+fn a_literal_secret_is_refused_without_being_shown() {
+    let server = Server::start(Settings::default());
+    let host = Host::new();
+    let literal = format!("client_secret = \"{CANARY}\"");
+    let reference = "client_secret = { file = \"@/secrets/ardengem\" }";
+    host.configure(&host.ardengem(&server).replace(reference, &literal));
+    for command in ["check", "run"] {
+        let output = support::daemon::command(&host)
+            .args([command, "--config"])
+            .arg(host.config_path())
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(5), "{text}");
+        assert!(
+            text.contains("client_secret") && !text.contains(CANARY),
+            "{text}"
+        );
+    }
+}

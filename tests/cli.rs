@@ -1,0 +1,353 @@
+//! The command line against the real server: output, exit codes, errors.
+
+#![expect(
+    clippy::disallowed_methods,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test may fail, and plays a client that is slow"
+)]
+
+mod socket;
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::thread;
+
+use bearerd::refresh::{ErrorState, Reason};
+use bearerd::store::DaemonView;
+use socket::{World, fresh, pending};
+
+struct Outcome {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+fn bearerd(socket: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bearerd"));
+    command.env_clear().env("BEARERD_SOCKET", socket);
+    command
+}
+
+fn outcome(output: Output) -> Outcome {
+    Outcome {
+        code: output.status.code().unwrap(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+fn run(world: &World, args: &[&str]) -> Outcome {
+    outcome(bearerd(&world.socket).args(args).output().unwrap())
+}
+
+fn run_with_input(world: &World, args: &[&str], input: &[u8]) -> Outcome {
+    let mut child = bearerd(&world.socket)
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    outcome(child.wait_with_output().unwrap())
+}
+
+#[test]
+fn get_prints_the_token_and_nothing_else() {
+    let world = World::new([fresh("lev", "canary-1").0]);
+    let got = run(&world, &["get", "lev"]);
+    assert_eq!(
+        (got.code, got.stdout.as_str(), got.stderr.as_str()),
+        (0, "canary-1", "")
+    );
+    let got = run(
+        &world,
+        &["get", "lev", "--format", "json", "--min-ttl", "30m"],
+    );
+    let token: serde_json::Value = serde_json::from_str(&got.stdout).unwrap();
+    assert_eq!(token["access_token"], "canary-1");
+
+    // On a terminal a newline follows (script(1) makes one).
+    let command = format!("{} get lev", env!("CARGO_BIN_EXE_bearerd"));
+    let typescript = Command::new("script")
+        .args(["-qec", &command, "/dev/null"])
+        .env("BEARERD_SOCKET", &world.socket)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let typescript = String::from_utf8(typescript.stdout).unwrap();
+    assert!(typescript.contains("canary-1\r\n"), "{typescript:?}");
+}
+
+#[test]
+fn get_waits_for_the_first_token() {
+    let world = World::new([pending("lev").0]);
+    let waiting = bearerd(&world.socket)
+        .args(["get", "lev", "--wait", "20s"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    thread::sleep(std::time::Duration::from_millis(300));
+    world.publish(fresh("lev", "canary-1").0);
+    let got = outcome(waiting.wait_with_output().unwrap());
+    assert_eq!((got.code, got.stdout.as_str()), (0, "canary-1"));
+}
+
+#[test]
+fn exit_codes() {
+    let world = World::new([
+        fresh("fresh", "canary").0,
+        failing("transient", ErrorState::Transient).0,
+        failing("login", ErrorState::NeedsLogin).0,
+        failing("config", ErrorState::FixConfig).0,
+        failing("denied", ErrorState::Denied).0,
+        pending("pending").0,
+    ]);
+    let cases = [
+        ("fresh", 0),
+        ("transient", 3),
+        ("pending", 3),
+        ("login", 4),
+        ("config", 5),
+        ("denied", 6),
+        ("absent", 7),
+    ];
+    for (name, code) in cases {
+        let got = run(&world, &["get", name, "--wait", "0s"]);
+        assert_eq!(got.code, code, "get {name}: {}", got.stderr);
+        assert_eq!(got.stdout.is_empty(), code != 0);
+        let got = run(&world, &["status", name]);
+        assert_eq!(got.code, code, "status {name}: {}", got.stderr);
+        let got = run(&world, &["refresh", name, "--wait", "0s"]);
+        let refreshed = if code == 0 { 3 } else { code };
+        assert_eq!(got.code, refreshed, "refresh {name}: {}", got.stderr);
+    }
+    assert_eq!(run(&world, &["status"]).code, 6);
+    for usage in [
+        &["get"][..],
+        &["get", "a/b"],
+        &["get", "fresh", "--wait", "5"],
+        &["get", "fresh", "--wait", "6m"],
+        &["get", "fresh", "--min-ttl", "2h"],
+        &["nonsense"],
+        &["refresh", "fresh", "--rejected=canary"],
+        &["--socket", "/x", "check"],
+    ] {
+        let got = run(&world, usage);
+        assert_eq!(got.code, 2, "{usage:?}: {}", got.stderr);
+        assert_eq!(got.stdout, "");
+        assert!(!got.stderr.contains("canary"), "{}", got.stderr);
+    }
+}
+
+#[test]
+fn errors_say_what_and_what_to_do() {
+    let world = World::new([failing("config", ErrorState::FixConfig).0]);
+    let got = run(&world, &["get", "config"]);
+    let expected = "bearerd: there is no valid token config: the server\u{fffd}[1m said no\n\
+                    hint: mend it\n";
+    assert_eq!(got.stderr, expected);
+    let got = run(&world, &["get", "absent"]);
+    let expected = "bearerd: no token is named absent\nhint: `bearerd status` lists the tokens\n";
+    assert_eq!(got.stderr, expected);
+}
+
+#[test]
+fn no_daemon() {
+    let directory = tempfile::tempdir().unwrap();
+    let nowhere = directory.path().join("bearerd.sock");
+    let got = outcome(bearerd(&nowhere).args(["get", "lev"]).output().unwrap());
+    assert_eq!(got.code, 8);
+    let begins = format!(
+        "bearerd: cannot reach the daemon at {}: ",
+        nowhere.display()
+    );
+    assert!(got.stderr.starts_with(&begins), "{}", got.stderr);
+    assert!(got.stderr.contains("\nhint: "), "{}", got.stderr);
+
+    // The file is there, the daemon is not.
+    drop(bearerd::api::bind(&nowhere).unwrap());
+    for args in [&["get", "lev"][..], &["status"], &["refresh", "lev"]] {
+        let got = outcome(bearerd(&nowhere).args(args).output().unwrap());
+        assert_eq!(got.code, 8, "{}", got.stderr);
+    }
+    // --socket comes before $BEARERD_SOCKET.
+    let world = World::new([fresh("lev", "canary").0]);
+    let mut command = bearerd(&nowhere);
+    command.args(["get", "lev", "--socket"]).arg(&world.socket);
+    assert_eq!(outcome(command.output().unwrap()).code, 0);
+}
+
+#[test]
+fn the_socket_of_somebody_else() {
+    let world = World::new([fresh("lev", "canary").0]);
+    let open = |path: &Path, mode| {
+        let permissions = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        std::fs::set_permissions(path, permissions).unwrap();
+    };
+    open(world.directory.path(), 0o755);
+    let binary = world.directory.path().join("bearerd");
+    std::fs::copy(env!("CARGO_BIN_EXE_bearerd"), &binary).unwrap();
+    let as_nobody = || {
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+            .arg(&binary)
+            .args(["get", "lev", "--socket"])
+            .arg(&world.socket);
+        outcome(command.output().unwrap())
+    };
+    // First the file's mode refuses, then the daemon.
+    let got = as_nobody();
+    assert_eq!((got.code, got.stdout.as_str()), (6, ""), "{}", got.stderr);
+    assert!(got.stderr.contains("cannot connect"), "{}", got.stderr);
+    open(&world.socket, 0o666);
+    let got = as_nobody();
+    assert_eq!((got.code, got.stdout.as_str()), (6, ""), "{}", got.stderr);
+    assert!(got.stderr.contains("only root"), "{}", got.stderr);
+}
+
+#[test]
+fn something_else_at_the_socket() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("other.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let other = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = [0; 4096];
+        let _ = std::io::Read::read(&mut stream, &mut request);
+        stream.write_all(b"220 mail ready\r\n").unwrap();
+    });
+    let got = outcome(bearerd(&path).args(["get", "lev"]).output().unwrap());
+    other.join().unwrap();
+    assert_eq!(got.code, 1, "{}", got.stderr);
+    assert!(got.stderr.contains("makes no sense"), "{}", got.stderr);
+}
+
+#[test]
+fn status_for_people() {
+    let mut shown = fresh("lev", "canary").0;
+    shown.standing.output_errors = vec!["/run/lev: no space left".into()];
+    let world = World::new([
+        shown,
+        failing("nhs_user", ErrorState::Transient).0,
+        pending("x").0,
+    ]);
+    world.daemon.send_replace(DaemonView {
+        ready: false,
+        configuration_error: Some("bearerd.toml:3:1: unknown key".into()),
+        warnings: vec!["state is not sealed".into()],
+    });
+    let got = run(&world, &["status"]);
+    assert_eq!(got.code, 5);
+    let version = env!("CARGO_PKG_VERSION");
+    // Seconds pass while the test runs: their places are masked.
+    let masked: String = got
+        .stdout
+        .lines()
+        .map(|line| {
+            let line = line
+                .replace("44m 59s", "44m 5Xs")
+                .replace("44m 58s", "44m 5Xs");
+            let line = line
+                .replace("59m 59s", "59m 5Xs")
+                .replace("59m 58s", "59m 5Xs");
+            line.replace("in 19s", "in 1Xs").replace("in 18s", "in 1Xs") + "\n"
+        })
+        .collect();
+    let expected = format!(
+        "bearerd {version}: not ready\n\
+         configuration not in force: bearerd.toml:3:1: unknown key\n\
+         warning: state is not sealed\n\
+         \n\
+         NAME      STATE      EXPIRES IN  NEXT REFRESH  LAST ERROR\n\
+         lev       fresh      59m 5Xs     in 44m 5Xs    -\n\
+         nhs_user  transient  -           in 1Xs        the server\u{fffd}[1m said no\n\
+         x         pending    -           under way     -\n\
+         \n\
+         lev: not delivered: /run/lev: no space left\n"
+    );
+    assert_eq!(masked, expected);
+
+    let got = run(&world, &["status", "nhs_user"]);
+    assert!(
+        got.stdout
+            .ends_with("\nerror: the server\u{fffd}[1m said no\nhint: mend it\n")
+    );
+    let got = run(&world, &["status", "--json"]);
+    let status: serde_json::Value = serde_json::from_str(&got.stdout).unwrap();
+    assert_eq!(status["tokens"][0]["name"], "lev");
+    assert_eq!(got.code, 5);
+    assert!(!got.stdout.contains("canary"));
+}
+
+#[test]
+fn refresh_takes_the_rejected_token_from_stdin_or_its_hash() {
+    let mut world = World::new([fresh("lev", "new").obtained(2, "new", 3600, 0).0]);
+    // sha256 of "old".
+    let hash = "--rejected=cba06b5736faf67e54b07b561eae94395e774c517a7d910a54369e1263ccfbd4";
+    for (args, input) in [
+        (["refresh", "lev", "--rejected"], &b"old"[..]),
+        (["refresh", "lev", "--rejected"], b"other\n"),
+        (["refresh", "lev", hash], b""),
+    ] {
+        let got = run_with_input(&world, &args, input);
+        assert_eq!(got.code, 0, "{}", got.stderr);
+        assert!(
+            got.stderr
+                .starts_with("lev: generation 2, expires in 59m 5")
+        );
+        assert_eq!(got.stdout, "");
+    }
+    assert!(world.nothing_asked());
+    let got = run_with_input(&world, &["refresh", "lev", "--rejected"], b"\n");
+    assert_eq!(got.code, 2);
+
+    thread::scope(|scope| {
+        let child = bearerd(&world.socket)
+            .args(["refresh", "lev", "--rejected"])
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let asking = scope.spawn(move || {
+            let mut child = child;
+            child.stdin.take().unwrap().write_all(b"new\n").unwrap();
+            outcome(child.wait_with_output().unwrap())
+        });
+        world.asked_for("lev");
+        world.publish(fresh("lev", "new").obtained(3, "newer", 3600, 0).0);
+        let got = asking.join().unwrap();
+        assert_eq!(got.code, 0, "{}", got.stderr);
+        assert!(
+            got.stderr.starts_with("lev: generation 3"),
+            "{}",
+            got.stderr
+        );
+    });
+}
+
+#[test]
+fn a_closed_pipe_is_no_error() {
+    let world = World::new([fresh("lev", "canary").0]);
+    for args in [&["get", "lev"][..], &["status"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let child = bearerd(&world.socket)
+            .args(args)
+            .stdout(writer)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let got = outcome(child.wait_with_output().unwrap());
+        assert_eq!((got.code, got.stderr.as_str()), (0, ""));
+    }
+}
+
+fn failing(name: &str, state: ErrorState) -> socket::Made {
+    let error = "the server\u{1b}[1m said no\nhint: mend it";
+    pending(name).failed(state, Reason::LastError, error)
+}

@@ -1,0 +1,179 @@
+//! The configuration files that are shipped, read as the daemon reads them.
+
+#![expect(
+    clippy::disallowed_methods,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, and its own files need no atomic replacement"
+)]
+
+use std::fs;
+use std::path::Path;
+
+use bearerd::config::{
+    ClientAuth, Config, Environment, FileFormat, GrantConfig, HeaderValue, SecretRef, load,
+};
+use bearerd::refresh::RefreshAt;
+
+fn loaded(path: &Path) -> Config {
+    load(path, &Environment::default()).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+fn example(name: &str) -> Config {
+    let config = loaded(&Path::new("etc/examples").join(name));
+    assert_eq!((config.clients.len(), config.tokens.len()), (1, 1));
+    config
+}
+
+#[test]
+fn the_default_starts_idle() {
+    let config = loaded(Path::new("etc/bearerd.toml"));
+    assert!(config.clients.is_empty() && config.tokens.is_empty());
+    assert_eq!(config.daemon.log, "info");
+    let names: Vec<_> = config
+        .read_from
+        .iter()
+        .map(|path| path.file_name().unwrap())
+        .collect();
+    assert_eq!(names, ["bearerd.toml", "conf.d"]);
+}
+
+/// The default file with the single hashes taken away: what stands behind two is prose, or excludes another.
+fn uncommented(text: &str) -> String {
+    text.lines()
+        .map(|line| match line.strip_prefix('#') {
+            Some(setting) if !setting.starts_with('#') => setting,
+            _ => line,
+        })
+        .fold(String::new(), |text, line| text + line + "\n")
+}
+
+fn load_text(text: &str) -> Config {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("bearerd.toml");
+    fs::write(&path, text).unwrap();
+    loaded(&path)
+}
+
+#[test]
+fn every_commented_setting_of_the_default_is_valid() {
+    let text = fs::read_to_string("etc/bearerd.toml").unwrap();
+    let config = load_text(&uncommented(&text));
+    assert_eq!((config.clients.len(), config.tokens.len()), (2, 3));
+    let token = config.tokens.values().next().unwrap();
+    assert_eq!((token.files.len(), token.hooks.len()), (7, 1));
+    assert!(matches!(token.grant, GrantConfig::Password { .. }));
+    assert!(token.client.tls.identity.is_some());
+
+    // The two settings that exclude their neighbour stand behind two hashes.
+    let text = text
+        .replace("#at = 0.75", "")
+        .replace("##before_expiry", "#before_expiry")
+        .replace("#issuer =", "## issuer =")
+        .replace("##token_endpoint", "#token_endpoint");
+    let config = load_text(&uncommented(&text));
+    let token = config.tokens.values().next().unwrap();
+    assert!(matches!(token.refresh_at, RefreshAt::BeforeExpiry(_)));
+}
+
+/// Whoever adds a key documents it: the hint for an unknown key lists the known ones.
+#[test]
+fn the_default_documents_every_key() {
+    let text = uncommented(&fs::read_to_string("etc/bearerd.toml").unwrap());
+    let tables = [
+        "daemon",
+        "client.example",
+        "client.example.tls",
+        "client.example.limits",
+        "client.signed.auth.private_key_jwt",
+        "token.example",
+        "token.example.refresh",
+        "token.example.grant.password",
+        "token.seeded.grant.refresh_token",
+    ];
+    for table in tables {
+        let header = format!("[{table}]\n");
+        assert!(text.contains(&header), "{table}");
+        check_documented(
+            &text,
+            &text.replace(&header, &format!("{header}zzzzzzzzzzzz = 1\n")),
+        );
+    }
+    for table in ["[[token.example.file]]\n", "[[token.example.hook]]\n"] {
+        check_documented(
+            &text,
+            &text.replacen(table, &format!("{table}zzzzzzzzzzzz = 1\n"), 1),
+        );
+    }
+}
+
+fn check_documented(text: &str, with_unknown_key: &str) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("bearerd.toml");
+    fs::write(&path, with_unknown_key).unwrap();
+    let errors = load(&path, &Environment::default()).unwrap_err();
+    let [problem] = errors.problems() else {
+        panic!("{errors}");
+    };
+    let hint = problem.hint.as_deref().unwrap();
+    let known = hint.strip_prefix("known here: ").unwrap();
+    for key in known.split(", ") {
+        let quoted = format!("\"{key}\" = ");
+        let ways = [
+            format!("\n{key} = "),
+            format!("\n##{key} = "),
+            format!(".{key}]"),
+            format!(".{key}."),
+            format!("\n{quoted}"),
+        ];
+        assert!(
+            ways.iter().any(|way| text.contains(way)),
+            "{key} is not documented"
+        );
+    }
+}
+
+#[test]
+fn lev() {
+    let config = example("lev.toml");
+    let token = config.tokens.values().next().unwrap();
+    assert_eq!(token.files[1].format, FileFormat::Curl);
+    assert_eq!(token.files[0].mode, 0o640);
+    let GrantConfig::Password { password, .. } = &token.grant else {
+        panic!("{:?}", token.grant);
+    };
+    assert_eq!(*password, SecretRef::Credential("lev-password".into()));
+}
+
+#[test]
+fn ardengem() {
+    let config = example("ardengem.toml");
+    let token = config.tokens.values().next().unwrap();
+    assert_eq!(token.refresh_at, RefreshAt::Permille(750));
+    let key = &token.files[0].headers["Ocp-Apim-Subscription-Key"];
+    assert!(matches!(key, HeaderValue::Secret(SecretRef::File(_))));
+    assert_eq!(
+        &*token.policy().server.0,
+        "https://login.microsoftonline.com"
+    );
+}
+
+#[test]
+fn nhs_signed_jwt() {
+    let config = example("nhs-signed-jwt.toml");
+    let client = config.clients.values().next().unwrap();
+    let ClientAuth::PrivateKeyJwt { assertion, .. } = &client.auth else {
+        panic!("{:?}", client.auth);
+    };
+    assert_eq!(assertion.kid.as_deref(), Some("test-1"));
+    assert_eq!(assertion.lifetime.as_secs(), 60);
+    assert_eq!(client.limits.requests_per_minute, Some(300));
+}
+
+#[test]
+fn cis2() {
+    let config = example("cis2.toml");
+    let token = config.tokens.values().next().unwrap();
+    assert!(matches!(token.grant, GrantConfig::RefreshToken { .. }));
+    assert!(!token.required);
+}

@@ -1,0 +1,72 @@
+//! `bearerd run --once`: everything obtained and published once, and an exit code that says so.
+
+mod support;
+
+use std::time::Duration;
+
+use support::{Daemon, Fault, Host, Server, Settings, SigningKey, System};
+
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+#[test]
+fn all_fresh_is_0() {
+    let key = SigningKey::rsa();
+    let server = Server::start(Settings::with_key(&key));
+    let host = Host::new();
+    let tables = host.lev(&server) + &host.ardengem(&server) + &host.nhs(&server, "test-1", &key);
+    host.configure(&tables);
+    let status = Daemon::start(&host, &["--once"]).wait_exit(TIMEOUT);
+    assert_eq!(status.code(), Some(0));
+    for name in ["lev", "ardengem.headers", "nhs"] {
+        let text = host.token(name).unwrap();
+        assert!(server.check(support::reader::bearer(&text)), "{name}");
+    }
+    let headers = host.token("ardengem.headers").unwrap();
+    assert!(headers.contains("Ocp-Apim-Subscription-Key: subscription-key-0123456789"));
+    for system in System::ALL {
+        assert_eq!(server.log(|log| log.token_requests(system)), 1);
+    }
+}
+
+#[test]
+fn a_server_that_is_down_is_3() {
+    let server = Server::start(Settings::default());
+    let host = Host::new();
+    host.configure(&host.ardengem(&server));
+    server.outage(true);
+    let status = Daemon::start(&host, &["--once"]).wait_exit(TIMEOUT);
+    assert_eq!(status.code(), Some(3));
+}
+
+#[test]
+fn a_fault_of_the_server_is_3() {
+    let server = Server::start(Settings::default());
+    let host = Host::new();
+    host.configure(&host.ardengem(&server));
+    server.fault(Some(&Fault::Status(503)));
+    let status = Daemon::start(&host, &["--once"]).wait_exit(TIMEOUT);
+    assert_eq!(status.code(), Some(3));
+}
+
+#[test]
+fn a_wrong_secret_is_5() {
+    let server = Server::start(Settings::default());
+    let host = Host::new();
+    host.configure(&host.ardengem(&server));
+    host.secret("ardengem", "another one");
+    let status = Daemon::start(&host, &["--once"]).wait_exit(TIMEOUT);
+    assert_eq!(status.code(), Some(5));
+}
+
+#[test]
+fn a_broken_configuration_is_5() {
+    let host = Host::new();
+    host.configure("[token.x]\nclient = \"nobody\"\n");
+    let mut daemon = Daemon::start(&host, &["--once"]);
+    assert_eq!(daemon.wait_exit(TIMEOUT).code(), Some(5));
+    assert!(
+        daemon.logged().contains("bearerd.toml:"),
+        "{}",
+        daemon.logged()
+    );
+}

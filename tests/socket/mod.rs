@@ -1,0 +1,232 @@
+//! The real socket server over tokens made by hand; the test plays the core.
+
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses a part")]
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use bearerd::api::{self, Api};
+use bearerd::clock;
+use bearerd::config::{
+    BodyFormat, ClientAuth, ClientConfig, Endpoint, GrantConfig, HttpsUrl, TlsConfig, TokenConfig,
+};
+use bearerd::credential::{Token, TokenName, Validity};
+use bearerd::refresh::{ErrorState, Event, Health, Limits, Reason, RefreshAt, Status};
+use bearerd::store::{DaemonView, Published, Standing, TokenView};
+use tokio::sync::{mpsc, oneshot, watch};
+
+pub struct World {
+    pub directory: tempfile::TempDir,
+    pub socket: PathBuf,
+    pub registry: watch::Sender<Arc<BTreeMap<TokenName, watch::Receiver<TokenView>>>>,
+    pub daemon: watch::Sender<DaemonView>,
+    tokens: BTreeMap<TokenName, watch::Sender<TokenView>>,
+    events: mpsc::Receiver<Event>,
+    stop: Option<oneshot::Sender<()>>,
+    server: Option<JoinHandle<()>>,
+}
+
+impl World {
+    pub fn new(views: impl IntoIterator<Item = TokenView>) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("bearerd.sock");
+        let listener = api::bind(&socket).unwrap();
+        let (daemon, daemon_view) = watch::channel(DaemonView::default());
+        let (registry, tokens) = watch::channel(Arc::default());
+        let (event, events) = mpsc::channel(16);
+        let (stop, stopped) = oneshot::channel();
+        let api = Api {
+            tokens,
+            daemon: daemon_view,
+            events: event,
+        };
+        let server = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(async {
+                let listener = tokio::net::UnixListener::from_std(listener).unwrap();
+                tokio::select! {
+                    error = api::serve(listener, api) => panic!("{error}"),
+                    _ = stopped => {}
+                }
+            });
+        });
+        let mut world = Self {
+            directory,
+            socket,
+            registry,
+            daemon,
+            tokens: BTreeMap::new(),
+            events,
+            stop: Some(stop),
+            server: Some(server),
+        };
+        for view in views {
+            world.configure(view);
+        }
+        world
+    }
+
+    /// Adds a token, or gives one a new channel as a new configuration does.
+    pub fn configure(&mut self, view: TokenView) {
+        let name = view.config.name.clone();
+        let (sender, receiver) = watch::channel(view);
+        self.registry.send_modify(|tokens| {
+            let mut new = BTreeMap::clone(tokens);
+            new.insert(name.clone(), receiver);
+            *tokens = Arc::new(new);
+        });
+        self.tokens.insert(name, sender);
+    }
+
+    pub fn remove(&mut self, name: &str) {
+        let name = TokenName::parse(name).unwrap();
+        self.registry.send_modify(|tokens| {
+            let mut new = BTreeMap::clone(tokens);
+            new.remove(&name);
+            *tokens = Arc::new(new);
+        });
+        self.tokens.remove(&name);
+    }
+
+    pub fn publish(&self, view: TokenView) {
+        self.tokens[&view.config.name].send_replace(view);
+    }
+
+    /// Waits for the next event, which must ask to refresh `name`.
+    pub fn asked_for(&mut self, name: &str) {
+        match self.events.blocking_recv() {
+            Some(Event::RefreshRequested { name: asked }) => assert_eq!(asked.as_str(), name),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Whether nothing was asked for since.
+    pub fn nothing_asked(&mut self) -> bool {
+        self.events.try_recv().is_err()
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(server) = self.server.take() {
+            let ended = server.join();
+            assert!(ended.is_ok() || std::thread::panicking());
+        }
+    }
+}
+
+/// A token and how it stands, to be changed step by step.
+#[derive(Clone)]
+pub struct Made(pub TokenView);
+
+/// A configured token without anything yet.
+pub fn pending(name: &str) -> Made {
+    Made(TokenView {
+        config: Arc::new(config(name)),
+        current: None,
+        standing: Standing {
+            status: Status {
+                validity: None,
+                health: Health::Pending,
+                in_flight: true,
+                next_attempt_at: None,
+                failures: 0,
+                attempts: 0,
+            },
+            last_error: None,
+            output_errors: Vec::new(),
+        },
+    })
+}
+
+/// A fresh token of generation 1 that lives an hour and was asked for now.
+pub fn fresh(name: &str, secret: &str) -> Made {
+    pending(name).obtained(1, secret, 3600, 0)
+}
+
+impl Made {
+    /// A success: `secret` lives `lifetime` seconds and was asked for `age` seconds ago.
+    pub fn obtained(mut self, generation: u64, secret: &str, lifetime: u64, age: u64) -> Self {
+        let obtained_at = clock::now().saturating_sub(Duration::from_secs(age));
+        let validity = Validity {
+            obtained_at,
+            expires_at: obtained_at + Duration::from_secs(lifetime),
+            refresh: None,
+        };
+        let status = &mut self.0.standing.status;
+        status.validity = Some(validity);
+        status.health = Health::Fresh;
+        status.in_flight = false;
+        status.next_attempt_at = Some(obtained_at + Duration::from_secs(lifetime * 3 / 4));
+        status.failures = 0;
+        status.attempts += 1;
+        self.0.standing.last_error = None;
+        self.0.current = Some(Published {
+            token: Arc::new(Token {
+                access_token: secret.into(),
+                token_type: "Bearer".into(),
+                scope: Some("openid profile".into()),
+                id_token: None,
+                refresh_token: Some("refresh-canary".into()),
+                validity,
+            }),
+            generation,
+        });
+        self
+    }
+
+    /// A failed attempt.
+    pub fn failed(mut self, state: ErrorState, reason: Reason, error: &str) -> Self {
+        let status = &mut self.0.standing.status;
+        status.health = Health::Failing { state, reason };
+        status.in_flight = false;
+        status.next_attempt_at = Some(clock::now() + Duration::from_secs(20));
+        status.failures += 1;
+        status.attempts += 1;
+        self.0.standing.last_error = Some(error.into());
+        self
+    }
+}
+
+fn config(name: &str) -> TokenConfig {
+    let url = "https://sso.test/token";
+    TokenConfig {
+        name: TokenName::parse(name).unwrap(),
+        client: Arc::new(ClientConfig {
+            name: "sso".into(),
+            endpoint: Endpoint::TokenEndpoint(HttpsUrl {
+                text: url.into(),
+                url: url.parse().unwrap(),
+            }),
+            client_id: "id".into(),
+            auth: ClientAuth::None,
+            refresh_auth: None,
+            tls: TlsConfig::default(),
+            proxy: None,
+            connect_timeout: Duration::from_secs(5),
+            timeout: Duration::from_secs(30),
+            body: BodyFormat::Form,
+            limits: Limits {
+                max_in_flight: 1,
+                requests_per_minute: None,
+            },
+        }),
+        scope: Vec::new(),
+        audience: Vec::new(),
+        resource: Vec::new(),
+        params: BTreeMap::new(),
+        grant: GrantConfig::ClientCredentials,
+        refresh_at: RefreshAt::Permille(750),
+        assume_lifetime: None,
+        required: true,
+        files: Vec::new(),
+        hooks: Vec::new(),
+    }
+}

@@ -1,0 +1,131 @@
+//! Configurations, and calls with them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bearerd::config::{
+    AssertionConfig, BodyFormat, ClientAuth, ClientConfig, Endpoint, Environment, GrantConfig,
+    HttpsUrl, SecretRef, TlsConfig, TokenConfig,
+};
+use bearerd::credential::{Token, TokenName};
+use bearerd::refresh::{Limits, RefreshAt, Use};
+use bearerd::source::{Registration, SourceError, obtain};
+use secrecy::SecretString;
+
+pub(crate) const TOKEN: &str =
+    r#"{"access_token":"token-1","expires_in":60,"token_type":"Bearer"}"#;
+
+pub(crate) fn url(text: &str) -> HttpsUrl {
+    HttpsUrl {
+        text: text.into(),
+        url: text.parse().unwrap(),
+    }
+}
+
+pub(crate) fn client(token_endpoint: &str) -> ClientConfig {
+    ClientConfig {
+        name: "c".into(),
+        endpoint: Endpoint::TokenEndpoint(url(token_endpoint)),
+        client_id: "id".into(),
+        auth: ClientAuth::ClientSecretPost {
+            client_secret: env("SECRET"),
+        },
+        refresh_auth: None,
+        tls: TlsConfig::default(),
+        proxy: None,
+        connect_timeout: Duration::from_secs(5),
+        timeout: Duration::from_secs(5),
+        body: BodyFormat::Form,
+        limits: Limits {
+            max_in_flight: 4,
+            requests_per_minute: None,
+        },
+    }
+}
+
+pub(crate) fn env(name: &str) -> SecretRef {
+    SecretRef::Env(name.into())
+}
+
+pub(crate) fn environment() -> Environment {
+    Environment::from([("SECRET", "canary-secret"), ("PASSWORD", "canary-password")])
+}
+
+pub(crate) fn assertion() -> AssertionConfig {
+    AssertionConfig {
+        kid: None,
+        typ: "JWT".into(),
+        audience: None,
+        lifetime: Duration::from_secs(60),
+        certificate: None,
+        x5t: false,
+        x5t_s256: false,
+        claims: BTreeMap::new(),
+    }
+}
+
+pub(crate) fn password() -> GrantConfig {
+    GrantConfig::Password {
+        username: "u".into(),
+        password: env("PASSWORD"),
+    }
+}
+
+/// One token of one client, loaded.
+pub(crate) struct Setup {
+    pub(crate) registration: Arc<Registration>,
+    pub(crate) token: Arc<TokenConfig>,
+}
+
+impl Setup {
+    pub(crate) fn new(client: ClientConfig, grant: GrantConfig) -> Self {
+        let client = Arc::new(client);
+        let registration = Registration::load(Arc::clone(&client), environment());
+        let registration = Arc::new(registration.map_err(|e| e.to_string()).unwrap());
+        let token = TokenConfig {
+            name: TokenName::parse("t").unwrap(),
+            client,
+            scope: vec!["s".into()],
+            audience: Vec::new(),
+            resource: Vec::new(),
+            params: BTreeMap::new(),
+            grant,
+            refresh_at: RefreshAt::Permille(750),
+            assume_lifetime: None,
+            required: true,
+            files: Vec::new(),
+            hooks: Vec::new(),
+        };
+        Self {
+            registration,
+            token: Arc::new(token),
+        }
+    }
+
+    pub(crate) async fn primary(&self) -> Result<Token, SourceError> {
+        self.obtain(Use::Primary, None).await
+    }
+
+    pub(crate) async fn refresh(&self, refresh_token: &str) -> Result<Token, SourceError> {
+        let refresh_token = SecretString::from(refresh_token);
+        self.obtain(Use::RefreshToken, Some(refresh_token)).await
+    }
+
+    /// On its own task, as the daemon does it.
+    async fn obtain(&self, by: Use, used: Option<SecretString>) -> Result<Token, SourceError> {
+        let (registration, token) = (Arc::clone(&self.registration), Arc::clone(&self.token));
+        tokio::spawn(obtain(registration, token, by, used))
+            .await
+            .unwrap()
+    }
+}
+
+/// Writes a file that only its owner may read.
+#[expect(clippy::disallowed_methods, reason = "a test's own file")]
+pub(crate) fn write(path: &Path, content: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::write(path, content).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
+}
