@@ -39,7 +39,7 @@ pub(super) struct Signer {
 enum Key {
     Ecdsa(EcdsaKeyPair),
     Ed25519(Ed25519KeyPair),
-    Hmac(hmac::Key),
+    Hmac(Box<hmac::Key>),
     Rsa(RsaKeyPair, SignatureAlg),
 }
 
@@ -151,7 +151,10 @@ impl Signer {
             HmacAlg::HS384 => hmac::HMAC_SHA384,
             HmacAlg::HS512 => hmac::HMAC_SHA512,
         };
-        let key = Key::Hmac(hmac::Key::new(mac, secret.expose_secret().as_bytes()));
+        let key = Key::Hmac(Box::new(hmac::Key::new(
+            mac,
+            secret.expose_secret().as_bytes(),
+        )));
         Self::new(key, &format!("{alg:?}"), client_id, config)
     }
 

@@ -207,4 +207,55 @@ mod tests {
             assert_eq!([urls[0].as_str(), urls[1].as_str()], [oidc, oauth]);
         }
     }
+    fn held(cache: &Cache, token_endpoint: &str, ask_again_at: Instant) {
+        let metadata = Metadata {
+            token_endpoint: endpoint(&token_endpoint.into()).unwrap(),
+            mtls_token_endpoint: None,
+        };
+        cache.keep(&Arc::new(metadata), ask_again_at);
+    }
+
+    /// An issuer where nobody listens.
+    fn gone() -> HttpsUrl {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let text = format!("http://{}", listener.local_addr().unwrap());
+        HttpsUrl {
+            url: text.parse().unwrap(),
+            text,
+        }
+    }
+
+    #[tokio::test]
+    async fn metadata_outlives_its_hour_while_the_server_is_out() {
+        let client = Client::builder().no_proxy().build().unwrap();
+        let issuer = gone();
+        let cache = Cache::default();
+        assert!(cache.metadata(&client, &issuer).await.is_err());
+        held(&cache, "https://as.example/t", Instant::BOOT);
+        for _ in 0..2 {
+            let metadata = cache.metadata(&client, &issuer).await.unwrap();
+            assert_eq!(metadata.token_endpoint.text, "https://as.example/t");
+        }
+        // and is not asked for at every request meanwhile
+        let entry = cache.0.load_full().unwrap();
+        assert!(entry.ask_again_at > clock::now() + ASK_AGAIN / 2);
+        assert!(entry.ask_again_at <= clock::now() + ASK_AGAIN);
+    }
+
+    #[test]
+    fn endpoints_that_credentials_may_go_to() {
+        for (text, allowed) in [
+            ("https://as.example/t", true),
+            ("http://127.0.0.1:8180/t", true),
+            ("http://[::1]/t", true),
+            ("http://localhost:8180/t", true),
+            ("http://as.example/t", false),
+            ("http://127.0.0.1.example/t", false),
+            ("https://user@as.example/t", false),
+            ("ftp://127.0.0.1/t", false),
+            ("/t", false),
+        ] {
+            assert_eq!(endpoint(&text.into()).is_some(), allowed, "{text}");
+        }
+    }
 }

@@ -104,12 +104,20 @@ async fn an_endless_body_is_cut_off() {
 }
 
 #[tokio::test]
-async fn a_body_just_within_the_limit_is_read() {
-    let padding = " ".repeat(1024 * 1024 - TOKEN.len());
-    let body = format!("{padding}{TOKEN}");
-    let server = Server::start(move |_| answer(200, "", &body)).await;
-    let setup = Setup::new(client(&server.url("/token")), password());
-    setup.primary().await.unwrap();
+async fn the_limit_is_one_mebibyte() {
+    for (excess, fits) in [(0, true), (1, false)] {
+        let padding = " ".repeat(1024 * 1024 - TOKEN.len() + excess);
+        let body = format!("{padding}{TOKEN}");
+        let server = Server::start(move |_| answer(200, "", &body)).await;
+        let setup = Setup::new(client(&server.url("/token")), password());
+        match setup.primary().await {
+            Ok(_) => assert!(fits),
+            Err(error) => {
+                assert!(!fits);
+                assert_eq!(trouble(&error), (Trouble::TooLarge, Delivery::Unknown));
+            }
+        }
+    }
 }
 
 #[tokio::test]
