@@ -118,7 +118,8 @@ fn a_mended_secret_is_used_at_once() {
     let valid = host.token("ardengem.headers");
     server.change(|settings| settings.entra.client_secret = "the new one".into());
     daemon.signal(Signal::USR1);
-    wait_state(&daemon, "ardengem", "fix_config");
+    let status = wait_state(&daemon, "ardengem", "fix_config");
+    assert!(status["hint"].is_string(), "{status}");
     assert_eq!(
         host.token("ardengem.headers"),
         valid,

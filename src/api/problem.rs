@@ -170,12 +170,12 @@ pub const fn reason(health: Health) -> Option<&'static str> {
     }
 }
 
-/// The last error and its hint, which follows on a line of its own.
+/// The last error and its hint, which follows as [`crate::error_chain::explain`] writes it.
 #[must_use]
 pub fn last_error(view: &TokenView) -> (Option<&str>, Option<&str>) {
     match view.standing.last_error.as_deref() {
-        Some(error) => match error.split_once("\nhint: ") {
-            Some((error, hint)) => (Some(error), Some(hint.trim_end())),
+        Some(error) => match error.split_once("; hint: ") {
+            Some((error, hint)) => (Some(error), Some(hint)),
             None => (Some(error), None),
         },
         None => (None, None),

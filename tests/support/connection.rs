@@ -183,7 +183,8 @@ async fn receive(request: hyper::Request<Incoming>) -> Result<Request, Cut> {
 }
 
 fn system_of(path: &str) -> Option<System> {
-    if path.starts_with(lev::REALM) {
+    // The realm's own paths, and where RFC 8414 section 3.1 would have its metadata: it has none there.
+    if path.contains(lev::REALM) {
         Some(System::Lev)
     } else if path.starts_with("/tenant/") {
         Some(System::Entra)
