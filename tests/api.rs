@@ -304,6 +304,7 @@ fn min_ttl_asks_and_waits() {
 
     let at_once = curl(&world, &["/v1/tokens/lev?min_ttl=50s"]);
     assert_eq!(at_once.status, 503);
+    assert_eq!(at_once.header("retry-after"), Some("1"));
     let detail = at_once.json()["detail"].as_str().unwrap().to_owned();
     assert!(detail.starts_with("token lev expires in 3"), "{detail}");
     world.asked_for("lev");
