@@ -171,10 +171,13 @@ impl Slot {
         self.current = now < validity.expires_at;
         self.health = Health::Fresh;
         self.settle();
-        self.seed_untried &= validity.refresh.is_none();
+        self.seed_untried &= self.outdated || validity.refresh.is_none();
         self.refusals = 0;
-        if !matches!(self.phase, Phase::InFlight { .. }) {
-            self.plan();
+        match self.phase {
+            // The answer to an earlier attempt: the one under way brings a spent refresh token, and some
+            // servers end the session for it.
+            Phase::InFlight { .. } => self.ambiguous = true,
+            Phase::Queued(_) | Phase::Resting(_) => self.plan(),
         }
     }
 
@@ -199,7 +202,7 @@ impl Slot {
         if (by, grant) == (Use::Primary, Grant::RefreshToken)
             && failure.kind == FailureKind::GrantRefused
         {
-            self.seed_untried = false;
+            self.seed_untried = self.outdated;
         }
         let verdict = judge(
             (by, grant, failure.kind),
