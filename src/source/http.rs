@@ -73,7 +73,8 @@ pub(super) async fn exchange(request: RequestBuilder, url: &Url) -> Result<Answe
     let status = response.status();
     let headers = response.headers().clone();
     let expected = usize::try_from(response.content_length().unwrap_or(0)).unwrap_or(MAX_BODY);
-    let mut body = Zeroizing::new(Vec::with_capacity(expected.min(MAX_BODY)));
+    // Large enough from the start, lest growing leave copies of a token behind.
+    let mut body = Zeroizing::new(Vec::with_capacity(expected.clamp(USUAL_BODY, MAX_BODY)));
     loop {
         let problem = match response.chunk().await {
             Ok(None) => break,
@@ -171,7 +172,10 @@ fn identity(config: &TlsIdentity, environment: &Environment) -> Result<Identity,
     };
     let leaf = certificate::read(&config.certificate)?;
     let key = client_auth::read("tls.key", &config.key, environment)?;
-    let der = assertion::private_key(&key).map_err(SourceError::Key)?;
+    let der = assertion::private_key(&key).map_err(|cause| SourceError::Key {
+        what: "tls.key",
+        cause,
+    })?;
     if !certificate::matches(&leaf, &der) {
         return Err(unusable("the certificate is for another key"));
     }
@@ -186,6 +190,9 @@ fn identity(config: &TlsIdentity, environment: &Environment) -> Result<Identity,
     pem.extend_from_slice(key);
     Identity::from_pem(&pem).map_err(|_| unusable("they are not usable as a PEM chain and key"))
 }
+
+/// Few token responses are longer.
+const USUAL_BODY: usize = 16 * 1024;
 
 /// More is no token response.
 const MAX_BODY: usize = 1024 * 1024;
