@@ -32,10 +32,6 @@ pub(super) struct Signer {
     claims: BTreeMap<String, serde_json::Value>,
 }
 
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one for each client, never moved"
-)]
 enum Key {
     Ecdsa(EcdsaKeyPair),
     Ed25519(Ed25519KeyPair),
