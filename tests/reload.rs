@@ -118,14 +118,15 @@ fn a_mended_secret_is_used_at_once() {
     let valid = host.token("ardengem.headers");
     server.change(|settings| settings.entra.client_secret = "the new one".into());
     daemon.signal(Signal::USR1);
-    wait_state(&daemon, "ardengem", "fix_config");
+    let status = wait_state(&daemon, "ardengem", "fix_config");
+    assert!(status["hint"].is_string(), "{status}");
     assert_eq!(
         host.token("ardengem.headers"),
         valid,
         "the valid token stays"
     );
     host.secret("ardengem", "the new one");
-    server.wait_issued(System::Entra, 1, SOON);
+    server.wait_issued(System::Entra, 2, SOON);
     wait_state(&daemon, "ardengem", "fresh");
 }
 
@@ -142,16 +143,18 @@ fn a_replaced_key_signs_the_next_assertion() {
     support::eventually("the bad key in the log", SOON, || {
         daemon.logged().contains("nhs.pem").then_some(())
     });
+    let next = server.issued(System::Nhs) + 1;
     daemon.signal(Signal::USR1);
-    server.wait_issued(System::Nhs, 1, SOON);
+    server.wait_issued(System::Nhs, next, SOON);
 
     server.change(|settings| {
         let keys = &mut settings.nhs.public_keys;
         keys.insert("test-1".into(), new.public_der.clone());
     });
     host.secret("nhs.pem", &new.private_pem);
+    let next = server.issued(System::Nhs) + 1;
     daemon.signal(Signal::USR1);
-    server.wait_issued(System::Nhs, 1, SOON);
+    server.wait_issued(System::Nhs, next, SOON);
     wait_state(&daemon, "nhs", "fresh");
     daemon.assert_sound();
 }
@@ -179,7 +182,7 @@ fn a_secret_swapped_by_symbolic_link() {
     daemon.signal(Signal::USR1);
     wait_state(&daemon, "ardengem", "fix_config");
     swap("2026_02", "the second");
-    server.wait_issued(System::Entra, 1, SOON);
+    server.wait_issued(System::Entra, 2, SOON);
     wait_state(&daemon, "ardengem", "fresh");
 }
 

@@ -18,7 +18,7 @@ fn ready_only_after_the_first_publish() {
     server.fault_of(System::Lev, Some(&Fault::Status(503)));
     let daemon = host.start();
     server.wait_issued(System::Entra, 1, SOON);
-    server.wait_requests(System::Lev, 0, SOON);
+    server.wait_for("a fault met", SOON, |log| (log.faults > 0).then_some(()));
     support::eventually("the token that can be had", SOON, || {
         host.token("ardengem.headers")
     });
@@ -113,7 +113,7 @@ fn no_watchdog_no_ping() {
     let host = Host::new();
     host.configure(&host.lev(&server));
     let daemon = host.start_ready();
-    server.wait_issued(System::Lev, 2, SOON);
+    server.wait_issued(System::Lev, 3, SOON);
     let notices = daemon.notices();
     assert!(
         !notices.iter().any(|notice| notice.says("WATCHDOG=1")),

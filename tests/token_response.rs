@@ -1,5 +1,13 @@
 //! What token endpoints really answer, one row for each habit known of them.
 
+#![expect(
+    clippy::panic,
+    clippy::too_many_lines,
+    clippy::type_complexity,
+    clippy::unwrap_used,
+    reason = "tests, and their tables"
+)]
+
 use std::time::Duration;
 
 use base64::Engine;

@@ -134,6 +134,7 @@ impl Turn {
                 .and_then(|system| state.next_fault(system, request.asks_for_token()));
             let log = &mut state.log;
             log.requests.push(request.clone());
+            log.faults += usize::from(fault.is_some());
             log.in_flight += 1;
             log.max_in_flight = log.max_in_flight.max(log.in_flight);
             (log.requests.len() - 1, fault)
@@ -182,7 +183,8 @@ async fn receive(request: hyper::Request<Incoming>) -> Result<Request, Cut> {
 }
 
 fn system_of(path: &str) -> Option<System> {
-    if path.starts_with(lev::REALM) {
+    // The realm's own paths, and where RFC 8414 section 3.1 would have its metadata: it has none there.
+    if path.contains(lev::REALM) {
         Some(System::Lev)
     } else if path.starts_with("/tenant/") {
         Some(System::Entra)
