@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bearerd::clock;
 use bearerd::instant::Instant;
+use tempfile::TempDir;
 
 use crate::support::{Daemon, Host, pause};
 use crate::token_server::TokenServer;
@@ -15,21 +16,18 @@ use crate::token_server::TokenServer;
 /// Requests under way at once, of the daemon and of the floor.
 pub(crate) const CONCURRENCY: usize = 32;
 
-/// Where a token is written besides the state.
-#[derive(Clone, Copy, PartialEq)]
-pub(crate) enum Outputs {
-    /// Read over the socket only.
-    None,
-    /// One file each.
-    Files,
+/// A directory in memory, as `/run` is where the daemon is at home.
+pub(crate) fn in_memory() -> TempDir {
+    TempDir::with_prefix_in("bearerd-", "/dev/shm").expect("a tmpfs")
 }
 
-/// Configures `tokens` tokens, their state in `state` or else in the host's own directory.
+/// Configures `tokens` tokens, their state in `state` or else in the host's own directory; with a file for
+/// each in `outputs`, or none.
 pub(crate) fn configure(
     host: &Host,
     server: &TokenServer,
     tokens: usize,
-    outputs: Outputs,
+    outputs: Option<&Path>,
     state: Option<&Path>,
 ) {
     let directory = |name: &str| host.path(name).display().to_string();
@@ -50,14 +48,10 @@ pub(crate) fn configure(
              [token.t{number:06}.grant.client_credentials]\n"
         )
         .expect("memory");
-        if outputs == Outputs::Files {
-            let path = host.path("tokens").join(format!("t{number:06}"));
-            write!(
-                text,
-                "[[token.t{number:06}.file]]\npath = \"{}\"\n",
-                path.display()
-            )
-            .expect("memory");
+        if let Some(outputs) = outputs {
+            let path = outputs.join(format!("t{number:06}"));
+            let path = path.display();
+            writeln!(text, "[[token.t{number:06}.file]]\npath = \"{path}\"").expect("memory");
         }
     }
     host.write("bearerd.toml", &text);

@@ -9,7 +9,7 @@ use bearerd::clock;
 use rustix::process::Signal;
 
 use crate::daemon::{
-    CONCURRENCY, LogTail, Outputs, configure, median, millis, ratio, start_filled,
+    CONCURRENCY, LogTail, configure, in_memory, median, millis, ratio, start_filled,
 };
 use crate::support::{Daemon, Host, pause};
 use crate::table::Row;
@@ -20,8 +20,8 @@ const ROUNDS: usize = 5;
 
 pub(crate) fn refresh() -> Vec<Row> {
     let server = TokenServer::start();
-    let memory = tempfile::tempdir_in("/dev/shm").ok();
-    let places = [None, memory.as_ref().map(|directory| directory.path())];
+    let memory = in_memory();
+    let places = [None, Some(memory.path())];
     let hosts = places.map(|state| start(&server, state));
     let mut times: [Vec<Duration>; 3] = Default::default();
     // One after the other in each round, that a change of the machine's mood meets all of them.
@@ -48,7 +48,7 @@ pub(crate) fn refresh() -> Vec<Row> {
 
 fn start(server: &TokenServer, state: Option<&Path>) -> (Host, Daemon) {
     let host = Host::new();
-    configure(&host, server, TOKENS, Outputs::None, state);
+    configure(&host, server, TOKENS, None, state);
     let daemon = start_filled(&host, TOKENS);
     (host, daemon)
 }

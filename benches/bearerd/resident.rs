@@ -1,8 +1,9 @@
 //! The daemon at rest: its memory, and how often it wakes.
 
+use std::path::Path;
 use std::time::Duration;
 
-use crate::daemon::{Outputs, configure, start_filled};
+use crate::daemon::{configure, in_memory, start_filled};
 use crate::process::{Memory, context_switches};
 use crate::support::{Daemon, Host, pause};
 use crate::table::Row;
@@ -15,7 +16,7 @@ const MIB: f64 = 1024.0 * 1024.0;
 
 pub(crate) fn resident() -> Vec<Row> {
     let server = TokenServer::start();
-    let (few_host, few_daemon) = start(&server, FEW, Outputs::None);
+    let (few_host, few_daemon) = start(&server, FEW, None);
     let few = Memory::of(few_daemon.pid());
     let mut rows = vec![
         Row::new("resident with 10 tokens", mib(few.resident))
@@ -24,17 +25,18 @@ pub(crate) fn resident() -> Vec<Row> {
     ];
     rows.extend(wake_ups(&few_daemon));
     drop((few_host, few_daemon));
+    rows.extend(many(&server, few, None, "resident with 100,000 tokens"));
+    let outputs = in_memory();
     rows.extend(many(
         &server,
         few,
-        Outputs::None,
-        "resident with 100,000 tokens",
+        Some(outputs.path()),
+        "… and a file for each",
     ));
-    rows.extend(many(&server, few, Outputs::Files, "… and a file for each"));
     rows
 }
 
-fn start(server: &TokenServer, tokens: usize, outputs: Outputs) -> (Host, Daemon) {
+fn start(server: &TokenServer, tokens: usize, outputs: Option<&Path>) -> (Host, Daemon) {
     let host = Host::new();
     configure(&host, server, tokens, outputs, None);
     let daemon = start_filled(&host, tokens);
@@ -42,7 +44,7 @@ fn start(server: &TokenServer, tokens: usize, outputs: Outputs) -> (Host, Daemon
     (host, daemon)
 }
 
-fn many(server: &TokenServer, few: Memory, outputs: Outputs, what: &str) -> [Row; 2] {
+fn many(server: &TokenServer, few: Memory, outputs: Option<&Path>, what: &str) -> [Row; 2] {
     let (_host, daemon) = start(server, MANY, outputs);
     let memory = Memory::of(daemon.pid());
     let each = (memory.resident - few.resident) as f64 / (MANY - FEW) as f64 - TOKEN_LENGTH as f64;
@@ -55,8 +57,8 @@ fn many(server: &TokenServer, few: Memory, outputs: Outputs, what: &str) -> [Row
     [
         Row::new(what, total),
         match outputs {
-            Outputs::None => beyond.goal("≤ 2 KiB", each <= 2048.0),
-            Outputs::Files => beyond,
+            None => beyond.goal("≤ 2 KiB", each <= 2048.0),
+            Some(_) => beyond,
         },
     ]
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bearerd::clock;
 
-use crate::daemon::{Outputs, configure, median, millis, ratio, start_filled};
+use crate::daemon::{configure, in_memory, median, millis, ratio, start_filled};
 use crate::support::Host;
 use crate::table::Row;
 use crate::token_server::TokenServer;
@@ -25,7 +25,8 @@ pub(crate) fn size() -> Vec<Row> {
 pub(crate) fn start() -> Vec<Row> {
     let server = TokenServer::start();
     let host = Host::new();
-    configure(&host, &server, TOKENS, Outputs::Files, None);
+    let outputs = in_memory();
+    configure(&host, &server, TOKENS, Some(outputs.path()), None);
     start_filled(&host, TOKENS).stop();
     let (mut floors, mut starts) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
