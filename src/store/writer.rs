@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::thread;
 use std::time::Duration;
 
@@ -146,12 +146,19 @@ impl Thread {
         }
     }
 
-    /// Waits for work; until there is some, the old files go.
+    /// Waits for work; until there is some, the old files go. At the end only some of them do, so as not to
+    /// hold up the stop: the sweep at the next start finds the others.
     fn next(&mut self, queue: &Receiver<Job>) -> Option<Job> {
+        let mut discarded_at_end = 0;
         while let Some(replaced) = self.replaced.pop() {
             self.dir.directory.discard(&replaced);
-            if let Ok(job) = queue.try_recv() {
-                return Some(job);
+            match queue.try_recv() {
+                Ok(job) => return Some(job),
+                Err(TryRecvError::Empty) => {}
+                Err(TryRecvError::Disconnected) if discarded_at_end == MAX_DISCARDED_AT_END => {
+                    return None;
+                }
+                Err(TryRecvError::Disconnected) => discarded_at_end += 1,
             }
         }
         queue.recv().ok()
@@ -264,5 +271,7 @@ const ATTRIBUTES: Attributes = Attributes {
 
 /// The larger, the fewer syncs; the smaller, the sooner the first answer.
 const MAX_BATCH: usize = 4096;
+
+const MAX_DISCARDED_AT_END: u32 = 256;
 
 const FLUSH_LIMIT: Duration = Duration::from_secs(10);
