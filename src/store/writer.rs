@@ -66,19 +66,20 @@ impl StateWriter {
     /// # Errors
     /// When the system grants no thread.
     pub fn spawn(
-        dir: StateDir,
+        mut dir: StateDir,
         sealer: Sealer,
         boot: BootId,
     ) -> io::Result<(Self, UnboundedReceiver<Written>)> {
         let (jobs, queue) = channel();
         let (acknowledge, written) = unbounded_channel();
         let (ends, ended) = channel();
+        let replaced = std::mem::take(&mut dir.leftovers);
         let mut thread = Thread {
             dir,
             sealer,
             boot,
             acknowledge,
-            replaced: Vec::new(),
+            replaced,
         };
         thread::Builder::new().name("state".into()).spawn(move || {
             thread.run(&queue);
@@ -147,11 +148,14 @@ impl Thread {
     }
 
     /// Waits for work; until there is some, the old files go. At the end only some of them do, so as not to
-    /// hold up the stop: the sweep at the next start finds the others.
+    /// hold up the stop: the next start finds the others.
     fn next(&mut self, queue: &Receiver<Job>) -> Option<Job> {
         let mut discarded_at_end = 0;
         while let Some(replaced) = self.replaced.pop() {
             self.dir.directory.discard(&replaced);
+            if self.replaced.len() > MAX_REPLACED {
+                continue;
+            }
             match queue.try_recv() {
                 Ok(job) => return Some(job),
                 Err(TryRecvError::Empty) => {}
@@ -271,6 +275,9 @@ const ATTRIBUTES: Attributes = Attributes {
 
 /// The larger, the fewer syncs; the smaller, the sooner the first answer.
 const MAX_BATCH: usize = 4096;
+
+/// Above this the old files go first, or a writer that is always busy would fill the disk.
+const MAX_REPLACED: usize = 16_384;
 
 const MAX_DISCARDED_AT_END: u32 = 256;
 
