@@ -382,6 +382,11 @@ fn what_cannot_be_used_is_set_aside_and_stops_nothing() {
     assert!(seen.contains(&("swapped", DecodeError::OtherToken)));
     assert!(seen.contains(&("empty", DecodeError::Damaged { line: 1, column: 0 })));
     assert_eq!(fs::read(path(&dir, "README")).unwrap(), b"left alone");
+    write_with(
+        StateDir::open(dir.path()).unwrap(),
+        Sealer::None,
+        Vec::new(),
+    );
     assert!(!path(&dir, ".bearerd-tmp-1").exists());
     // Nothing is reported twice, and what was set aside is not overwritten by the next.
     fs::write(path(&dir, "cut.json"), "{}").unwrap();
@@ -701,6 +706,7 @@ fn killed_at_any_instant_it_has_the_old_or_the_new() {
         let mut opened = StateDir::open(dir.path()).unwrap();
         let loaded = opened.load_all(&key(9), &present()).unwrap();
         assert_eq!(loaded.warnings, [], "round {round}");
+        write_with(opened, key(9), Vec::new());
         assert_eq!(temporary_files(), 0);
         for (told, name) in acknowledged.iter_mut().zip(NAMES) {
             let found = loaded.records.iter().find(|r| r.name.as_str() == name);

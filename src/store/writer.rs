@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::thread;
 use std::time::Duration;
 
@@ -66,19 +66,20 @@ impl StateWriter {
     /// # Errors
     /// When the system grants no thread.
     pub fn spawn(
-        dir: StateDir,
+        mut dir: StateDir,
         sealer: Sealer,
         boot: BootId,
     ) -> io::Result<(Self, UnboundedReceiver<Written>)> {
         let (jobs, queue) = channel();
         let (acknowledge, written) = unbounded_channel();
         let (ends, ended) = channel();
+        let replaced = std::mem::take(&mut dir.leftovers);
         let mut thread = Thread {
             dir,
             sealer,
             boot,
             acknowledge,
-            replaced: Vec::new(),
+            replaced,
         };
         thread::Builder::new().name("state".into()).spawn(move || {
             thread.run(&queue);
@@ -146,12 +147,22 @@ impl Thread {
         }
     }
 
-    /// Waits for work; until there is some, the old files go.
+    /// Waits for work; until there is some, the old files go. At the end only some of them do, so as not to
+    /// hold up the stop: the next start finds the others.
     fn next(&mut self, queue: &Receiver<Job>) -> Option<Job> {
+        let mut discarded_at_end = 0;
         while let Some(replaced) = self.replaced.pop() {
             self.dir.directory.discard(&replaced);
-            if let Ok(job) = queue.try_recv() {
-                return Some(job);
+            if self.replaced.len() > MAX_REPLACED {
+                continue;
+            }
+            match queue.try_recv() {
+                Ok(job) => return Some(job),
+                Err(TryRecvError::Empty) => {}
+                Err(TryRecvError::Disconnected) if discarded_at_end == MAX_DISCARDED_AT_END => {
+                    return None;
+                }
+                Err(TryRecvError::Disconnected) => discarded_at_end += 1,
             }
         }
         queue.recv().ok()
@@ -264,5 +275,10 @@ const ATTRIBUTES: Attributes = Attributes {
 
 /// The larger, the fewer syncs; the smaller, the sooner the first answer.
 const MAX_BATCH: usize = 4096;
+
+/// Above this the old files go first, or a writer that is always busy would fill the disk.
+const MAX_REPLACED: usize = 16_384;
+
+const MAX_DISCARDED_AT_END: u32 = 256;
 
 const FLUSH_LIMIT: Duration = Duration::from_secs(10);
