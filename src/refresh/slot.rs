@@ -196,6 +196,7 @@ impl Slot {
             return false;
         };
         self.attempts += 1;
+        self.held_off_until = now + backoff::heeded(failure.retry_after);
         if basis != self.held.map(|held| held.obtained_at) {
             // A late success has replaced what this attempt was about.
             self.plan();
@@ -226,7 +227,6 @@ impl Slot {
         if verdict.reason == Reason::PasswordRefused && !self.outdated {
             self.refusals += 1;
         }
-        self.held_off_until = now + backoff::heeded(failure.retry_after);
         let patience = if failure.kind == FailureKind::Unrecognized {
             PATIENCE
         } else {

@@ -21,6 +21,8 @@ const RECOVERY: Duration = Duration::from_secs(62);
 /// What is remembered of one token. All instants are the world's, unlike those in a `Validity`.
 pub struct Watch {
     last_sent: Option<Instant>,
+    /// Until when the server wants to be left alone.
+    held_off_until: Instant,
     pub in_flight: Option<AttemptId>,
     pub last_commit: Instant,
     /// Until when an expiry is not the core's fault.
@@ -45,6 +47,7 @@ impl Watch {
     pub fn new(now: Instant) -> Self {
         Self {
             last_sent: None,
+            held_off_until: Instant::BOOT,
             in_flight: None,
             last_commit: now,
             trouble_until: now,
@@ -61,6 +64,7 @@ impl Watch {
     /// A process start, a reload that brings the token back: nothing is remembered of earlier attempts.
     pub fn forget_attempts(&mut self) {
         self.last_sent = None;
+        self.held_off_until = Instant::BOOT;
         self.in_flight = None;
     }
 
@@ -76,6 +80,7 @@ impl Watch {
         if let Some(last) = self.last_sent {
             assert!(now - last >= FLOOR, "attempts {:?} apart", now - last);
         }
+        assert!(now >= self.held_off_until, "Retry-After is not heeded");
         self.last_sent = Some(now);
         self.in_flight = Some(attempt);
     }
@@ -90,6 +95,7 @@ impl Watch {
     pub fn failed(&mut self, now: Instant, sent_at: Instant, failure: &Failure) {
         let pause = failure.retry_after.unwrap_or_default().min(RETRY_AFTER_CAP);
         self.suffers_until(now + pause);
+        self.held_off_until = now + pause;
         let outdated = self.mended_at.is_some_and(|mended_at| mended_at > sent_at);
         if !outdated {
             self.mended_at = None;
@@ -196,6 +202,8 @@ pub struct Meter {
     pub tokens: u32,
     pub in_flight: u32,
     pub trouble_until: Instant,
+    /// Until when it wants to be left alone.
+    paused_until: Instant,
     sent: VecDeque<Instant>,
     /// Consecutive answers or silences that say it is down.
     down: u32,
@@ -210,6 +218,7 @@ impl Meter {
             tokens: 0,
             in_flight: 0,
             trouble_until: Instant::BOOT,
+            paused_until: Instant::BOOT,
             sent: VecDeque::new(),
             down: 0,
             down_since: Instant::BOOT,
@@ -220,12 +229,17 @@ impl Meter {
     pub fn forget_attempts(&mut self) {
         self.sent.clear();
         self.down = 0;
+        self.paused_until = Instant::BOOT;
     }
 
     pub fn sent(&mut self, now: Instant) {
         assert!(
             self.in_flight < self.limits.max_in_flight,
             "too many requests in flight"
+        );
+        assert!(
+            now >= self.paused_until,
+            "Retry-After for the whole server is not heeded"
         );
         self.in_flight += 1;
         if let Some(last) = self.sent.back().filter(|last| **last > self.down_since)
@@ -249,7 +263,12 @@ impl Meter {
 
     pub fn ended(&mut self, now: Instant, failure: Option<&Failure>) {
         match failure.map(|failure| failure.kind) {
-            Some(FailureKind::RateLimited) => {}
+            Some(FailureKind::RateLimited) => {
+                let pause = failure
+                    .and_then(|failure| failure.retry_after)
+                    .unwrap_or_default();
+                self.paused_until = self.paused_until.max(now + pause.min(RETRY_AFTER_CAP));
+            }
             Some(FailureKind::Unavailable) => {
                 self.down += 1;
                 if self.down == 5 {
