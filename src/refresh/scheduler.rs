@@ -61,12 +61,10 @@ impl Scheduler {
             self.configure_token(now, &name, policy);
             self.arm_token(&name);
         }
-        let unused = self.servers.keys().filter(|id| !limits.contains_key(*id));
-        for id in unused.cloned().collect::<Vec<_>>() {
-            if let Some(mut server) = self.servers.remove(&id) {
-                self.timers.arm(&mut server.armed, None, || Key::Server(id));
-            }
-        }
+        // Nobody waits for one without tokens, so it has no timer. What it asked for is remembered, lest a
+        // token that is taken out and put back bring it down again.
+        self.servers
+            .retain(|id, server| limits.contains_key(id) || server.is_paused(now));
         for (id, limits) in limits {
             self.servers
                 .entry(id.clone())
@@ -191,21 +189,20 @@ impl Scheduler {
         let Some(slot) = self.slots.get_mut(name) else {
             return;
         };
-        let Some(server) = self.servers.get_mut(&slot.policy.server) else {
+        let id = slot.policy.server.clone();
+        let Some(server) = self.servers.get_mut(&id) else {
             return;
         };
-        match slot.phase {
+        let name = name.clone();
+        match std::mem::replace(&mut slot.phase, Phase::Resting(None)) {
             Phase::InFlight { attempt, .. } => {
                 server.cancelled(now, attempt);
-                self.commands.push_back(Command::Cancel {
-                    name: name.clone(),
-                    attempt,
-                });
+                self.commands.push_back(Command::Cancel { name, attempt });
             }
-            Phase::Queued(place) => server.dequeue(name, place),
+            Phase::Queued(place) => server.dequeue(&name, place),
             Phase::Resting(_) => {}
         }
-        slot.phase = Phase::Resting(None);
+        self.wake_server(now, &id);
     }
 
     fn token_due(&mut self, now: Instant, name: &TokenName) {

@@ -9,7 +9,7 @@ use super::limiter::Place;
 use super::policy::{Grant, Policy};
 use super::prng::Prng;
 use super::status::{Health, Reason};
-use super::verdict::{PATIENCE, Retry, judge};
+use super::verdict::{Retry, judge};
 use crate::credential::Validity;
 use crate::instant::Instant;
 
@@ -227,11 +227,6 @@ impl Slot {
         if verdict.reason == Reason::PasswordRefused && !self.outdated {
             self.refusals += 1;
         }
-        let patience = if failure.kind == FailureKind::Unrecognized {
-            PATIENCE
-        } else {
-            0
-        };
         let due = match verdict.retry {
             Retry::Backoff(cap) => {
                 // Several tries while there is something to lose.
@@ -240,9 +235,9 @@ impl Slot {
                     .map_or(Duration::MAX, |lost_at| lost_at - now);
                 Some(now + backoff::delay(self.failures, cap.min(runway / 4), prng))
             }
-            Retry::OnChange | Retry::Slowly if self.outdated => Some(now),
+            Retry::OnChange | Retry::Slowly(_) if self.outdated => Some(now),
             Retry::OnChange => None,
-            Retry::Slowly => Some(now + backoff::slow_delay(streak.saturating_sub(patience), prng)),
+            Retry::Slowly(failures) => Some(now + backoff::slow_delay(failures, prng)),
             Retry::Soon => Some(now),
         };
         self.phase = Phase::Resting(due.map(|due| due.max(self.not_before())));

@@ -11,6 +11,8 @@ use super::world::LATENCY;
 
 /// No two attempts of one token are closer.
 const FLOOR: Duration = Duration::from_secs(1);
+/// Nine attempts in vain take longer.
+const BUSTLE: Duration = Duration::from_secs(20);
 const RETRY_AFTER_CAP: Duration = Duration::from_secs(600);
 const RATE_LIMITED_CAP: Duration = Duration::from_secs(300);
 /// The longest wait for what only a person can mend.
@@ -21,6 +23,8 @@ const RECOVERY: Duration = Duration::from_secs(62);
 /// What is remembered of one token. All instants are the world's, unlike those in a `Validity`.
 pub struct Watch {
     last_sent: Option<Instant>,
+    /// Attempts since there was something to lose, or somebody asked or mended something.
+    in_vain: Vec<Instant>,
     /// Until when the server wants to be left alone.
     held_off_until: Instant,
     pub in_flight: Option<AttemptId>,
@@ -47,6 +51,7 @@ impl Watch {
     pub fn new(now: Instant) -> Self {
         Self {
             last_sent: None,
+            in_vain: Vec::new(),
             held_off_until: Instant::BOOT,
             in_flight: None,
             last_commit: now,
@@ -65,14 +70,20 @@ impl Watch {
     pub fn forget_attempts(&mut self) {
         self.last_sent = None;
         self.held_off_until = Instant::BOOT;
+        self.in_vain.clear();
         self.in_flight = None;
+    }
+
+    /// Somebody asked for it, or changed something: another try is due.
+    pub fn hurries(&mut self) {
+        self.in_vain.clear();
     }
 
     pub fn suffers_until(&mut self, until: Instant) {
         self.trouble_until = self.trouble_until.max(until);
     }
 
-    pub fn sent(&mut self, now: Instant, attempt: AttemptId) {
+    pub fn sent(&mut self, now: Instant, attempt: AttemptId, may_lose: bool) {
         assert!(
             self.in_flight.is_none(),
             "two attempts of one token in flight"
@@ -83,12 +94,23 @@ impl Watch {
         assert!(now >= self.held_off_until, "Retry-After is not heeded");
         self.last_sent = Some(now);
         self.in_flight = Some(attempt);
+        if may_lose {
+            self.in_vain.clear();
+        }
+        self.in_vain.push(now);
+        // Delays of up to a minute: that eight in a row are so short has odds of one in 10^8.
+        if let [.., ninth_last, _, _, _, _, _, _, _, last] = self.in_vain[..]
+            && self.in_vain.len() > 12
+        {
+            assert!(last - ninth_last > BUSTLE, "no backoff: {:?}", self.in_vain);
+        }
     }
 
     /// A token became durable and current.
     pub fn committed(&mut self, now: Instant) {
         self.last_commit = now;
         self.mended_at = None;
+        self.in_vain.clear();
     }
 
     /// A failure reached the core.

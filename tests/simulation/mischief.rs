@@ -81,7 +81,7 @@ impl World {
         self.totals.changed_passwords += 1;
         let token = &mut self.tokens[index];
         token.registration.password += 1;
-        token.registration.refused_passwords = 0;
+        token.registration.forgive_passwords(self.now);
         // Most servers end the sessions that began with the old one.
         if self.chance.one_in(2) {
             token.registration.revoke();
@@ -113,7 +113,7 @@ impl World {
             registration.key = token.key;
         } else if registration.key != token.key || registration.password != token.password {
             (token.key, token.password) = (registration.key, registration.password);
-            registration.refused_passwords = 0;
+            registration.forgive_passwords(self.now);
             token.watch.mended(self.now);
             self.tell_of(index, |name| Event::InputsChanged { name });
         } else if token.policy.grant == Grant::RefreshToken && failing {
@@ -131,7 +131,7 @@ impl World {
         self.totals.reloads += 1;
         let token = &mut self.tokens[index];
         // Whoever changes a token's policy asks for another try.
-        token.registration.refused_passwords = 0;
+        token.registration.forgive_passwords(self.now);
         match self.chance.below(5) {
             _ if !token.configured => self.add(index),
             0 => {
@@ -160,7 +160,7 @@ impl World {
             .filter(|t| t.registration.server == server)
         {
             token.policy.limits = meter.limits;
-            token.registration.refused_passwords = 0;
+            token.registration.forgive_passwords(self.now);
         }
     }
 

@@ -34,9 +34,21 @@ impl World {
 
     fn send(&mut self, name: &TokenName, attempt: AttemptId, by: Use) {
         let index = self.indices[name];
-        let token = &mut self.tokens[index];
         let now = self.now;
-        token.watch.sent(now, attempt);
+        let token = &mut self.tokens[index];
+        let validity = token.record.map(|record| record.validity);
+        let time = self.shell.time(now);
+        let refresh = validity.and_then(|validity| validity.refresh?.expires_at);
+        let refresh = refresh.filter(|_| token.policy.grant == Grant::RefreshToken);
+        let may_lose = token.current.is_some() || refresh.is_some_and(|ends_at| time < ends_at);
+        token.watch.sent(now, attempt, may_lose);
+        assert!(
+            by == Use::Primary
+                || !token.watch.doubt
+                || token.policy.grant == Grant::RefreshToken
+                || token.registration.refused_passwords > 0,
+            "a refresh token that may be spent was used although there is a password"
+        );
         self.meters[token.registration.server].sent(now);
         self.shell.in_flight.insert(attempt, index);
         self.shell.next_attempt = AttemptId(attempt.0 + 1);

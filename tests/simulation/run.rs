@@ -329,6 +329,7 @@ impl World {
     pub fn trouble_for_all(&mut self, after: Duration) {
         for token in &mut self.tokens {
             token.watch.suffers_until(self.now + after);
+            token.watch.hurries();
         }
     }
 
@@ -340,6 +341,7 @@ impl World {
 
     /// Tells the core if it runs.
     pub fn tell_of(&mut self, index: usize, event: impl FnOnce(TokenName) -> Event) {
+        self.tokens[index].watch.hurries();
         if self.shell.running {
             self.tell(event(self.tokens[index].name.clone()));
         }

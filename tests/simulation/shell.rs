@@ -175,7 +175,9 @@ impl World {
             meter.trouble_until = meter.trouble_until.max(until);
         }
         if failure.kind == FailureKind::GrantRefused && request.refresh.is_none() {
-            token.registration.refused_password(self.now);
+            token
+                .registration
+                .refused_password(self.now, request.sent_at);
         }
         let spends = request.refresh.is_some();
         token.watch.doubt |= spends && failure.delivery == Delivery::Unknown;
@@ -250,7 +252,7 @@ impl World {
             token.watch.first_attempt = AttemptId(0);
             token.watch.doubt = token.record.is_some_and(|record| record.open_intent);
             // A start counts as somebody asking: each may cost one refusal.
-            token.registration.refused_passwords = 0;
+            token.registration.forgive_passwords(self.now);
             let Some(record) = token.record.as_mut().filter(|_| token.configured) else {
                 continue;
             };
@@ -314,7 +316,7 @@ impl Token {
         if self.policy.grant == Grant::RefreshToken {
             self.seed = Some(self.registration.login(now));
         }
-        self.registration.refused_passwords = 0;
+        self.registration.forgive_passwords(now);
         (self.watch.doubt, self.watch.refused) = (false, false);
         self.watch.first_attempt = first_attempt;
         self.watch.mended(now);

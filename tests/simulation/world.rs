@@ -80,6 +80,7 @@ pub struct Registration {
     /// Wrong passwords it has counted. Like most it forgets after a while.
     pub refused_passwords: u32,
     refused_at: Instant,
+    forgiven_at: Instant,
     sessions: Vec<Session>,
     next_session: u32,
 }
@@ -129,6 +130,7 @@ impl Registration {
             denied: false,
             refused_passwords: 0,
             refused_at: Instant::BOOT,
+            forgiven_at: Instant::BOOT,
             sessions: Vec::new(),
             next_session: 0,
         }
@@ -136,12 +138,20 @@ impl Registration {
 
     /// A wrong password was refused, and the refusal heard. (What a server counts while its answers get
     /// lost, nobody can know.)
-    pub fn refused_password(&mut self, now: Instant) {
+    pub fn refused_password(&mut self, now: Instant, sent_at: Instant) {
         if now - self.refused_at > FORGETS_AFTER {
             self.refused_passwords = 0;
         }
-        self.refused_passwords += 1;
-        self.refused_at = now;
+        if self.forgiven_at <= sent_at {
+            self.refused_passwords += 1;
+            self.refused_at = now;
+        }
+    }
+
+    /// Something changed, or somebody asks for another try.
+    pub fn forgive_passwords(&mut self, now: Instant) {
+        self.refused_passwords = 0;
+        self.forgiven_at = now;
     }
 
     /// Somebody logs in: a new session and its first refresh token.
