@@ -130,6 +130,15 @@ impl Scene {
     }
 
     fn with(config: Arc<TokenConfig>, current: Option<Published>, env: Environment) -> Self {
+        Self::retrying(config, current, env, QUICK)
+    }
+
+    fn retrying(
+        config: Arc<TokenConfig>,
+        current: Option<Published>,
+        env: Environment,
+        retry: Retry,
+    ) -> Self {
         let (view, watched) = watch::channel(TokenView {
             config: Arc::clone(&config),
             current,
@@ -147,7 +156,7 @@ impl Scene {
             },
         });
         let (sender, reports) = mpsc::channel(64);
-        let sinks = sink::spawn_with(watched, Arc::new(env), sender, QUICK);
+        let sinks = sink::spawn_with(watched, Arc::new(env), sender, retry);
         Self {
             config,
             view,
@@ -711,7 +720,7 @@ async fn a_hook_waits_for_all_files_and_knows_no_secret() {
         file(late.join("two"), FileFormat::Raw),
     ];
     let script = format!(
-        "env | sort > {0}; cat {1}/directory/two >> {0}",
+        "echo run >> {0}; env | sort >> {0}; cat {1}/directory/two >> {0}",
         told.display(),
         scratch.path().display()
     );
@@ -726,7 +735,7 @@ async fn a_hook_waits_for_all_files_and_knows_no_secret() {
     let expires_at = clock::unix_now() + (current.token.validity.expires_at - clock::now());
     let mut scene = Scene::with(config, Some(current), environment);
     let mut refused = 0;
-    while refused < 3 {
+    while refused < 12 {
         let report = scene.report().await;
         assert_ne!(
             report.output,
@@ -866,15 +875,19 @@ async fn a_failing_hook_is_tried_again_with_pauses() {
         tries.display()
     );
     let config = token_config(vec![file(&path, FileFormat::Raw)], vec![shell(&script)]);
-    let mut scene = Scene::new(config, Some(published(1)));
+    let slow = Retry {
+        first: Duration::from_millis(200),
+        cap: Duration::from_millis(800),
+    };
+    let mut scene = Scene::retrying(config, Some(published(1)), Environment::default(), slow);
     let started = clock::now();
     for _ in 0..4 {
         let report = scene.wait(|report| report.output == Output::Hook(0)).await;
         assert_eq!(hint(&report), "hook 0: sh: exit status: 1");
     }
     scene.hooked(1).await;
-    // At the least half of 5, 10, 20 and 40 ms.
-    assert!(clock::now() - started >= Duration::from_millis(37));
+    // At the least half of 200, 400, 800 and 800 ms.
+    assert!(clock::now() - started >= Duration::from_millis(1100));
     assert_eq!(fs::read_to_string(&tries).unwrap(), "1\n1\n1\n1\n1\n");
     assert!(scene.stop().await.is_empty());
 

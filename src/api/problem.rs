@@ -104,7 +104,11 @@ impl Problem {
         problem.reason = reason(view.standing.status.health);
         problem.hint = hint.map(|hint| hint.to_owned().into());
         if code == Code::Transient {
-            let next = view.standing.status.next_attempt_at;
+            // While all is well, a request is under way: somebody has just asked for it.
+            let next = match view.standing.status.health {
+                Health::Failing { .. } => view.standing.status.next_attempt_at,
+                Health::Fresh | Health::Pending => None,
+            };
             problem.retry_after = Some(next.map_or(Duration::ZERO, |at| at - now));
         }
         problem

@@ -85,6 +85,12 @@ impl Directory {
         rustix::fs::fstat(&self.descriptor).map_err(|e| self.failed("examine", OsStr::new(""), e))
     }
 
+    /// Removes a file that [`Directory::write_all`] has replaced.
+    pub fn discard(&self, replaced: &OsStr) {
+        // Nothing more can be done about a failure here; the next sweep finds the file.
+        let _ = rustix::fs::unlinkat(&self.descriptor, replaced, AtFlags::empty());
+    }
+
     /// Renames a file out of the way, to `name` plus `suffix` or, where that is taken, a number more.
     ///
     /// # Errors

@@ -131,8 +131,8 @@ impl Entry {
         !self.output_errors.is_empty()
     }
 
-    pub(super) fn standing(&self) -> Standing {
-        self.view.borrow().standing.clone()
+    pub(super) fn status(&self) -> Status {
+        self.view.borrow().standing.status
     }
 
     /// Makes a new token the durable one; readers see it once it is published.

@@ -8,7 +8,7 @@ use crate::clock;
 use crate::config::{self, ClientConfig, Config, ConfigErrors, Environment};
 use crate::error_chain::error_chain;
 use crate::source::{Registration, SourceError};
-use crate::watch::Followed;
+use crate::watch::{Followed, Stamp};
 
 /// A client's registration, or why it cannot be used.
 pub(super) type Loaded = Result<Arc<Registration>, Arc<SourceError>>;
@@ -76,6 +76,24 @@ impl Inputs {
     ) -> Result<Self, ConfigErrors> {
         let read_at = clock::unix_now();
         let config = config::load(main_file, environment)?;
+        let mut files: BTreeMap<PathBuf, Option<Stamp>> = config
+            .read_from
+            .iter()
+            .map(|file| (file.clone(), None))
+            .collect();
+        let clients = config
+            .clients
+            .values()
+            .map(|client| client.inputs(environment));
+        let tokens = config
+            .tokens
+            .values()
+            .map(|token| token.inputs(environment));
+        for input in clients.chain(tokens).flatten() {
+            files
+                .entry(input)
+                .or_insert_with_key(|input| Some(Stamp::of(input)));
+        }
         let mut kept = Vec::new();
         let mut registrations = BTreeMap::new();
         for (name, client) in &config.clients {
@@ -97,19 +115,6 @@ impl Inputs {
             };
             registrations.insert(name.clone(), loaded);
         }
-        let mut files: BTreeSet<PathBuf> = config.read_from.iter().cloned().collect();
-        files.extend(
-            config
-                .clients
-                .values()
-                .flat_map(|client| client.inputs(environment)),
-        );
-        files.extend(
-            config
-                .tokens
-                .values()
-                .flat_map(|token| token.inputs(environment)),
-        );
         let kept = kept.into_iter().map(Arc::from).collect();
         let followed = Followed { files, read_at };
         Ok(Self {

@@ -1,5 +1,6 @@
 //! From a changed file or a signal to a configuration in force.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -148,7 +149,12 @@ impl Shell {
     }
 
     /// The tokens whose requests may go differently from now on.
-    fn touched(&self, before: &Inputs, changed: &Changed, new: &[TokenName]) -> Vec<TokenName> {
+    fn touched(
+        &self,
+        before: &Inputs,
+        changed: &Changed,
+        new: &BTreeSet<TokenName>,
+    ) -> Vec<TokenName> {
         let registrations = &self.inputs.registrations;
         let replaced =
             |client: &str| match (registrations.get(client), before.registrations.get(client)) {

@@ -43,6 +43,8 @@ pub(super) struct Shell {
     /// What start-up found and what stays true until the next one.
     pub(super) start_warnings: Vec<Arc<str>>,
     pub(super) reload: Reload,
+    /// With `--once`: a token that is not done.
+    pub(super) once_waits_for: Option<TokenName>,
     pub(super) stopping: bool,
 }
 
@@ -317,11 +319,9 @@ impl Shell {
     }
 
     /// With `--once`: how it ended, once it has.
-    pub(super) fn once_outcome(&self) -> Option<Outcome> {
-        let entries = self.tokens.iter().map(|(_, entry)| entry);
-        self.options
-            .once
-            .then(|| Outcome::of_single_pass(entries))
+    pub(super) fn once_outcome(&mut self) -> Option<Outcome> {
+        let once = self.options.once;
+        once.then(|| Outcome::of_single_pass(&self.tokens, &mut self.once_waits_for))
             .flatten()
     }
 

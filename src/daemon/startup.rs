@@ -132,6 +132,7 @@ pub(super) fn assemble(
         announced: Default::default(),
         start_warnings: warnings,
         reload: Reload::default(),
+        once_waits_for: None,
         stopping: false,
     };
     shell.apply(clock::now(), inputs, Changed::Anything);

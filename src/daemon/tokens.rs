@@ -1,6 +1,7 @@
 //! The configured tokens as the daemon holds them: what is durable, what readers see, what is delivered.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
@@ -84,7 +85,7 @@ impl Tokens {
         let Some(entry) = self.entries.get(name) else {
             return;
         };
-        let before = entry.standing().status;
+        let before = entry.status();
         if before != status {
             self.tally.leave(before.health);
             self.tally.enter(status.health);
@@ -94,6 +95,15 @@ impl Tokens {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&TokenName, &Entry)> {
         self.entries.iter()
+    }
+
+    /// From this name on; all without one.
+    pub(super) fn from(
+        &self,
+        name: Option<&TokenName>,
+    ) -> impl Iterator<Item = (&TokenName, &Entry)> {
+        let from = name.map_or(Bound::Unbounded, Bound::Included);
+        self.entries.range::<TokenName, _>((from, Bound::Unbounded))
     }
 
     /// Whether every required token has been published and delivered once.
@@ -106,19 +116,19 @@ impl Tokens {
     pub(super) fn configure(
         &mut self,
         tokens: &BTreeMap<TokenName, Arc<TokenConfig>>,
-    ) -> Vec<TokenName> {
+    ) -> BTreeSet<TokenName> {
         let kept: BTreeSet<_> = tokens
             .values()
             .flat_map(|token| &token.files)
             .map(|file| &file.path)
             .collect();
         let mut gone = std::mem::take(&mut self.entries);
-        let mut new = Vec::new();
+        let mut new = BTreeSet::new();
         for (name, config) in tokens {
             let entry = match gone.remove(name) {
                 Some(entry) => entry.reconfigured(config, &kept),
                 None => {
-                    new.push(name.clone());
+                    new.insert(name.clone());
                     self.tally.enter(Health::Pending);
                     Entry::new(config, self.dormant.remove(name))
                 }
@@ -128,7 +138,7 @@ impl Tokens {
         for (name, mut entry) in gone {
             self.awaited.remove(&name);
             entry.retire_sinks(&kept);
-            self.tally.leave(entry.standing().status.health);
+            self.tally.leave(entry.status().health);
             if let Some(record) = entry.record {
                 self.dormant.insert(name, record);
             }
@@ -142,7 +152,7 @@ impl Tokens {
         new
     }
 
-    fn await_required(&mut self, new: &[TokenName]) {
+    fn await_required(&mut self, new: &BTreeSet<TokenName>) {
         for name in new {
             if self
                 .entries

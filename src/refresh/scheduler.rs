@@ -238,7 +238,7 @@ impl Scheduler {
                     }
                     self.wake_server(now, &id);
                 }
-                Err(reason) => slot.needs_login(reason),
+                Err(why) => slot.stuck(why),
             },
             _ => {}
         }
@@ -275,7 +275,7 @@ impl Scheduler {
                         by,
                     });
                 }
-                Err(reason) => slot.needs_login(reason),
+                Err(why) => slot.stuck(why),
             }
             let wake = slot.wake();
             self.timers.arm(&mut slot.armed, wake, || Key::Token(name));
@@ -311,15 +311,13 @@ impl Scheduler {
             .held
             .is_none_or(|held| held.obtained_at < validity.obtained_at);
         if under_way(slot, attempt) {
-            slot.attempts += 1;
-            slot.phase = Phase::Resting(None);
             server.succeeded();
         } else if attempt < slot.first_attempt || !newer {
             return self.commands.push_back(Command::Discard { name, attempt });
         } else if let Phase::Queued(place) = slot.phase {
             server.dequeue(&name, place);
         }
-        slot.obtained(now, validity);
+        slot.obtained(now, attempt, validity);
         let current = slot.current;
         self.commands.push_back(Command::Commit {
             name: name.clone(),

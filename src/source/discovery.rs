@@ -130,6 +130,7 @@ fn read(answer: &Answer, issuer: &HttpsUrl) -> Result<Metadata, MetadataProblem>
         let shown = named.chars().filter(|c| c.is_ascii_graphic()).take(200);
         return Err(MetadataProblem::IssuerDiffers(shown.collect()));
     }
+    let endpoint = |value| endpoint(value, &issuer.url);
     let token_endpoint = members.get("token_endpoint").and_then(endpoint);
     let alias = members
         .get("mtls_endpoint_aliases")
@@ -142,11 +143,13 @@ fn read(answer: &Answer, issuer: &HttpsUrl) -> Result<Metadata, MetadataProblem>
     })
 }
 
-fn endpoint(value: &Value) -> Option<HttpsUrl> {
+/// An endpoint that credentials may go to; by plain http only where the issuer is reached so too.
+fn endpoint(value: &Value, issuer: &Url) -> Option<HttpsUrl> {
     let text = value.as_str()?;
     let url = Url::parse(text).ok()?;
     let anonymous = url.username().is_empty() && url.password().is_none();
-    (anonymous && http::is_confidential(&url)).then(|| HttpsUrl {
+    let as_safe = url.scheme() == "https" || issuer.scheme() == "http";
+    (anonymous && as_safe && http::is_confidential(&url)).then(|| HttpsUrl {
         text: text.to_owned(),
         url,
     })
@@ -209,7 +212,7 @@ mod tests {
     }
     fn held(cache: &Cache, token_endpoint: &str, ask_again_at: Instant) {
         let metadata = Metadata {
-            token_endpoint: endpoint(&token_endpoint.into()).unwrap(),
+            token_endpoint: endpoint(&token_endpoint.into(), &gone().url).unwrap(),
             mtls_token_endpoint: None,
         };
         cache.keep(&Arc::new(metadata), ask_again_at);
@@ -255,7 +258,15 @@ mod tests {
             ("ftp://127.0.0.1/t", false),
             ("/t", false),
         ] {
-            assert_eq!(endpoint(&text.into()).is_some(), allowed, "{text}");
+            let found = endpoint(&text.into(), &gone().url);
+            assert_eq!(found.is_some(), allowed, "{text}");
+            let https = "https://as.example".parse().unwrap();
+            let found = endpoint(&text.into(), &https);
+            assert_eq!(
+                found.is_some(),
+                allowed && text.starts_with("https"),
+                "{text}"
+            );
         }
     }
 }

@@ -41,9 +41,15 @@ pub enum SourceError {
     /// The HTTP client cannot be built: no system roots, for example.
     #[error("cannot set up TLS: {0}")]
     HttpClient(HttpClientProblem),
-    /// The configured private key cannot sign with the configured algorithm.
-    #[error("private_key_jwt key")]
-    Key(#[source] KeyError),
+    /// A private key is of no use.
+    #[error("{what} cannot be used")]
+    Key {
+        /// Which, by its configuration key.
+        what: &'static str,
+        /// Why.
+        #[source]
+        cause: KeyError,
+    },
     /// There is no refresh token to use.
     #[error("no refresh token is held")]
     NoRefreshToken,
@@ -205,7 +211,7 @@ impl SourceError {
             | Self::Certificate(_)
             | Self::ColonInClientId
             | Self::HttpClient(_)
-            | Self::Key(_)
+            | Self::Key { .. }
             | Self::NoRefreshToken
             | Self::RequestEncoding
             | Self::Secret { .. }
@@ -238,9 +244,13 @@ impl SourceError {
                 Some("install the ca-certificates package, or set tls.ca")
             }
             Self::HttpClient(HttpClientProblem::Proxy) => Some("use an http or https proxy URL"),
-            Self::Key(cause) => cause.hint(),
+            Self::Key { cause, .. } => cause.hint(),
             Self::Redirect { .. } => Some("set token_endpoint to the final URL"),
             Self::Refused(refusal) => refusal.hint(),
+            Self::Secret {
+                cause: SecretError::Permissions { .. },
+                ..
+            } => Some("make it mode 0600, owned by root or the user the daemon runs as"),
             Self::Transport { trouble, .. } => trouble.hint(),
             Self::Unusable { problem, .. } => problem.hint(),
             _ => None,

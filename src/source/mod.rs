@@ -116,7 +116,7 @@ async fn send(
     body: Bytes,
 ) -> Result<Answer, SourceError> {
     let client = match grant {
-        GrantRequest::RefreshToken(_) => &registration.http.unpooled,
+        GrantRequest::RefreshToken(_) => registration.http.unpooled()?,
         _ => &registration.http.pooled,
     };
     // Without charset: NHS England compares the whole value.

@@ -150,7 +150,8 @@ impl Registration {
         };
         let seen = skew(date, sent, clock::unix_now());
         let seen = if seen.abs() > TOLERATED { seen } else { 0 };
-        if self.clock_skew.swap(seen, Ordering::Relaxed) != seen {
+        if (seen - self.clock_skew()).abs() > TOLERATED {
+            self.clock_skew.store(seen, Ordering::Relaxed);
             tracing::warn!(
                 client = self.config.name,
                 seconds = seen,

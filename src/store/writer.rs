@@ -4,6 +4,7 @@
 //! a sync is paid per batch, not per token.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
@@ -77,6 +78,7 @@ impl StateWriter {
             sealer,
             boot,
             acknowledge,
+            replaced: Vec::new(),
         };
         thread::Builder::new().name("state".into()).spawn(move || {
             thread.run(&queue);
@@ -121,6 +123,8 @@ struct Thread {
     sealer: Sealer,
     boot: BootId,
     acknowledge: UnboundedSender<Written>,
+    /// Old files that still take up room.
+    replaced: Vec<OsString>,
 }
 
 /// What is to become of one token's file, and who wants to know.
@@ -132,7 +136,7 @@ struct Latest {
 
 impl Thread {
     fn run(&mut self, queue: &Receiver<Job>) {
-        while let Ok(first) = queue.recv() {
+        while let Some(first) = self.next(queue) {
             let mut batch = BTreeMap::<TokenName, Latest>::new();
             let waiting = std::iter::from_fn(|| queue.try_recv().ok());
             for job in std::iter::once(first).chain(waiting.take(MAX_BATCH - 1)) {
@@ -140,6 +144,17 @@ impl Thread {
             }
             self.write(batch);
         }
+    }
+
+    /// Waits for work; until there is some, the old files go.
+    fn next(&mut self, queue: &Receiver<Job>) -> Option<Job> {
+        while let Some(replaced) = self.replaced.pop() {
+            self.dir.directory.discard(&replaced);
+            if let Ok(job) = queue.try_recv() {
+                return Some(job);
+            }
+        }
+        queue.recv().ok()
     }
 
     fn write(&mut self, batch: BTreeMap<TokenName, Latest>) {
@@ -177,10 +192,13 @@ impl Thread {
                 }
             }
         });
-        let results = self.dir.directory.write_all(files, &ATTRIBUTES);
+        let directory = &self.dir.directory;
+        let mut replaced = Vec::new();
+        let results = directory.write_all(files, &ATTRIBUTES, &mut replaced);
         for ((name, tickets), result) in waiting.into_iter().zip(results) {
             self.answer(&name, tickets, &result.map_err(StateError::from));
         }
+        self.replaced.append(&mut replaced);
     }
 
     /// A file that could not be read is not overwritten.

@@ -1,5 +1,6 @@
 //! What goes over the wire, and what may go wrong there.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use base64::Engine;
@@ -314,6 +315,29 @@ async fn a_refusal_is_not_repeated_when_the_clock_is_right() {
     setup.primary().await.unwrap_err();
     assert_eq!(setup.registration.clock_skew(), 0);
     assert_eq!(server.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn a_clock_that_merely_drifts_is_no_news() {
+    let ahead = AtomicU64::new(3600);
+    let mut server = Server::start(move |_| {
+        let ahead = Duration::from_secs(ahead.fetch_add(1, Ordering::Relaxed));
+        let date = httpdate::fmt_http_date(std::time::UNIX_EPOCH + clock::unix_now() + ahead);
+        let body = r#"{"error":"invalid_client"}"#;
+        answer(401, &format!("date: {date}\r\n"), body)
+    })
+    .await;
+    let mut config = client(&server.url("/token"));
+    config.auth = ClientAuth::ClientSecretJwt {
+        client_secret: env("SECRET"),
+        alg: HmacAlg::HS256,
+        assertion: assertion(),
+    };
+    let setup = Setup::new(config, GrantConfig::ClientCredentials);
+    for requests in [2, 1, 1] {
+        setup.primary().await.unwrap_err();
+        assert_eq!(server.seen().len(), requests);
+    }
 }
 
 #[tokio::test]
