@@ -29,6 +29,18 @@ fn ready_only_after_the_first_publish() {
         "{early:?}"
     );
 
+    // A reload is no readiness either.
+    daemon.signal(Signal::HUP);
+    support::eventually("the reload", SOON, || {
+        daemon.logged().contains("reloading").then_some(())
+    });
+    assert!(!daemon.exits_within(Duration::from_secs(1)));
+    let early = daemon.notices();
+    assert!(
+        !early.iter().any(|notice| notice.says("READY=1")),
+        "{early:?}"
+    );
+
     server.fault_of(System::Lev, None);
     daemon.wait_ready(Duration::from_secs(30));
     assert!(host.token("lev").is_some_and(|token| server.check(&token)));

@@ -11,7 +11,7 @@ use super::shell::Shell;
 /// What has been announced.
 #[derive(Default)]
 pub(super) struct Announced {
-    ready: bool,
+    pub(super) ready: bool,
     patience_over: bool,
 }
 

@@ -36,8 +36,11 @@ impl Shell {
 
     pub(super) fn reload_requested(&mut self) {
         info!("reloading");
-        self.service.reloading();
-        self.reload.announced = true;
+        // Its end is announced as READY=1, which before the first tokens would not be true.
+        if self.announced.ready {
+            self.service.reloading();
+            self.reload.announced = true;
+        }
         self.note_change(Changed::Anything);
     }
 
