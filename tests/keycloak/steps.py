@@ -46,10 +46,11 @@ class Run:
         return None
 
     def all_fresh(self, names=None, since=0):
-        """Whether these tokens are fresh, and obtained after `since` (seconds since the epoch)."""
+        """Whether these tokens are fresh, in their files, and of `since` (seconds since the epoch)."""
         status = self.daemon.status()
-        return all(status[name]["state"] == "fresh" and (status[name]["obtained_at"] or 0) >= since
-                   for name in names or self.names())
+        return all(status[reader.token]["state"] == "fresh" and reader.path.exists()
+                   and (status[reader.token]["obtained_at"] or 0) >= since
+                   for reader in self.readers if reader.token in (names or self.names()))
 
     def user(self, name):
         """A user's id at the server."""
