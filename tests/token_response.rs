@@ -674,7 +674,7 @@ fn redirects_name_the_host_only() {
     ] {
         let error = reply(302, &[("location", location)], br#"{"access_token":"x"}"#).unwrap_err();
         assert_eq!(error.to_string(), text);
-        assert_eq!(error.failure().kind, FailureKind::Misconfigured);
+        assert_eq!(error.failure().kind, FailureKind::Unrecognized);
         assert!(error.hint().is_some());
     }
 }
