@@ -608,6 +608,13 @@ fn errors() {
         (500, "", Unavailable, ""),
         (502, "<html>Bad Gateway</html>", Unavailable, ""),
         (503, r#"{"error":"invalid_client"}"#, Unavailable, ""),
+        (504, r#"{"error":"invalid_client"}"#, Unavailable, ""),
+        (
+            599,
+            r#"{"error":"temporarily_unavailable"}"#,
+            Unavailable,
+            "",
+        ),
         (500, r#"{"error":"invalid_grant"}"#, GrantRefused, ""),
         (400, "{{{", Unrecognized, ""),
     ];
@@ -615,7 +622,11 @@ fn errors() {
         let error = reply(*status, &[], body.as_bytes()).unwrap_err();
         let failure = error.failure();
         assert_eq!(failure.kind, *kind, "{status} {body}");
-        assert_eq!(failure.delivery, Delivery::Answered, "{status} {body}");
+        let delivery = match (status, kind) {
+            (500 | 502 | 504, Unavailable) => Delivery::Unknown,
+            _ => Delivery::Answered,
+        };
+        assert_eq!(failure.delivery, delivery, "{status} {body}");
         assert!(error.to_string().contains(text), "{error}\n{text}");
     }
 }
