@@ -49,12 +49,13 @@ fn refresh_reply(
         body,
     };
     let canary = SecretString::from("canary-7f3a");
+    let encoded_in_forms = SecretString::from("7f3b+canary");
     let request = Request {
         sent_at: SENT_AT,
         unix_now: NOW,
         assume_lifetime: None,
         refresh_token: used,
-        secrets: &[&canary],
+        secrets: &[&canary, &encoded_in_forms],
     };
     parse(reply, &request)
 }
@@ -648,6 +649,10 @@ fn what_is_shown_of_an_error_is_clean_and_short() {
                 .to_owned(),
             "400 e (secret [redacted] is wrong), trace_id [redacted]".to_owned(),
         ),
+        (
+            r#"{"error":"e","error_description":"got a=7f3b%2Bcanary&b=7f3b+canary"}"#.to_owned(),
+            "400 e (got a=[redacted]&b=[redacted])".to_owned(),
+        ),
         // the secret straddles the cut
         (
             format!(
@@ -680,6 +685,10 @@ fn redirects_name_the_host_only() {
         ),
         (
             "/relative",
+            "the token endpoint answered 302 Found with a redirect",
+        ),
+        (
+            &format!("https://{}/", "x".repeat(1000)),
             "the token endpoint answered 302 Found with a redirect",
         ),
     ] {
