@@ -37,6 +37,7 @@ impl CliError {
         match self {
             Self::Answer | Self::Input(_) => Code::Internal.exit_code(),
             Self::Check(CheckError::Runtime(_)) => Code::Internal.exit_code(),
+            Self::Check(CheckError::Online { code, .. }) => code.exit_code(),
             Self::Check(_) => Code::FixConfig.exit_code(),
             Self::Daemon(DaemonError::Config(_) | DaemonError::LogFilter(_)) => {
                 Code::FixConfig.exit_code()
