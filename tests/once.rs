@@ -28,6 +28,29 @@ fn all_fresh_is_0() {
     }
 }
 
+/// `/run` is empty after every boot: what is missing of it is made, and of nothing else.
+#[test]
+fn directories_below_the_runtime_directory_are_made() {
+    let server = Server::start(Settings::default());
+    let host = Host::new();
+    let tables = host.ardengem(&server);
+    let elsewhere = |directory: &str| {
+        let path = format!("\"@/{directory}/ardengem.headers\"");
+        host.configure(&tables.replace("\"@/tokens/ardengem.headers\"", &path));
+    };
+    elsewhere("run/tokens/deep");
+    let status = Daemon::start(&host, &["--once"]).wait_exit(TIMEOUT);
+    assert_eq!(status.code(), Some(0));
+    let directory = host.path("run/tokens/deep");
+    assert!(directory.join("ardengem.headers").exists());
+    assert_eq!(support::host::mode(&directory), 0o755);
+
+    elsewhere("run-not/tokens");
+    let status = Daemon::start(&host, &["--once"]).wait_exit(TIMEOUT);
+    assert_ne!(status.code(), Some(0));
+    assert!(!host.path("run-not").exists());
+}
+
 #[test]
 fn a_server_that_is_down_is_3() {
     let server = Server::start(Settings::default());
