@@ -82,6 +82,17 @@ fn a_wrong_secret_is_5() {
 }
 
 #[test]
+fn a_directory_that_cannot_be_used_is_5() {
+    let host = Host::new();
+    host.configure("");
+    std::fs::remove_dir(host.path("state")).unwrap();
+    host.write("state", "a file");
+    let mut daemon = Daemon::start(&host, &["--once"]);
+    assert_eq!(daemon.wait_exit(TIMEOUT).code(), Some(5));
+    assert!(daemon.logged().contains("/state"), "{}", daemon.logged());
+}
+
+#[test]
 fn a_broken_configuration_is_5() {
     let host = Host::new();
     host.configure("[token.x]\nclient = \"nobody\"\n");
