@@ -168,6 +168,13 @@ fn health_and_readiness() {
     assert_eq!(unready.json()["detail"], "not ready: waiting for lev");
     world.daemon.send_modify(|daemon| daemon.ready = true);
     assert_eq!(curl(&world, &["/readyz"]).status, 200);
+
+    // A token whose files are not written is not there for those who read files.
+    let mut undelivered = fresh("lev", "canary-1").0;
+    undelivered.standing.output_errors = vec!["/run/x: no space".into()];
+    let world = World::new([undelivered]);
+    let unready = curl(&world, &["/readyz"]).json();
+    assert_eq!(unready["detail"], "not ready: waiting for lev");
 }
 
 #[test]
