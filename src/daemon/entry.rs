@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{mpsc, watch};
 
 use crate::config::{Environment, TokenConfig};
@@ -135,6 +136,11 @@ impl Entry {
         self.view.borrow().standing.status
     }
 
+    /// A new token with what its reply may leave out.
+    pub(super) fn completed(&self, token: Token) -> Token {
+        completed(self.record.as_ref().map(|record| &*record.token), token)
+    }
+
     /// Makes a new token the durable one; readers see it once it is published.
     pub(super) fn commit(&mut self, token: Token, identity: [u8; 16]) -> &Record {
         let old = self.record.take();
@@ -209,10 +215,65 @@ impl Entry {
     }
 }
 
+/// A refresh token that stays in use keeps its expiry, which the reply need not repeat (RFC 6749 section 6).
+fn completed(held: Option<&Token>, mut token: Token) -> Token {
+    let refresh_of = |held: &Token| {
+        let same = same(token.refresh_token.as_ref(), held.refresh_token.as_ref());
+        held.validity.refresh.filter(|_| same)
+    };
+    let before = held.and_then(refresh_of);
+    if let (Some(refresh), Some(before)) = (&mut token.validity.refresh, before) {
+        refresh.expires_at = refresh.expires_at.or(before.expires_at);
+    }
+    token
+}
+
+fn same(one: Option<&SecretString>, other: Option<&SecretString>) -> bool {
+    one.map(ExposeSecret::expose_secret) == other.map(ExposeSecret::expose_secret)
+}
+
 fn outputs(config: &TokenConfig) -> BTreeSet<Output> {
     config
         .files
         .iter()
         .map(|file| Output::File(file.path.clone()))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::credential::{RefreshValidity, Validity};
+
+    fn token(refresh_token: &str, refresh_expires_in: Option<u64>) -> Token {
+        let after = |seconds| Instant::BOOT + Duration::from_secs(seconds);
+        let expires_at = refresh_expires_in.map(after);
+        Token {
+            access_token: "access".into(),
+            token_type: "Bearer".into(),
+            scope: None,
+            id_token: None,
+            refresh_token: Some(refresh_token.into()),
+            validity: Validity {
+                obtained_at: Instant::BOOT,
+                expires_at: after(60),
+                refresh: Some(RefreshValidity { expires_at }),
+            },
+        }
+    }
+
+    #[test]
+    fn a_refresh_token_that_stays_keeps_its_expiry() {
+        let held = token("same", Some(3600));
+        let refresh_expiry = |held: &Token, new: Token| {
+            let refresh = completed(Some(held), new).validity.refresh;
+            refresh.and_then(|refresh| refresh.expires_at)
+        };
+        let kept = held.validity.refresh.and_then(|refresh| refresh.expires_at);
+        assert_eq!(refresh_expiry(&held, token("same", None)), kept);
+        assert_eq!(refresh_expiry(&held, token("other", None)), None);
+        assert_ne!(refresh_expiry(&held, token("same", Some(7200))), kept);
+    }
 }

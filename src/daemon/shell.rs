@@ -196,6 +196,10 @@ impl Shell {
         } = finished;
         match result {
             Ok(Ok(token)) => {
+                let token = match self.tokens.get(&name) {
+                    Some(entry) => entry.completed(token),
+                    None => token,
+                };
                 let validity = token.validity;
                 info!(token = %name, expires_in = ?(validity.expires_at - now), "obtained");
                 self.received.insert(attempt, token);
