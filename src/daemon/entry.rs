@@ -21,6 +21,8 @@ pub(super) struct Entry {
     sinks: Option<Sinks>,
     undelivered: BTreeSet<Output>,
     output_errors: BTreeMap<Output, Arc<str>>,
+    /// An earlier refresh stayed unanswered: the answer to a later one does not settle what became of it.
+    earlier_intent_open: bool,
 }
 
 impl Entry {
@@ -49,6 +51,7 @@ impl Entry {
             sinks: None,
             undelivered: outputs(config),
             output_errors: BTreeMap::new(),
+            earlier_intent_open: false,
         }
     }
 
@@ -172,12 +175,16 @@ impl Entry {
     pub(super) fn open_intent(&mut self, now: Instant) -> Option<&Record> {
         let record = self.record.as_mut()?;
         record.token.refresh_token.as_ref()?;
-        record.open_intent = Some(now);
+        self.earlier_intent_open = record.open_intent.is_some();
+        record.open_intent.get_or_insert(now);
         Some(record)
     }
 
-    /// Notes that the refresh token has not been spent. `None` if nothing was open.
+    /// Notes that the refresh under way has not spent the refresh token. `None` if that changes nothing.
     pub(super) fn close_intent(&mut self) -> Option<&Record> {
+        if self.earlier_intent_open {
+            return None;
+        }
         let record = self
             .record
             .as_mut()
