@@ -93,7 +93,10 @@ impl Entry {
     pub(super) fn report(&mut self, report: Report) {
         match report.result {
             Ok(()) => {
-                self.undelivered.remove(&report.output);
+                // Generation 0 is no token: at start, what an earlier run left has been removed.
+                if report.generation != 0 {
+                    self.undelivered.remove(&report.output);
+                }
                 self.output_errors.remove(&report.output);
             }
             Err(error) => {
