@@ -74,7 +74,7 @@ impl Cache {
 }
 
 async fn discover(client: &Client, issuer: &HttpsUrl) -> Result<Metadata, SourceError> {
-    let mut problem = MetadataProblem::TokenEndpoint;
+    let mut problem = None;
     for url in well_known(&issuer.url) {
         let request = client
             .get(url.clone())
@@ -95,11 +95,16 @@ async fn discover(client: &Client, issuer: &HttpsUrl) -> Result<Metadata, Source
                         token_response::retry_after(&answer.headers, clock::unix_now());
                     return Err(failed(issuer, found, retry_after));
                 }
-                problem = found;
+                // What is wrong with the usual place tells more.
+                problem.get_or_insert(found);
             }
         }
     }
-    Err(failed(issuer, problem, None))
+    Err(failed(
+        issuer,
+        problem.unwrap_or(MetadataProblem::NotMetadata),
+        None,
+    ))
 }
 
 /// `{issuer}/.well-known/openid-configuration`, then the path-inserting form of RFC 8414 section 3.1.

@@ -220,7 +220,7 @@ impl SourceError {
             Self::Discovery { problem, .. } => (problem.kind(), Delivery::NotSent),
             // A maintenance page or a wrong endpoint: only persistence tells.
             Self::Redirect { .. } => (FailureKind::Unrecognized, Delivery::Answered),
-            Self::Refused(refusal) => (refusal.kind(), Delivery::Answered),
+            Self::Refused(refusal) => (refusal.kind(), refusal.delivery()),
             Self::Transport {
                 trouble, delivery, ..
             } => (trouble.kind(), *delivery),
@@ -267,6 +267,19 @@ impl SourceError {
 }
 
 impl Refusal {
+    /// A 5xx may be a proxy's word on an answer that never reached it, or follow after the refresh token was
+    /// spent; 503 and `temporarily_unavailable` come before any work.
+    fn delivery(&self) -> Delivery {
+        let before_work = self.status == StatusCode::SERVICE_UNAVAILABLE
+            || self.error.as_deref() == Some("temporarily_unavailable");
+        match self.kind() {
+            FailureKind::Unavailable if self.status.is_server_error() && !before_work => {
+                Delivery::Unknown
+            }
+            _ => Delivery::Answered,
+        }
+    }
+
     /// Classifies by `error` first, then by status. Codes outside RFC 6749 are of GitHub, Microsoft Entra,
     /// NHS England and Slack.
     fn kind(&self) -> FailureKind {

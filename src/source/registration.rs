@@ -117,7 +117,7 @@ impl Registration {
     ) -> Result<Proof<'_>, SourceError> {
         let signer = match self.credentials(grant) {
             Credentials::Id => return Ok(Proof::Id),
-            Credentials::Basic { header, .. } => return Ok(Proof::Basic(header)),
+            Credentials::Basic { encoded, .. } => return Ok(Proof::Basic(encoded)),
             Credentials::Post(secret) => return Ok(Proof::Post(secret)),
             Credentials::Assertion(signer) => signer,
         };

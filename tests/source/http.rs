@@ -360,6 +360,25 @@ async fn what_a_server_echoes_is_redacted() {
     }
 }
 
+/// Also without the scheme before it, as a server quotes credentials that it cannot read.
+#[tokio::test]
+async fn echoed_basic_credentials_are_redacted() {
+    let server = Server::start(|seen| {
+        let line = seen.head.lines().find(|line| line.contains(": Basic "));
+        let echo = line.unwrap().rsplit(' ').next().unwrap();
+        let json = format!(r#"{{"error":"invalid_client","error_description":"got {echo}"}}"#);
+        answer(401, "", &json)
+    })
+    .await;
+    let mut config = client(&server.url("/token"));
+    config.auth = ClientAuth::ClientSecretBasic {
+        client_secret: env("SECRET"),
+    };
+    let setup = Setup::new(config, GrantConfig::ClientCredentials);
+    let error = setup.primary().await.unwrap_err().to_string();
+    assert!(error.ends_with("(got [redacted])"), "{error}");
+}
+
 #[tokio::test]
 async fn a_probe_spends_no_seed() {
     let mut server = Server::start(|_| answer(405, "allow: POST\r\n", "")).await;
