@@ -31,10 +31,7 @@ fn many_outputs_end() {
     let hook = "[[token.ardengem.hook]]\ncommand = [\"true\"]\n";
     host.configure(&(host.ardengem(&server) + &hook.repeat(100)));
     let mut daemon = Daemon::start(&host, &["--once"]);
-    assert_eq!(
-        daemon.wait_exit(Duration::from_secs(60)).code(),
-        Some(0)
-    );
+    assert_eq!(daemon.wait_exit(Duration::from_secs(60)).code(), Some(0));
     assert!(!daemon.logged().contains("outputs have not ended"));
 }
 

@@ -67,6 +67,9 @@ impl Shell {
         while let Some(command) = self.scheduler.poll_command() {
             self.command(now, command);
         }
+        while let Some(name) = self.scheduler.poll_queued() {
+            self.refresh_status(&name);
+        }
     }
 
     fn command(&mut self, now: Instant, command: Command) {
