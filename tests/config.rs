@@ -225,10 +225,12 @@ fn inputs() {
         clients.map(PathBuf::from)
     );
     let mut all = clients.to_vec();
-    all.extend(["/creds/p", "/k/api", "/k/j2"]);
+    all.push("/creds/p");
     all.sort_unstable();
     let all: Vec<_> = all.into_iter().map(PathBuf::from).collect();
     assert_eq!(token.inputs(&environment), all);
+    let outputs = ["/k/api", "/k/j2"].map(PathBuf::from);
+    assert_eq!(token.output_inputs(&environment), outputs);
 }
 
 #[test]

@@ -76,6 +76,25 @@ fn a_changed_output_moves_and_the_token_stays() {
 }
 
 #[test]
+fn a_changed_header_is_written_and_the_token_stays() {
+    let server = Server::start(Settings::default());
+    let host = Host::new();
+    host.configure(&host.ardengem(&server));
+    let daemon = host.start_ready();
+    host.secret("ardengem-subscription", "another-subscription-key");
+    let headers = support::eventually("the new header", SOON, || {
+        let headers = fs::read_to_string(host.path("tokens/ardengem.headers")).ok()?;
+        headers
+            .contains("another-subscription-key")
+            .then_some(headers)
+    });
+    let token = host.token("ardengem.headers").expect("a token");
+    assert!(headers.contains(&token), "{headers}");
+    assert_eq!(server.log(|log| log.token_requests(System::Entra)), 1);
+    daemon.assert_sound();
+}
+
+#[test]
 fn a_broken_file_changes_nothing_and_is_reported() {
     let server = Server::start(Settings::default());
     let host = Host::new();

@@ -137,32 +137,6 @@ fn corrupt_state_is_set_aside() {
     }
 }
 
-fn seeded(host: &Host, server: &Server) -> String {
-    let (id, secret) = server.with(|state| {
-        let nhs = &state.settings.nhs;
-        (nhs.api_key.clone(), nhs.api_secret.clone())
-    });
-    host.secret("nhs-secret", &secret);
-    host.secret("seed", &server.seed_refresh_token());
-    format!(
-        r#"
-[client.nhs]
-token_endpoint = "{}"
-client_id = "{id}"
-timeout = "2s"
-[client.nhs.auth.client_secret_post]
-client_secret = {{ file = "@/secrets/nhs-secret" }}
-[token.nhs_user]
-client = "nhs"
-[token.nhs_user.grant.refresh_token]
-refresh_token = {{ file = "@/secrets/seed" }}
-[[token.nhs_user.file]]
-path = "@/tokens/nhs_user"
-"#,
-        server.nhs_url()
-    )
-}
-
 fn token_status(daemon: &support::Daemon) -> Value {
     daemon.status_json()["tokens"][0].clone()
 }
@@ -172,7 +146,7 @@ fn token_status(daemon: &support::Daemon) -> Value {
 fn a_rotated_refresh_token_survives_a_crash() {
     let server = Server::start(Settings::default());
     let host = Host::new();
-    host.configure(&seeded(&host, &server));
+    host.configure(&host.nhs_user(&server));
     for _ in 0..3 {
         let daemon = host.start_ready();
         let next = server.issued(System::Nhs) + 1;
@@ -199,7 +173,7 @@ fn a_rotated_refresh_token_survives_a_crash() {
 fn a_lost_rotation_is_reported_and_the_valid_token_served() {
     let server = Server::start(Settings::default());
     let host = Host::new();
-    host.configure(&seeded(&host, &server));
+    host.configure(&host.nhs_user(&server));
     let daemon = host.start_ready();
     let valid = host.token("nhs_user").expect("a token");
     server.queue_fault(System::Nhs, Fault::LostReply);

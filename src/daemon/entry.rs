@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{mpsc, watch};
 
 use crate::config::{Environment, TokenConfig};
@@ -20,6 +21,8 @@ pub(super) struct Entry {
     sinks: Option<Sinks>,
     undelivered: BTreeSet<Output>,
     output_errors: BTreeMap<Output, Arc<str>>,
+    /// An earlier refresh stayed unanswered: the answer to a later one does not settle what became of it.
+    earlier_intent_open: bool,
 }
 
 impl Entry {
@@ -48,6 +51,7 @@ impl Entry {
             sinks: None,
             undelivered: outputs(config),
             output_errors: BTreeMap::new(),
+            earlier_intent_open: false,
         }
     }
 
@@ -89,7 +93,10 @@ impl Entry {
     pub(super) fn report(&mut self, report: Report) {
         match report.result {
             Ok(()) => {
-                self.undelivered.remove(&report.output);
+                // Generation 0 is no token: at start, what an earlier run left has been removed.
+                if report.generation != 0 {
+                    self.undelivered.remove(&report.output);
+                }
                 self.output_errors.remove(&report.output);
             }
             Err(error) => {
@@ -135,6 +142,11 @@ impl Entry {
         self.view.borrow().standing.status
     }
 
+    /// A new token with what its reply may leave out.
+    pub(super) fn completed(&self, token: Token) -> Token {
+        completed(self.record.as_ref().map(|record| &*record.token), token)
+    }
+
     /// Makes a new token the durable one; readers see it once it is published.
     pub(super) fn commit(&mut self, token: Token, identity: [u8; 16]) -> &Record {
         let old = self.record.take();
@@ -166,12 +178,16 @@ impl Entry {
     pub(super) fn open_intent(&mut self, now: Instant) -> Option<&Record> {
         let record = self.record.as_mut()?;
         record.token.refresh_token.as_ref()?;
-        record.open_intent = Some(now);
+        self.earlier_intent_open = record.open_intent.is_some();
+        record.open_intent.get_or_insert(now);
         Some(record)
     }
 
-    /// Notes that the refresh token has not been spent. `None` if nothing was open.
+    /// Notes that the refresh under way has not spent the refresh token. `None` if that changes nothing.
     pub(super) fn close_intent(&mut self) -> Option<&Record> {
+        if self.earlier_intent_open {
+            return None;
+        }
         let record = self
             .record
             .as_mut()
@@ -209,10 +225,65 @@ impl Entry {
     }
 }
 
+/// A refresh token that stays in use keeps its expiry, which the reply need not repeat (RFC 6749 section 6).
+fn completed(held: Option<&Token>, mut token: Token) -> Token {
+    let refresh_of = |held: &Token| {
+        let same = same(token.refresh_token.as_ref(), held.refresh_token.as_ref());
+        held.validity.refresh.filter(|_| same)
+    };
+    let before = held.and_then(refresh_of);
+    if let (Some(refresh), Some(before)) = (&mut token.validity.refresh, before) {
+        refresh.expires_at = refresh.expires_at.or(before.expires_at);
+    }
+    token
+}
+
+fn same(one: Option<&SecretString>, other: Option<&SecretString>) -> bool {
+    one.map(ExposeSecret::expose_secret) == other.map(ExposeSecret::expose_secret)
+}
+
 fn outputs(config: &TokenConfig) -> BTreeSet<Output> {
     config
         .files
         .iter()
         .map(|file| Output::File(file.path.clone()))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::credential::{RefreshValidity, Validity};
+
+    fn token(refresh_token: &str, refresh_expires_in: Option<u64>) -> Token {
+        let after = |seconds| Instant::BOOT + Duration::from_secs(seconds);
+        let expires_at = refresh_expires_in.map(after);
+        Token {
+            access_token: "access".into(),
+            token_type: "Bearer".into(),
+            scope: None,
+            id_token: None,
+            refresh_token: Some(refresh_token.into()),
+            validity: Validity {
+                obtained_at: Instant::BOOT,
+                expires_at: after(60),
+                refresh: Some(RefreshValidity { expires_at }),
+            },
+        }
+    }
+
+    #[test]
+    fn a_refresh_token_that_stays_keeps_its_expiry() {
+        let held = token("same", Some(3600));
+        let refresh_expiry = |held: &Token, new: Token| {
+            let refresh = completed(Some(held), new).validity.refresh;
+            refresh.and_then(|refresh| refresh.expires_at)
+        };
+        let kept = held.validity.refresh.and_then(|refresh| refresh.expires_at);
+        assert_eq!(refresh_expiry(&held, token("same", None)), kept);
+        assert_eq!(refresh_expiry(&held, token("other", None)), None);
+        assert_ne!(refresh_expiry(&held, token("same", Some(7200))), kept);
+    }
 }

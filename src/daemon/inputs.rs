@@ -85,10 +85,11 @@ impl Inputs {
             .clients
             .values()
             .map(|client| client.inputs(environment));
-        let tokens = config
-            .tokens
-            .values()
-            .map(|token| token.inputs(environment));
+        let tokens = config.tokens.values().map(|token| {
+            let mut files = token.inputs(environment);
+            files.extend(token.output_inputs(environment));
+            files
+        });
         for input in clients.chain(tokens).flatten() {
             files
                 .entry(input)

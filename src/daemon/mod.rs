@@ -173,6 +173,8 @@ impl Turns {
 async fn stop(mut shell: Shell, mut turns: Turns) {
     info!("stopping");
     shell.begin_stop();
+    // Nobody reads them any more: an output that waits to report would never end.
+    drop(turns.reports);
     if let Some(server) = &turns.server {
         server.abort();
     }

@@ -104,6 +104,12 @@ impl Shell {
         for name in self.touched(&before, &changed, &new) {
             self.handle(now, Event::InputsChanged { name });
         }
+        for (name, token) in &self.inputs.config.tokens {
+            let inputs = token.output_inputs(&self.environment);
+            if !inputs.is_empty() && !new.contains(name) && changed.touches(&inputs) {
+                self.tokens.retire_sinks(name);
+            }
+        }
         for name in self
             .inputs
             .config

@@ -67,6 +67,9 @@ impl Shell {
         while let Some(command) = self.scheduler.poll_command() {
             self.command(now, command);
         }
+        while let Some(name) = self.scheduler.poll_queued() {
+            self.refresh_status(&name);
+        }
     }
 
     fn command(&mut self, now: Instant, command: Command) {
@@ -196,6 +199,10 @@ impl Shell {
         } = finished;
         match result {
             Ok(Ok(token)) => {
+                let token = match self.tokens.get(&name) {
+                    Some(entry) => entry.completed(token),
+                    None => token,
+                };
                 let validity = token.validity;
                 info!(token = %name, expires_in = ?(validity.expires_at - now), "obtained");
                 self.received.insert(attempt, token);

@@ -171,6 +171,14 @@ impl Tokens {
         }
     }
 
+    /// Ends a token's outputs, to be started again with what is in their inputs now.
+    pub(super) fn retire_sinks(&mut self, name: &TokenName) {
+        if let Some(entry) = self.entries.get_mut(name) {
+            let config = entry.config();
+            entry.retire_sinks(&config.files.iter().map(|file| &file.path).collect());
+        }
+    }
+
     /// Publishes the durable token of this name.
     pub(super) fn publish(&mut self, name: &TokenName, now: Instant) {
         if let Some(entry) = self.entries.get(name) {

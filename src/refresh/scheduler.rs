@@ -25,6 +25,8 @@ pub struct Scheduler {
     servers: BTreeMap<ServerId, Server>,
     timers: Timers,
     commands: VecDeque<Command>,
+    /// Tokens whose status has changed with the time alone.
+    queued: Vec<TokenName>,
 }
 
 impl Scheduler {
@@ -40,6 +42,7 @@ impl Scheduler {
             servers: BTreeMap::new(),
             timers: Timers::default(),
             commands: VecDeque::new(),
+            queued: Vec::new(),
         }
     }
 
@@ -144,6 +147,11 @@ impl Scheduler {
         self.commands.pop_front()
     }
 
+    /// A token that has begun to wait for its server: its status has changed, and no command says so.
+    pub fn poll_queued(&mut self) -> Option<TokenName> {
+        self.queued.pop()
+    }
+
     /// How a token stands; `None` for one not configured.
     #[must_use]
     pub fn status(&self, name: &TokenName) -> Option<Status> {
@@ -153,8 +161,7 @@ impl Scheduler {
             health: slot.health,
             in_flight: matches!(slot.phase, Phase::InFlight { .. }),
             next_attempt_at: match slot.phase {
-                Phase::InFlight { .. } => None,
-                Phase::Queued(_) => self.servers.get(&slot.policy.server).and_then(|s| s.armed),
+                Phase::InFlight { .. } | Phase::Queued(_) => None,
                 Phase::Resting(due) => due,
             },
             failures: slot.failures,
@@ -229,6 +236,7 @@ impl Scheduler {
                 Ok(_) => {
                     let place = slot.place(now);
                     slot.phase = Phase::Queued(place);
+                    self.queued.push(name.clone());
                     let id = slot.policy.server.clone();
                     if let Some(server) = self.servers.get_mut(&id) {
                         server.enqueue(name, place);

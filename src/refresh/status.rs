@@ -13,7 +13,8 @@ pub struct Status {
     pub health: Health,
     /// Whether a request is under way.
     pub in_flight: bool,
-    /// When the next request is due; `None` while one is under way or when only a change helps.
+    /// When the next request is due; `None` while one is under way or waits for the authorization
+    /// server's limits, and when only a change helps.
     pub next_attempt_at: Option<Instant>,
     /// Consecutive failures.
     pub failures: u32,

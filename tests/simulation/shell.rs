@@ -292,7 +292,11 @@ impl World {
             let held = status.validity.map(|validity| validity.expires_at);
             assert_eq!(held, Some(current.expires_at), "a valid token was lost");
         }
-        assert_eq!(status.in_flight, token.watch.in_flight.is_some());
+        let under_way = token.watch.in_flight.is_some();
+        assert_eq!(
+            status.in_flight, under_way,
+            "a request under way was forgotten"
+        );
         let mut waits_for_a_person = false;
         if let Health::Failing { state, reason } = status.health {
             if state == ErrorState::NeedsLogin {

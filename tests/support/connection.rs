@@ -83,6 +83,10 @@ async fn exchange(
     };
     let body = match fault {
         Some(Fault::CloseBeforeReply) => return Err(Cut),
+        Some(Fault::LateReply) => {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            ReplyBody::whole(reply.body.clone())
+        }
         Some(Fault::LostReply) => std::future::pending().await,
         Some(Fault::ResetMidBody) => {
             // Closing with unsent linger time zero sends RST instead of FIN.
