@@ -122,7 +122,7 @@ fn lists_and_status() {
     let failing = fresh("nhs", "canary-2").failed(
         ErrorState::FixConfig,
         Reason::LastError,
-        "invalid_client: unknown kid\nhint: register the key",
+        "invalid_client: unknown kid; hint: register the key",
     );
     let mut delivered = fresh("lev", "canary-1").0;
     delivered.standing.output_errors = vec!["/run/x: no space".into()];
@@ -168,6 +168,13 @@ fn health_and_readiness() {
     assert_eq!(unready.json()["detail"], "not ready: waiting for lev");
     world.daemon.send_modify(|daemon| daemon.ready = true);
     assert_eq!(curl(&world, &["/readyz"]).status, 200);
+
+    // A token whose files are not written is not there for those who read files.
+    let mut undelivered = fresh("lev", "canary-1").0;
+    undelivered.standing.output_errors = vec!["/run/x: no space".into()];
+    let world = World::new([undelivered]);
+    let unready = curl(&world, &["/readyz"]).json();
+    assert_eq!(unready["detail"], "not ready: waiting for lev");
 }
 
 #[test]
@@ -268,7 +275,7 @@ fn the_four_states() {
         (ErrorState::Denied, 403, "denied", None),
     ];
     for (state, status, code, retry_after) in states {
-        let error = "the server said no\nhint: ask nicely";
+        let error = "the server said no; hint: ask nicely";
         let failing = pending("lev").failed(state, Reason::LastError, error);
         let mut world = World::new([failing.clone().0]);
         let answer = curl(&world, &["/v1/tokens/lev?min_ttl=1m"]);

@@ -28,6 +28,29 @@ fn all_fresh_is_0() {
     }
 }
 
+/// `/run` is empty after every boot: what is missing of it is made, and of nothing else.
+#[test]
+fn directories_below_the_runtime_directory_are_made() {
+    let server = Server::start(Settings::default());
+    let host = Host::new();
+    let tables = host.ardengem(&server);
+    let elsewhere = |directory: &str| {
+        let path = format!("\"@/{directory}/ardengem.headers\"");
+        host.configure(&tables.replace("\"@/tokens/ardengem.headers\"", &path));
+    };
+    elsewhere("run/tokens/deep");
+    let status = Daemon::start(&host, &["--once"]).wait_exit(TIMEOUT);
+    assert_eq!(status.code(), Some(0));
+    let directory = host.path("run/tokens/deep");
+    assert!(directory.join("ardengem.headers").exists());
+    assert_eq!(support::host::mode(&directory), 0o755);
+
+    elsewhere("run-not/tokens");
+    let status = Daemon::start(&host, &["--once"]).wait_exit(TIMEOUT);
+    assert_ne!(status.code(), Some(0));
+    assert!(!host.path("run-not").exists());
+}
+
 #[test]
 fn a_server_that_is_down_is_3() {
     let server = Server::start(Settings::default());
@@ -56,6 +79,17 @@ fn a_wrong_secret_is_5() {
     host.secret("ardengem", "another one");
     let status = Daemon::start(&host, &["--once"]).wait_exit(TIMEOUT);
     assert_eq!(status.code(), Some(5));
+}
+
+#[test]
+fn a_directory_that_cannot_be_used_is_5() {
+    let host = Host::new();
+    host.configure("");
+    std::fs::remove_dir(host.path("state")).unwrap();
+    host.write("state", "a file");
+    let mut daemon = Daemon::start(&host, &["--once"]);
+    assert_eq!(daemon.wait_exit(TIMEOUT).code(), Some(5));
+    assert!(daemon.logged().contains("/state"), "{}", daemon.logged());
 }
 
 #[test]

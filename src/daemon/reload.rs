@@ -6,10 +6,11 @@ use std::sync::Arc;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tracing::{error, info, warn};
 
-use crate::config::ConfigErrors;
+use crate::config::{Config, ConfigErrors};
 use crate::credential::TokenName;
 use crate::instant::Instant;
 use crate::refresh::Event;
+use crate::sink;
 use crate::watch::Followed;
 
 use super::inputs::{Changed, Inputs};
@@ -119,6 +120,8 @@ impl Shell {
         {
             self.refresh_status(&name);
         }
+        let Config { daemon, tokens, .. } = self.inputs.config.as_ref();
+        sink::make_directories(&daemon.runtime_dir, tokens.values().map(AsRef::as_ref));
         self.tokens.start_sinks();
         for text in &self.inputs.kept {
             warn!("{text}");
