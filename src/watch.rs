@@ -39,7 +39,12 @@ impl Watch {
     pub fn start(followed: Followed) -> Self {
         let (followed, receiver) = watch::channel(Arc::new(followed));
         let (sender, changes) = mpsc::channel(1);
-        let task = tokio::spawn(follow(receiver, sender)).abort_handle();
+        let (wake, woken) = mpsc::channel(1);
+        let eyes = Eyes {
+            watcher: new_watcher(wake),
+            woken,
+        };
+        let task = tokio::spawn(follow(eyes, receiver, sender)).abort_handle();
         Self {
             followed,
             changes,
@@ -67,18 +72,24 @@ impl Drop for Watch {
     }
 }
 
+/// What says "look again".
+struct Eyes {
+    /// `None`: nothing does, files are polled.
+    watcher: Option<RecommendedWatcher>,
+    woken: mpsc::Receiver<()>,
+}
+
 async fn follow(
+    mut eyes: Eyes,
     mut files: watch::Receiver<Arc<Followed>>,
     changes: mpsc::Sender<BTreeSet<PathBuf>>,
 ) {
-    let (wake, mut woken) = mpsc::channel(1);
-    let mut watcher = new_watcher(wake);
     let mut watched = BTreeSet::new();
     let mut seen: BTreeMap<PathBuf, Stamp> = BTreeMap::new();
     loop {
         let followed = Arc::clone(&files.borrow_and_update());
         // Arm first, look second: a change in between is then an event, not a gap.
-        let armed = arm(watcher.as_mut(), &mut watched, &followed.files);
+        let armed = arm(eyes.watcher.as_mut(), &mut watched, &followed.files);
         let changed = look(&followed, &mut seen);
         if !changed.is_empty() && changes.send(changed).await.is_err() {
             return;
@@ -86,7 +97,9 @@ async fn follow(
         let pause = if armed { SAFETY_RESCAN } else { POLL };
         tokio::select! {
             changed = files.changed() => if changed.is_err() { return },
-            _ = woken.recv() => while timeout(QUIET, woken.recv()).await.is_ok() {},
+            Some(()) = eyes.woken.recv() => {
+                while timeout(QUIET, eyes.woken.recv()).await.is_ok() {}
+            }
             () = sleep(pause) => {}
         }
     }
@@ -348,5 +361,30 @@ mod tests {
             let followed = Followed { files, read_at };
             assert_eq!(!look(&followed, &mut BTreeMap::new()).is_empty(), expected);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    #[expect(clippy::disallowed_methods, reason = "the test plays the editor")]
+    async fn without_inotify_it_polls() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("secret");
+        let (_keep, woken) = mpsc::channel(1);
+        let eyes = Eyes {
+            watcher: None,
+            woken,
+        };
+        let files = BTreeMap::from([(file.clone(), Some(Stamp::of(&file)))]);
+        let followed = Followed {
+            files,
+            read_at: Duration::ZERO,
+        };
+        let (_followed, receiver) = watch::channel(Arc::new(followed));
+        let (sender, mut changes) = mpsc::channel(1);
+        let task = tokio::spawn(follow(eyes, receiver, sender));
+        tokio::task::yield_now().await;
+        fs::write(&file, "here").unwrap();
+        let changed = timeout(POLL * 2, changes.recv()).await.unwrap();
+        assert_eq!(changed, Some(BTreeSet::from([file])));
+        task.abort();
     }
 }

@@ -38,7 +38,8 @@ pub(crate) fn resident() -> Vec<Row> {
 
 fn start(server: &TokenServer, tokens: usize, outputs: Option<&Path>) -> (Host, Daemon) {
     let host = Host::new();
-    configure(&host, server, tokens, outputs, None);
+    let state = in_memory();
+    configure(&host, server, tokens, outputs, Some(state.path()));
     let daemon = start_filled(&host, tokens);
     pause(SETTLING);
     (host, daemon)

@@ -34,8 +34,9 @@ impl TokenConfig {
     }
 
     /// The first half of a SHA-256 over everything that decides what is obtained. Each part is preceded by
-    /// its length: no two configurations make the same bytes.
-    fn identity(&self) -> [u8; 16] {
+    /// its length: no two configurations make the same bytes. See [`Policy::identity`].
+    #[must_use]
+    pub fn identity(&self) -> [u8; 16] {
         let mut hash = digest::Context::new(&digest::SHA256);
         let mut part = |text: &str| {
             hash.update(&(text.len() as u64).to_be_bytes());

@@ -140,13 +140,8 @@ impl Shell {
         };
         let validity = record.token.validity;
         let open_intent = record.open_intent.is_some();
-        let policy = self
-            .inputs
-            .config
-            .tokens
-            .get(name)
-            .map(|token| token.policy());
-        let current = policy.is_some_and(|policy| policy.identity == record.identity);
+        let config = self.inputs.config.tokens.get(name);
+        let current = config.is_some_and(|token| token.identity() == record.identity);
         if validity.expires_at > now {
             self.tokens.publish(name, now);
             info!(token = %name, generation = self.tokens.generation(name), "restored");

@@ -6,13 +6,11 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tracing::{debug, error, info, warn};
 
-use crate::config::Environment;
+use crate::config::{Environment, GrantConfig};
 use crate::credential::{Token, TokenName};
 use crate::error_chain::{error_chain, explain};
 use crate::instant::Instant;
-use crate::refresh::{
-    AttemptId, Command, Delivery, Event, Failure, FailureKind, Grant, Scheduler, Use,
-};
+use crate::refresh::{AttemptId, Command, Delivery, Event, Failure, FailureKind, Scheduler, Use};
 use crate::store::{DaemonView, Written};
 use crate::systemd::ServiceManager;
 
@@ -185,7 +183,7 @@ impl Shell {
             return;
         };
         entry.set_error(None);
-        let identity = entry.config().policy().identity;
+        let identity = entry.config().identity();
         let record = entry.commit(token, identity).clone();
         self.durable.put(record, Some(Step::Publish(name.clone())));
     }
@@ -284,7 +282,7 @@ impl Shell {
             Some(Step::Publish(name)) => self.publish(now, &name),
             Some(Step::Send(request)) => {
                 // With nothing but the refresh token to go on, it must not be risked without a record.
-                let irreplaceable = request.token.policy().grant == Grant::RefreshToken;
+                let irreplaceable = matches!(request.token.grant, GrantConfig::RefreshToken { .. });
                 match error {
                     Some(error) if irreplaceable => {
                         let failure = Failure {

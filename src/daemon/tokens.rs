@@ -124,7 +124,7 @@ impl Tokens {
             .collect();
         let mut gone = std::mem::take(&mut self.entries);
         let mut new = BTreeSet::new();
-        for (name, config) in tokens {
+        let entries = tokens.iter().map(|(name, config)| {
             let entry = match gone.remove(name) {
                 Some(entry) => entry.reconfigured(config, &kept),
                 None => {
@@ -133,8 +133,9 @@ impl Tokens {
                     Entry::new(config, self.dormant.remove(name))
                 }
             };
-            self.entries.insert(name.clone(), entry);
-        }
+            (name.clone(), entry)
+        });
+        self.entries = entries.collect();
         for (name, mut entry) in gone {
             self.awaited.remove(&name);
             entry.retire_sinks(&kept);

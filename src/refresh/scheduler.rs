@@ -21,7 +21,8 @@ pub struct Scheduler {
     seed: u64,
     prng: Prng,
     next_attempt: u64,
-    slots: BTreeMap<TokenName, Slot>,
+    /// Boxed: a tree filled in order leaves half of each node empty.
+    slots: BTreeMap<TokenName, Box<Slot>>,
     servers: BTreeMap<ServerId, Server>,
     timers: Timers,
     commands: VecDeque<Command>,
@@ -60,7 +61,11 @@ impl Scheduler {
             }
         }
         let limits = limits_by_server(&policies);
-        for (name, policy) in policies {
+        for (name, mut policy) in policies {
+            if let Some((shared, _)) = limits.get_key_value(&policy.server) {
+                // One text for each server, not for each token.
+                policy.server = shared.clone();
+            }
             self.configure_token(now, &name, policy);
             self.arm_token(&name);
         }
@@ -173,7 +178,7 @@ impl Scheduler {
         let first = AttemptId(self.next_attempt);
         let Some(old) = self.slots.get(name).map(|slot| &slot.policy) else {
             let slot = Slot::new(policy, now, first, stable_hash(self.seed, name));
-            self.slots.insert(name.clone(), slot);
+            self.slots.insert(name.clone(), Box::new(slot));
             return;
         };
         if *old == policy {
