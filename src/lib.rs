@@ -9,6 +9,7 @@
 //! | [`refresh`] | when to obtain which token, and what a failure means |
 //! | [`source`] | one token request to an authorization server |
 //! | [`store`] | current tokens by name; their durable state |
+//! | [`format`](mod@format) | a token as raw bytes, headers, JSON, ... |
 //! | [`sink`] | files and hooks that follow a token |
 //! | [`api`] | HTTP over the Unix socket, server and client |
 //! | [`daemon`] | owns the scheduler and the store; the only `select!` loop |
@@ -27,6 +28,7 @@ pub mod config;
 pub mod credential;
 pub mod daemon;
 pub mod error_chain;
+pub mod format;
 pub mod instant;
 pub mod logging;
 pub mod refresh;

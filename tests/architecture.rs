@@ -38,11 +38,13 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "instant",
         ],
     ),
+    ("format", &["format", "config", "credential", "instant"]),
     (
         "sink",
         &[
             "sink",
             "store",
+            "format",
             "config",
             "credential",
             "atomic_file",
@@ -55,6 +57,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         &[
             "api",
             "store",
+            "format",
             "config",
             "credential",
             "refresh",

@@ -23,9 +23,9 @@ use bearerd::config::{
     GrantConfig, HeaderValue, HookConfig, HttpsUrl, OnExpiry, SecretRef, TlsConfig, TokenConfig,
 };
 use bearerd::credential::{RefreshValidity, Token, TokenName, Validity};
+use bearerd::format::{Content, FormatError, Inputs, render};
 use bearerd::instant::Instant;
 use bearerd::refresh::{Health, Limits, RefreshAt, Status};
-use bearerd::sink::format::{Content, FormatError, Inputs, render};
 use bearerd::sink::{self, Output, Report, Retry, Sinks};
 use bearerd::store::{Published, Standing, TokenView};
 use secrecy::SecretString;

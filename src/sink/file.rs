@@ -1,18 +1,15 @@
 //! One token file: written at each generation, removed at expiry where that is wanted.
 
-use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use secrecy::SecretString;
 use tokio::sync::watch;
 
-use super::format::{self, Content, FormatError, Inputs};
 use super::{Delivery, Output, Shared, explain};
 use crate::atomic_file::{self, Attributes, WriteError};
 use crate::clock;
 use crate::config::TokenConfig;
-use crate::config::{Environment, FileConfig, FileFormat, HeaderValue, OnExpiry, SecretError};
+use crate::config::{Environment, FileConfig, OnExpiry};
+use crate::format::{self, Content, FormatError, InputError, Inputs};
 use crate::store::Published;
 
 /// Why a file is not delivered.
@@ -20,20 +17,10 @@ use crate::store::Published;
 enum FileError {
     #[error(transparent)]
     Format(#[from] FormatError),
-    #[error("header {name}")]
-    Header {
-        name: String,
-        #[source]
-        cause: SecretError,
-    },
+    #[error(transparent)]
+    Input(#[from] InputError),
     #[error("the write was interrupted")]
     Interrupted,
-    #[error("cannot read template {}", path.display())]
-    Template {
-        path: PathBuf,
-        #[source]
-        cause: io::Error,
-    },
     #[error(transparent)]
     Write(#[from] WriteError),
 }
@@ -140,7 +127,7 @@ fn deliver(
     environment: &Environment,
     first: bool,
 ) -> Result<Done, FileError> {
-    let inputs = read_inputs(file, environment)?;
+    let inputs = Inputs::read(file, environment)?;
     let content = Content {
         name: &config.name,
         token: &published.token,
@@ -179,32 +166,6 @@ fn in_place(
         ..*content
     };
     Ok(*format::render(file, &then, inputs)? == *existing.content)
-}
-
-fn read_inputs(file: &FileConfig, environment: &Environment) -> Result<Inputs, FileError> {
-    let mut inputs = Inputs::default();
-    for (name, value) in &file.headers {
-        let value = match value {
-            HeaderValue::Plain(text) => SecretString::from(text.as_str()),
-            HeaderValue::Secret(secret) => {
-                let name = name.clone();
-                let read = secret.read(environment);
-                read.map_err(|cause| FileError::Header { name, cause })?
-            }
-        };
-        inputs.headers.push((name.clone(), value));
-    }
-    if let FileFormat::Template { template } = &file.format {
-        inputs.template = Some(read_template(template)?);
-    }
-    Ok(inputs)
-}
-
-fn read_template(path: &Path) -> Result<String, FileError> {
-    std::fs::read_to_string(path).map_err(|cause| FileError::Template {
-        path: path.into(),
-        cause,
-    })
 }
 
 /// Tells the hooks.

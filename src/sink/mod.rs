@@ -4,11 +4,8 @@
 //! `watch` channel: of several generations that pass while it is busy, it sees the latest.
 
 mod file;
-pub mod format;
 mod hook;
 mod retry;
-#[cfg(feature = "template")]
-mod template;
 
 use std::collections::BTreeSet;
 use std::fs::DirBuilder;

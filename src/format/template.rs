@@ -7,7 +7,7 @@ use minijinja::{AutoEscape, Environment, Error, UndefinedBehavior, context};
 use secrecy::ExposeSecret;
 use zeroize::Zeroizing;
 
-use super::format::{Content, FormatError};
+use super::{Content, FormatError};
 
 /// Renders a template. The engine works on copies of the token that it does not wipe.
 pub(super) fn render(

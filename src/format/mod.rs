@@ -1,4 +1,8 @@
-//! What a token's file contains. Pure: what has to be read for it, the caller has read.
+//! A token in the formats that its readers want. Pure, but for [`Inputs::read`].
+
+mod inputs;
+#[cfg(feature = "template")]
+mod template;
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -12,6 +16,8 @@ use zeroize::Zeroizing;
 use crate::config::{FileConfig, FileFormat};
 use crate::credential::{Token, TokenName};
 use crate::instant::Instant;
+
+pub use inputs::InputError;
 
 /// What is to be written, and when.
 #[derive(Clone, Copy, Debug)]
@@ -76,12 +82,12 @@ pub enum FormatError {
 
 impl Content<'_> {
     /// Seconds since the epoch.
-    pub(super) fn expires_at_unix(&self) -> u64 {
+    fn expires_at_unix(&self) -> u64 {
         let expires_in = self.token.validity.expires_at - self.now;
         self.unix_now.saturating_add(expires_in).as_secs()
     }
 
-    pub(super) fn expires_in(&self) -> u64 {
+    fn expires_in(&self) -> u64 {
         (self.token.validity.expires_at - self.now).as_secs()
     }
 }
@@ -295,7 +301,7 @@ fn render_template(
     inputs: &Inputs,
 ) -> Result<Zeroizing<Vec<u8>>, FormatError> {
     let text = inputs.template.as_deref().unwrap_or_default();
-    super::template::render(path, text, content)
+    template::render(path, text, content)
 }
 
 #[cfg(not(feature = "template"))]

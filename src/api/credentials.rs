@@ -1,0 +1,286 @@
+//! systemd's credential protocol: `LoadCredential=ID:/run/bearerd/credentials.sock` (`systemd.exec(5)`).
+//!
+//! The service manager connects from the abstract address `\0<random>/unit/<unit>/<credential>`, reads
+//! until the end, and gives the unit what it read. The protocol knows no errors: nothing sent is failure,
+//! and the log says why.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{sleep, timeout};
+use zeroize::Zeroizing;
+
+use super::listener::{AfterAcceptError, after};
+use super::peer::Peer;
+use super::query::Query;
+use super::{Api, ApiError, tokens};
+use crate::clock;
+use crate::config::{Environment, FileConfig, FileFormat, OnExpiry, TokenConfig};
+use crate::credential::TokenName;
+use crate::error_chain::error_chain;
+use crate::format::{self, Content, FormatError, InputError, Inputs};
+use crate::store::{Published, Registry};
+
+/// Serves until dropped; returns only when the socket is of no more use.
+pub async fn serve(listener: UnixListener, api: Api, environment: Arc<Environment>) -> ApiError {
+    let own_uid = rustix::process::geteuid().as_raw();
+    let mut open = JoinSet::new();
+    loop {
+        tokio::select! {
+            // Each connection ends by itself in bounded time; until then, the next ones wait in the queue.
+            accepted = listener.accept(), if open.len() < MAX_CONNECTIONS => match accepted {
+                Ok((stream, _)) => {
+                    let (api, environment) = (api.clone(), Arc::clone(&environment));
+                    open.spawn(async move { answer(stream, &api, environment, own_uid).await });
+                }
+                Err(e) => match after(&e) {
+                    AfterAcceptError::Retry => {}
+                    AfterAcceptError::BackOff => {
+                        tracing::warn!(error = %e, "cannot accept a connection for a credential");
+                        sleep(ACCEPT_BACKOFF).await;
+                    }
+                    AfterAcceptError::GiveUp => return ApiError::Accept(e),
+                },
+            },
+            Some(_) = open.join_next() => {}
+        }
+    }
+}
+
+/// Why nothing was sent.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    #[error("the peer is neither root nor the daemon's own user")]
+    Peer,
+    #[error("the peer's address is not a service manager's: \\0<random>/unit/<unit>/<credential>")]
+    Address,
+    #[error("no token is named so, alone or before one of .raw, .headers, .json, .env, .curl, .netrc")]
+    Credential,
+    #[error("{0}")]
+    Unavailable(String),
+    #[error("token {0} has no file of the format netrc to take the machine's name from")]
+    Machine(TokenName),
+    #[error(transparent)]
+    Input(#[from] InputError),
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    #[error("rendering the token was interrupted")]
+    Interrupted(#[source] JoinError),
+    #[error("cannot write to the service manager")]
+    Write(#[source] io::Error),
+}
+
+/// Who wants what, by the address that the service manager connects from.
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct Request {
+    unit: String,
+    credential: String,
+}
+
+impl Request {
+    /// Reads an abstract address, without its leading zero byte. Neither unit names nor credential names
+    /// hold slashes.
+    fn parse(address: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(address).ok()?;
+        let mut parts = text.split('/');
+        let (random, kind) = (parts.next()?, parts.next()?);
+        let (unit, credential) = (parts.next()?, parts.next()?);
+        let whole = parts.next().is_none() && kind == "unit";
+        let all = whole && [random, unit, credential].iter().all(|part| !part.is_empty());
+        all.then(|| Self {
+            unit: unit.to_owned(),
+            credential: credential.to_owned(),
+        })
+    }
+}
+
+async fn answer(stream: UnixStream, api: &Api, environment: Arc<Environment>, own_uid: u32) {
+    let request = match request(&stream, own_uid) {
+        Ok(request) => request,
+        Err(refusal) => {
+            let peer = Peer::of(&stream);
+            let (uid, pid) = (peer.map(|peer| peer.uid), peer.and_then(|peer| peer.pid));
+            tracing::warn!(?uid, ?pid, error = %refusal, "no credential sent");
+            return;
+        }
+    };
+    // Debug escapes: the names are the peer's.
+    let Request { unit, credential } = &request;
+    match send(stream, api, credential, environment).await {
+        Ok((token, generation)) => {
+            tracing::info!(%token, generation, ?unit, ?credential, "credential sent");
+        }
+        Err(refusal) => {
+            let error = error_chain(&refusal);
+            tracing::warn!(?unit, ?credential, error, "no credential sent");
+        }
+    }
+}
+
+fn request(stream: &UnixStream, own_uid: u32) -> Result<Request, Refusal> {
+    let trusted = Peer::of(stream).is_some_and(|peer| peer.uid == 0 || peer.uid == own_uid);
+    if !trusted {
+        return Err(Refusal::Peer);
+    }
+    let address = stream.peer_addr().map_err(|_| Refusal::Address)?;
+    let name = address.as_abstract_name().ok_or(Refusal::Address)?;
+    Request::parse(name).ok_or(Refusal::Address)
+}
+
+async fn send(
+    mut stream: UnixStream,
+    api: &Api,
+    credential: &str,
+    environment: Arc<Environment>,
+) -> Result<(TokenName, u64), Refusal> {
+    let (name, format) = find(credential, &api.tokens).ok_or(Refusal::Credential)?;
+    let query = Query {
+        min_ttl: None,
+        wait: Some(FIRST_TOKEN),
+    };
+    let unavailable = |problem: super::problem::Problem| Refusal::Unavailable(problem.detail.into());
+    let published = tokens::read(api, &name, query).await.map_err(unavailable)?;
+    let config = tokens::view(api, &name).map_err(unavailable)?.config;
+    let generation = published.generation;
+    // Headers' secrets are read from files.
+    let work = move || render(&config, &format, &published, &environment);
+    let rendered = tokio::task::spawn_blocking(work).await;
+    let bytes = rendered.map_err(Refusal::Interrupted)??;
+    let written = timeout(WRITE_TIMEOUT, async {
+        stream.write_all(&bytes).await?;
+        stream.shutdown().await
+    });
+    let timed_out = |_| io::Error::from(io::ErrorKind::TimedOut);
+    let written = written.await.map_err(timed_out).flatten();
+    written.map_err(Refusal::Write)?;
+    Ok((name, generation))
+}
+
+/// The token that a credential's name means, and its format. A token's whole name goes first: it may hold dots.
+fn find(credential: &str, tokens: &Registry) -> Option<(TokenName, String)> {
+    let tokens = tokens.borrow();
+    let known = |name: &str| TokenName::parse(name).ok().filter(|name| tokens.contains_key(name));
+    if let Some(name) = known(credential) {
+        return Some((name, "raw".to_owned()));
+    }
+    let (name, format) = credential.rsplit_once('.')?;
+    let name = known(name).filter(|_| FORMATS.contains(&format))?;
+    Some((name, format.to_owned()))
+}
+
+/// As the token's own file of that format has it, else with the format's defaults.
+fn render(
+    config: &TokenConfig,
+    format: &str,
+    published: &Published,
+    environment: &Environment,
+) -> Result<Zeroizing<Vec<u8>>, Refusal> {
+    let own = config.files.iter().find(|file| name_of(&file.format) == format);
+    let default;
+    let file = match own {
+        Some(file) => file,
+        None => {
+            default = default_file(format).ok_or_else(|| Refusal::Machine(config.name.clone()))?;
+            &default
+        }
+    };
+    let inputs = Inputs::read(file, environment)?;
+    let content = Content {
+        name: &config.name,
+        token: &published.token,
+        generation: published.generation,
+        now: clock::now(),
+        unix_now: clock::unix_now(),
+    };
+    Ok(format::render(file, &content, &inputs)?)
+}
+
+const fn name_of(format: &FileFormat) -> &'static str {
+    match format {
+        FileFormat::Curl => "curl",
+        FileFormat::Env { .. } => "env",
+        FileFormat::Headers => "headers",
+        FileFormat::Json => "json",
+        FileFormat::Netrc { .. } => "netrc",
+        FileFormat::Raw => "raw",
+        FileFormat::Template { .. } => "template",
+    }
+}
+
+/// A file that exists only to be rendered; `None` where a format has no defaults.
+fn default_file(format: &str) -> Option<FileConfig> {
+    let format = match format {
+        "curl" => FileFormat::Curl,
+        "env" => FileFormat::Env {
+            variable: "ACCESS_TOKEN".into(),
+        },
+        "headers" => FileFormat::Headers,
+        "json" => FileFormat::Json,
+        "raw" => FileFormat::Raw,
+        _ => return None,
+    };
+    Some(FileConfig {
+        path: PathBuf::new(),
+        format,
+        headers: BTreeMap::new(),
+        cert: None,
+        key: None,
+        owner: None,
+        group: None,
+        mode: 0o600,
+        on_expiry: OnExpiry::Keep,
+    })
+}
+
+const FORMATS: [&str; 6] = ["raw", "headers", "json", "env", "curl", "netrc"];
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(200);
+/// How long a unit's start may wait for the first token; systemd itself waits for 90 seconds.
+const FIRST_TOKEN: Duration = Duration::from_secs(30);
+const MAX_CONNECTIONS: usize = 256;
+const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        let parsed = |address: &str| {
+            Request::parse(address.as_bytes()).map(|request| (request.unit, request.credential))
+        };
+        let pair = |unit: &str, credential: &str| Some((unit.into(), credential.into()));
+        assert_eq!(parsed("f3a0/unit/a.service/lev"), pair("a.service", "lev"));
+        assert_eq!(
+            parsed("f3a0/unit/a@x-\\x2d.service/lev.json"),
+            pair("a@x-\\x2d.service", "lev.json")
+        );
+        for bad in [
+            "",
+            "f3a0",
+            "f3a0/unit/a.service",
+            "f3a0/unit/a.service/",
+            "f3a0/unit//lev",
+            "/unit/a.service/lev",
+            "f3a0/user/a.service/lev",
+            "f3a0/unit/a.service/lev/more",
+        ] {
+            assert_eq!(parsed(bad), None, "{bad}");
+        }
+        assert_eq!(Request::parse(b"f3a0/unit/\xff/lev"), None);
+    }
+
+    #[test]
+    fn every_format_has_its_default_but_netrc() {
+        for format in FORMATS {
+            let default = default_file(format);
+            assert_eq!(default.is_none(), format == "netrc", "{format}");
+            assert!(default.is_none_or(|file| name_of(&file.format) == format));
+        }
+    }
+}

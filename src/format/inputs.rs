@@ -1,0 +1,64 @@
+//! What a format needs beside the token, read. Blocks.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use secrecy::SecretString;
+
+use super::Inputs;
+use crate::config::{Environment, FileConfig, FileFormat, HeaderValue, SecretError};
+
+/// Why it cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum InputError {
+    /// A header's secret.
+    #[error("header {name}")]
+    Header {
+        /// The header.
+        name: String,
+        /// Why its secret cannot be read.
+        #[source]
+        cause: SecretError,
+    },
+    /// The template.
+    #[error("cannot read template {}", path.display())]
+    Template {
+        /// Its file.
+        path: PathBuf,
+        /// The system's reason.
+        #[source]
+        cause: io::Error,
+    },
+}
+
+impl Inputs {
+    /// Reads the secrets of a file's headers, and its template.
+    ///
+    /// # Errors
+    /// [`InputError`] for the first that cannot be read.
+    pub fn read(file: &FileConfig, environment: &Environment) -> Result<Self, InputError> {
+        let mut inputs = Self::default();
+        for (name, value) in &file.headers {
+            let value = match value {
+                HeaderValue::Plain(text) => SecretString::from(text.as_str()),
+                HeaderValue::Secret(secret) => {
+                    let name = name.clone();
+                    let read = secret.read(environment);
+                    read.map_err(|cause| InputError::Header { name, cause })?
+                }
+            };
+            inputs.headers.push((name.clone(), value));
+        }
+        if let FileFormat::Template { template } = &file.format {
+            inputs.template = Some(read_template(template)?);
+        }
+        Ok(inputs)
+    }
+}
+
+fn read_template(path: &Path) -> Result<String, InputError> {
+    std::fs::read_to_string(path).map_err(|cause| InputError::Template {
+        path: path.into(),
+        cause,
+    })
+}
