@@ -60,7 +60,9 @@ enum Refusal {
     Peer,
     #[error("the peer's address is not a service manager's: \\0<random>/unit/<unit>/<credential>")]
     Address,
-    #[error("no token is named so, alone or before one of .raw, .headers, .json, .env, .curl, .netrc")]
+    #[error(
+        "no token is named so, alone or before one of .raw, .headers, .json, .env, .curl, .netrc"
+    )]
     Credential,
     #[error("{0}")]
     Unavailable(String),
@@ -92,7 +94,10 @@ impl Request {
         let (random, kind) = (parts.next()?, parts.next()?);
         let (unit, credential) = (parts.next()?, parts.next()?);
         let whole = parts.next().is_none() && kind == "unit";
-        let all = whole && [random, unit, credential].iter().all(|part| !part.is_empty());
+        let all = whole
+            && [random, unit, credential]
+                .iter()
+                .all(|part| !part.is_empty());
         all.then(|| Self {
             unit: unit.to_owned(),
             credential: credential.to_owned(),
@@ -144,7 +149,8 @@ async fn send(
         min_ttl: None,
         wait: Some(FIRST_TOKEN),
     };
-    let unavailable = |problem: super::problem::Problem| Refusal::Unavailable(problem.detail.into());
+    let unavailable =
+        |problem: super::problem::Problem| Refusal::Unavailable(problem.detail.into());
     let published = tokens::read(api, &name, query).await.map_err(unavailable)?;
     let config = tokens::view(api, &name).map_err(unavailable)?.config;
     let generation = published.generation;
@@ -165,7 +171,11 @@ async fn send(
 /// The token that a credential's name means, and its format. A token's whole name goes first: it may hold dots.
 fn find(credential: &str, tokens: &Registry) -> Option<(TokenName, String)> {
     let tokens = tokens.borrow();
-    let known = |name: &str| TokenName::parse(name).ok().filter(|name| tokens.contains_key(name));
+    let known = |name: &str| {
+        TokenName::parse(name)
+            .ok()
+            .filter(|name| tokens.contains_key(name))
+    };
     if let Some(name) = known(credential) {
         return Some((name, "raw".to_owned()));
     }
@@ -181,7 +191,10 @@ fn render(
     published: &Published,
     environment: &Environment,
 ) -> Result<Zeroizing<Vec<u8>>, Refusal> {
-    let own = config.files.iter().find(|file| name_of(&file.format) == format);
+    let own = config
+        .files
+        .iter()
+        .find(|file| name_of(&file.format) == format);
     let default;
     let file = match own {
         Some(file) => file,

@@ -190,7 +190,7 @@ impl Connections {
 
 /// What to do after a failed accept.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum AfterAcceptError {
+pub(super) enum AfterAcceptError {
     /// Descriptors or memory are short: close an idle connection and wait.
     BackOff,
     /// The listener itself is broken.
@@ -200,7 +200,7 @@ enum AfterAcceptError {
 }
 
 /// Sorts the errors of `accept(2)`.
-fn after(error: &io::Error) -> AfterAcceptError {
+pub(super) fn after(error: &io::Error) -> AfterAcceptError {
     match Errno::from_io_error(error) {
         Some(Errno::BADF | Errno::FAULT | Errno::INVAL | Errno::NOTSOCK | Errno::OPNOTSUPP) => {
             AfterAcceptError::GiveUp

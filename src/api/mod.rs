@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `listener` | binds the socket, accepts, limits connections |
 //! | `connection` | one client: its limits, who it is, what it asks |
+//! | [`credentials`] | systemd's credential protocol, on a socket of its own |
 //! | `stream` | ends a connection whose reader has stopped reading |
 //! | [`peer`] | who asks, and whether they may |
 //! | `router` | request to route to right to response |
@@ -19,6 +20,7 @@
 pub mod client;
 pub mod code;
 mod connection;
+pub mod credentials;
 mod listener;
 pub mod peer;
 pub mod problem;

@@ -116,6 +116,7 @@ pub(super) fn assemble(
     let followed = inputs.followed.clone();
     sink::sweep(inputs.config.tokens.values().map(AsRef::as_ref));
     let once = options.once;
+    let credentials_environment = Arc::clone(&environment);
     let service = ServiceManager::of_process();
     let watchdog = service.watchdog_interval().map(watchdog_interval);
     let mut shell = Shell {
@@ -145,7 +146,7 @@ pub(super) fn assemble(
             daemon: daemon_view,
             events: event_sender,
         };
-        Some(serve(&daemon.runtime_dir, api)?)
+        Some(serve(&daemon.runtime_dir, api, credentials_environment)?)
     };
     let turns = Turns {
         alarm: Alarm::new().map_err(DaemonError::Alarm)?,
@@ -162,11 +163,24 @@ pub(super) fn assemble(
     Ok((shell, turns))
 }
 
-fn serve(runtime_dir: &Path, api: Api) -> Result<JoinHandle<ApiError>, DaemonError> {
+fn serve(
+    runtime_dir: &Path,
+    api: Api,
+    environment: Arc<Environment>,
+) -> Result<JoinHandle<ApiError>, DaemonError> {
     runtime_directory(runtime_dir)?;
-    let listener = api::bind(&runtime_dir.join("bearerd.sock"))?;
-    let listener = UnixListener::from_std(listener).map_err(DaemonError::Runtime)?;
-    Ok(tokio::spawn(api::serve(listener, api)))
+    let listen = |name| {
+        let listener = api::bind(&runtime_dir.join(name))?;
+        UnixListener::from_std(listener).map_err(DaemonError::Runtime)
+    };
+    let listener = listen("bearerd.sock")?;
+    let credentials = listen("credentials.sock")?;
+    Ok(tokio::spawn(async move {
+        tokio::select! {
+            end = api::serve(listener, api.clone()) => end,
+            end = api::credentials::serve(credentials, api, environment) => end,
+        }
+    }))
 }
 
 /// Different on each host and the same at each start: a fleet booted together spreads its requests.

@@ -11,7 +11,8 @@ use std::time::Duration;
 use bearerd::api::{self, Api};
 use bearerd::clock;
 use bearerd::config::{
-    BodyFormat, ClientAuth, ClientConfig, Endpoint, GrantConfig, HttpsUrl, TlsConfig, TokenConfig,
+    BodyFormat, ClientAuth, ClientConfig, Endpoint, Environment, GrantConfig, HttpsUrl, TlsConfig,
+    TokenConfig,
 };
 use bearerd::credential::{Token, TokenName, Validity};
 use bearerd::refresh::{ErrorState, Event, Health, Limits, Reason, RefreshAt, Status};
@@ -21,6 +22,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub struct World {
     pub directory: tempfile::TempDir,
     pub socket: PathBuf,
+    pub credentials: PathBuf,
     pub registry: watch::Sender<Arc<BTreeMap<TokenName, watch::Receiver<TokenView>>>>,
     pub daemon: watch::Sender<DaemonView>,
     tokens: BTreeMap<TokenName, watch::Sender<TokenView>>,
@@ -34,6 +36,8 @@ impl World {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("bearerd.sock");
         let listener = api::bind(&socket).unwrap();
+        let credentials = directory.path().join("credentials.sock");
+        let credentials_listener = api::bind(&credentials).unwrap();
         let (daemon, daemon_view) = watch::channel(DaemonView::default());
         let (registry, tokens) = watch::channel(Arc::default());
         let (event, events) = mpsc::channel(16);
@@ -50,8 +54,11 @@ impl World {
                 .unwrap();
             runtime.block_on(async {
                 let listener = tokio::net::UnixListener::from_std(listener).unwrap();
+                let credentials = tokio::net::UnixListener::from_std(credentials_listener).unwrap();
+                let environment = Arc::new(Environment::default());
                 tokio::select! {
-                    error = api::serve(listener, api) => panic!("{error}"),
+                    error = api::serve(listener, api.clone()) => panic!("{error}"),
+                    error = api::credentials::serve(credentials, api, environment) => panic!("{error}"),
                     _ = stopped => {}
                 }
             });
@@ -59,6 +66,7 @@ impl World {
         let mut world = Self {
             directory,
             socket,
+            credentials,
             registry,
             daemon,
             tokens: BTreeMap::new(),
