@@ -21,10 +21,11 @@ use aws_lc_rs::digest;
 use bearerd::api::client::{self, Call, ClientError};
 use bearerd::api::code::Code;
 use bearerd::clock;
+use bearerd::config::{Allow, Who};
 use bearerd::refresh::{ErrorState, Reason};
 use bearerd::store::DaemonView;
 use serde_json::{Value, json};
-use socket::{World, fresh, pending};
+use socket::{Made, World, fresh, pending};
 
 /// An answer, taken apart.
 struct Answer {
@@ -641,4 +642,107 @@ fn code(answer: Result<Vec<u8>, ClientError>) -> Code {
         Err(ClientError::Problem(problem)) => problem.code,
         other => panic!("{other:?}"),
     }
+}
+
+/// As another user, with these groups; `None` where the test is not root's.
+fn curl_as(world: &World, uid: u32, groups: &str, path: &str) -> Option<Answer> {
+    if !rustix::process::geteuid().is_root() {
+        return None;
+    }
+    let open = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(world.directory.path(), open).unwrap();
+    let uid = uid.to_string();
+    let output = run(Command::new("setpriv")
+        .args(["--reuid", &uid, "--regid", &uid, "--groups", groups])
+        .args(["curl", "-isS", "--max-time", "20", "--unix-socket"])
+        .arg(&world.socket)
+        .arg(format!("http://bearerd{path}")));
+    Some(Answer::parse(&output.stdout))
+}
+
+fn allowing(name: &str, secret: &str, allow: &[(&str, Who)]) -> Made {
+    let mut made = fresh(name, secret);
+    Arc::make_mut(&mut made.0.config).allow = allow
+        .iter()
+        .map(|(written, who)| Allow {
+            written: (*written).to_owned(),
+            who: who.clone(),
+        })
+        .collect();
+    made
+}
+
+fn mode(world: &World) -> u32 {
+    let metadata = std::fs::metadata(&world.socket).unwrap();
+    metadata.permissions().mode() & 0o777
+}
+
+/// Waits for the acceptor's next turn: it answers in order.
+fn after_a_turn(world: &World) {
+    assert_eq!(curl(world, &["/healthz"]).status, 200);
+}
+
+#[test]
+fn other_users_read_what_they_are_allowed_and_learn_of_nothing_else() {
+    let mut world = World::new([fresh("closed", "canary-closed").0]);
+    after_a_turn(&world);
+    assert_eq!(mode(&world), 0o600);
+    world.configure(allowing("user", "of-user", &[("user:1234", Who::User(1234))]).0);
+    world.configure(allowing("group", "of-group", &[("group:777", Who::Group(777))]).0);
+    world.configure(allowing("unit", "of-unit", &[("unit:*", Who::Unit("*".into()))]).0);
+    after_a_turn(&world);
+    assert_eq!(mode(&world), 0o666);
+    world.daemon.send_replace(DaemonView {
+        warnings: vec!["canary-warning".into()],
+        configuration_error: Some("canary-error".into()),
+        ..DaemonView::default()
+    });
+
+    let Some(answer) = curl_as(&world, 1234, "1", "/v1/tokens/user/access_token") else {
+        return;
+    };
+    assert_eq!((answer.status, &*answer.body), (200, "of-user"));
+    let get = |uid, groups, path: &str| curl_as(&world, uid, groups, path).unwrap();
+    // A further group counts, not only the first.
+    let answer = get(1235, "5,777", "/v1/tokens/group/access_token");
+    assert_eq!((answer.status, &*answer.body), (200, "of-group"));
+    let answer = get(777, "1", "/v1/tokens/group/access_token");
+    assert_eq!((answer.status, &*answer.body), (200, "of-group"));
+
+    for (uid, groups, path) in [
+        (1235, "1", "/v1/tokens/user"),
+        (1234, "1", "/v1/tokens/group"),
+        (1234, "777", "/v1/tokens/closed"),
+        (1234, "777", "/v1/tokens/none"),
+        (1234, "777", "/v1/status/closed"),
+        (1235, "0", "/v1/tokens/closed"),
+        (1235, "1", "/v1/tokens"),
+        (1235, "1", "/v1/status"),
+        (1235, "1", "/readyz"),
+        // This machine's tests run in no unit.
+        (1235, "1", "/v1/tokens/unit"),
+    ] {
+        let answer = get(uid, groups, path);
+        assert_eq!(answer.status, 403, "{uid} {groups} {path} {}", answer.body);
+        assert_eq!(answer.json()["code"], "denied");
+    }
+
+    for (path, names) in [("/v1/tokens", "[\"user\"]"), ("/v1/status", "[\"user\"]")] {
+        let answer = get(1234, "1", path);
+        let tokens = answer.json()["tokens"].as_array().unwrap().clone();
+        let seen: Vec<Value> = tokens.iter().map(|token| token["name"].clone()).collect();
+        assert_eq!(Value::Array(seen).to_string(), names);
+        assert!(!answer.body.contains("canary"), "{}", answer.body);
+    }
+    let answer = get(1234, "1", "/readyz");
+    assert!(answer.status == 503 && !answer.body.contains("closed"));
+    // Root sees everything.
+    let listed = curl(&world, &["/v1/tokens"]).json();
+    assert_eq!(listed["tokens"].as_array().unwrap().len(), 4);
+
+    for name in ["user", "group", "unit"] {
+        world.remove(name);
+    }
+    after_a_turn(&world);
+    assert_eq!(mode(&world), 0o600);
 }

@@ -289,3 +289,38 @@ refresh_token = { file = "@/secrets/seed" }
     assert!(got.stdout.contains("ok trial token"), "{}", got.stdout);
     assert_eq!(server.requests(System::Entra), 1);
 }
+
+#[test]
+fn explain_says_who_may_read_and_why() {
+    let server = Server::start(Settings::default());
+    let host = Host::new();
+    let allow = "[token.lev.socket]\nallow = [\"user:4711\", \"unit:reports@*.service\"]\n";
+    host.configure(&(host.lev(&server) + allow + &host.ardengem(&server)));
+    let explain = |who, token| {
+        let got = check(&host, &["--explain", who, token]);
+        (got.code.unwrap(), got.stdout + &got.stderr)
+    };
+    assert_eq!(
+        explain("4711", "lev"),
+        (
+            0,
+            "user 4711 (uid 4711, groups []) may read token lev: `allow` has user:4711\n".into()
+        )
+    );
+    let (code, text) = explain("reports@7.service", "lev");
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("unit:reports@*.service"), "{text}");
+    let (code, text) = explain("root", "ardengem");
+    assert!(code == 0 && text.ends_with(": it is root\n"), "{text}");
+    for (who, token, code, why) in [
+        ("4712", "lev", 6, "nothing in its `allow` names it"),
+        ("other.service", "lev", 6, "nothing in its `allow` names it"),
+        ("4711", "ardengem", 6, "no `[token.NAME.socket]`"),
+        ("4711", "none", 7, "no token is named none"),
+        ("no-such-user", "lev", 2, "there is no user no-such-user"),
+    ] {
+        let (got, text) = explain(who, token);
+        assert_eq!(got, code, "{text}");
+        assert!(text.contains(why), "{text}");
+    }
+}

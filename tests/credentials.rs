@@ -1,6 +1,10 @@
 //! `credentials.sock` as systemd asks it: from an abstract address that names unit and credential.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
 
 mod socket;
 

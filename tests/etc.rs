@@ -88,6 +88,7 @@ fn the_default_documents_every_key() {
         "client.signed.auth.private_key_jwt",
         "token.example",
         "token.example.refresh",
+        "token.example.socket",
         "token.example.grant.password",
         "token.seeded.grant.refresh_token",
     ];

@@ -69,6 +69,7 @@ fn token_config(files: Vec<FileConfig>, hooks: Vec<HookConfig>) -> Arc<TokenConf
         required: true,
         files,
         hooks,
+        allow: Vec::new(),
     })
 }
 

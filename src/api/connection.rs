@@ -13,15 +13,17 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::UnixStream;
 use tokio::sync::Notify;
+use tokio::sync::watch::Receiver;
 use tokio::time::sleep;
 
 use super::Api;
+use super::audit::Audit;
 use super::code::Code;
-use super::peer::{Decision, Peer, Right, authorize};
+use super::peer::Caller;
 use super::problem::Problem;
 use super::router::{self, Route};
 use super::stream::WriteLimited;
-use crate::clock;
+use crate::store::TokenView;
 
 /// What all connections share.
 #[derive(Clone)]
@@ -29,7 +31,7 @@ pub(super) struct Server {
     api: Api,
     own_uid: u32,
     finished: Arc<Finished>,
-    denials: Arc<Denials>,
+    audit: Audit,
 }
 
 impl Server {
@@ -38,7 +40,7 @@ impl Server {
             api,
             own_uid: rustix::process::geteuid().as_raw(),
             finished: Arc::default(),
-            denials: Arc::default(),
+            audit: Audit::default(),
         }
     }
 
@@ -100,13 +102,13 @@ impl Drop for Busy<'_> {
 
 /// Serves one connection until it ends, is idle for too long, or the client stops reading.
 pub(super) async fn run(server: Server, stream: UnixStream, activity: Activity) {
-    let peer = Peer::of(&stream);
+    let caller = Caller::of(&stream, server.own_uid);
     let io = TokioIo::new(WriteLimited::new(stream, WRITE_TIMEOUT));
     let service = service_fn(|request| {
-        let (server, activity) = (&server, &activity);
+        let (server, activity, caller) = (&server, &activity, &caller);
         async move {
             let _busy = activity.begin(&server.finished);
-            Ok::<_, Infallible>(respond(server, peer, request).await)
+            Ok::<_, Infallible>(respond(server, caller, request).await)
         }
     });
     let mut connection = std::pin::pin!(
@@ -129,18 +131,18 @@ pub(super) async fn run(server: Server, stream: UnixStream, activity: Activity) 
 
 async fn respond(
     server: &Server,
-    peer: Option<Peer>,
+    caller: &Caller,
     request: Request<Incoming>,
 ) -> Response<Full<Bytes>> {
     let mut response = match Route::find(request.method(), request.uri().path()) {
         Err(problem) => problem.into_response(),
-        Ok(route) => match authorize(peer, server.own_uid, route.right()) {
-            Decision::Allowed => router::respond(&server.api, route, request).await,
-            Decision::Denied => {
-                server.denials.log(peer, route.right());
-                denied()
-            }
-        },
+        Ok(route) if permits(server, caller, &route) => {
+            router::respond(&server.api, caller, route, request).await
+        }
+        Ok(route) => {
+            server.audit.denied(caller, route.token());
+            denied()
+        }
     };
     let no_store = HeaderValue::from_static("no-store");
     response
@@ -149,43 +151,40 @@ async fn respond(
     response
 }
 
+/// Decides. Who may not read a token does not learn either whether there is one.
+fn permits(server: &Server, caller: &Caller, route: &Route) -> bool {
+    let tokens = server.api.tokens.borrow();
+    match route.token() {
+        Some(name) => match tokens.get(name) {
+            Some(view) => {
+                let view = view.borrow();
+                let grounds = caller.grounds(&view.config.allow);
+                if let Some(grounds) = grounds {
+                    server.audit.granted(caller, name, grounds);
+                }
+                grounds.is_some()
+            }
+            None => caller.is_trusted(),
+        },
+        None => {
+            let sees = |view: &Receiver<TokenView>| caller.may_see(&view.borrow().config);
+            caller.is_trusted() || tokens.values().any(sees)
+        }
+    }
+}
+
 fn denied() -> Response<Full<Bytes>> {
-    let problem = Problem::new(Code::Denied, "only root and the daemon's own user may ask");
+    let problem = Problem::new(Code::Denied, "no rule of the socket's policy allows it");
     let mut response = problem.into_response();
     let close = HeaderValue::from_static("close");
     response.headers_mut().insert(header::CONNECTION, close);
     response
 }
 
-/// Logs refusals, but not one line for each: a refused client may come back in a loop.
-#[derive(Default)]
-struct Denials {
-    /// Seconds since boot before which nothing is logged.
-    silent_until: AtomicU64,
-    unlogged: AtomicU64,
-}
-
-impl Denials {
-    fn log(&self, peer: Option<Peer>, right: Right) {
-        let now = clock::now().elapsed_since_boot().as_secs();
-        if now < self.silent_until.load(Ordering::Relaxed) {
-            self.unlogged.fetch_add(1, Ordering::Relaxed);
-            return;
-        }
-        self.silent_until
-            .store(now + DENIAL_LOG_INTERVAL, Ordering::Relaxed);
-        let unlogged = self.unlogged.swap(0, Ordering::Relaxed);
-        let uid = peer.map(|peer| peer.uid);
-        let pid = peer.and_then(|peer| peer.pid);
-        tracing::warn!(?uid, ?pid, ?right, unlogged, "denied");
-    }
-}
-
 /// A rank no idle connection has.
 const BUSY: u64 = u64::MAX;
 /// Ranks below are those of connections that have not sent a request.
 const HAS_SERVED: u64 = 1 << 62;
-const DENIAL_LOG_INTERVAL: u64 = 10;
 /// From one request to the end of the next one's headers.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// The same for the first request.

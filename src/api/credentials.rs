@@ -110,7 +110,7 @@ async fn answer(stream: UnixStream, api: &Api, environment: Arc<Environment>, ow
         Ok(request) => request,
         Err(refusal) => {
             let peer = Peer::of(&stream);
-            let (uid, pid) = (peer.map(|peer| peer.uid), peer.and_then(|peer| peer.pid));
+            let (uid, pid) = peer.map(|peer| (peer.uid, peer.pid)).unzip();
             tracing::warn!(?uid, ?pid, error = %refusal, "no credential sent");
             return;
         }

@@ -17,6 +17,7 @@ use super::Api;
 use super::connection::{self, Activity, Server};
 use crate::clock;
 use crate::instant::Instant;
+use crate::store::Registry;
 
 /// Why the socket cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -100,10 +101,15 @@ fn remove_stale(path: &Path, address: &SocketAddrUnix) -> Result<(), ApiError> {
 
 /// Serves until dropped; returns only when the socket is of no more use.
 pub async fn serve(listener: tokio::net::UnixListener, api: Api) -> ApiError {
+    let mut tokens = api.tokens.clone();
     let server = Server::new(api);
     let mut connections = Connections::default();
+    // As it was bound.
+    let mut open = false;
+    open_to_all(&listener, &tokens, &mut open);
     loop {
         tokio::select! {
+            Ok(()) = tokens.changed() => open_to_all(&listener, &tokens, &mut open),
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => connections.admit(&server, stream).await,
                 Err(e) => match after(&e) {
@@ -117,6 +123,32 @@ pub async fn serve(listener: tokio::net::UnixListener, api: Api) -> ApiError {
                 },
             },
             () = connections.ended() => {}
+        }
+    }
+}
+
+/// Lets everybody connect while any token has an allow list: the socket's mode knows no rules for single
+/// tokens, and the kernel's word on the peer decides.
+fn open_to_all(listener: &tokio::net::UnixListener, tokens: &Registry, open: &mut bool) {
+    let shared = tokens
+        .borrow()
+        .values()
+        .any(|view| !view.borrow().config.allow.is_empty());
+    if shared == *open {
+        return;
+    }
+    let mode = if shared { 0o666 } else { 0o600 };
+    let Ok(address) = listener.local_addr() else {
+        return;
+    };
+    let Some(path) = address.as_pathname() else {
+        return;
+    };
+    match rustix::fs::chmod(path, Mode::from_raw_mode(mode)) {
+        Ok(()) => *open = shared,
+        Err(error) => {
+            let path = path.display();
+            tracing::warn!(%path, %error, "the socket's mode cannot be changed to {mode:o}");
         }
     }
 }

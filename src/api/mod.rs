@@ -5,8 +5,10 @@
 //! | `listener` | binds the socket, accepts, limits connections |
 //! | `connection` | one client: its limits, who it is, what it asks |
 //! | [`credentials`] | systemd's credential protocol, on a socket of its own |
+//! | `audit` | what the log says of who reads what |
 //! | `stream` | ends a connection whose reader has stopped reading |
 //! | [`peer`] | who asks, and whether they may |
+//! | `process` | the groups and the unit of who asks |
 //! | `router` | request to route to right to response |
 //! | [`tokens`] | reads a token, waits for one, has one replaced |
 //! | [`status`] | how tokens and daemon stand |
@@ -17,6 +19,7 @@
 //!
 //! Nothing here owns state: every request reads the [`Registry`] and at most sends an event.
 
+mod audit;
 pub mod client;
 pub mod code;
 mod connection;
@@ -24,6 +27,7 @@ pub mod credentials;
 mod listener;
 pub mod peer;
 pub mod problem;
+mod process;
 pub mod query;
 mod router;
 pub mod status;

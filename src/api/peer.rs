@@ -2,65 +2,157 @@
 
 use tokio::net::UnixStream;
 
+use super::process::{Process, ProcessError};
+use crate::config::{Allow, TokenConfig, Who};
+
 /// The process that connected, as the kernel recorded it then (`SO_PEERCRED`, `unix(7)`).
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Peer {
     /// Its effective user id.
     pub uid: u32,
     /// Its process id, for the log only: it may be somebody else's by now.
     pub pid: Option<i32>,
+    /// All its groups, as far as they are certain.
+    pub groups: Vec<u32>,
+    /// Its systemd unit, where that is certain.
+    pub unit: Option<String>,
+    /// Why groups and unit are not certain.
+    pub uncertain: Option<ProcessError>,
 }
 
 impl Peer {
-    /// Asks the kernel; `None` when it does not say.
+    /// Asks the kernel for user and group; `None` when it does not say.
     #[must_use]
     pub fn of(stream: &UnixStream) -> Option<Self> {
         let credentials = stream.peer_cred().ok()?;
         Some(Self {
             uid: credentials.uid(),
             pid: credentials.pid(),
+            groups: vec![credentials.gid()],
+            unit: None,
+            uncertain: None,
         })
+    }
+
+    /// Asks for all its groups and its unit, too.
+    #[must_use]
+    pub fn with_process(mut self, stream: &UnixStream) -> Self {
+        match Process::of(stream, self.uid, self.pid) {
+            Ok(process) => {
+                self.groups.extend(process.groups);
+                self.unit = process.unit;
+            }
+            Err(uncertain) => self.uncertain = Some(uncertain),
+        }
+        self
     }
 }
 
-/// What a request needs.
+/// Why a peer may read a token.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Right {
-    /// To learn whether the daemon lives and is ready.
-    ReadHealth,
-    /// To learn how tokens stand, but not their values.
-    ReadStatus,
-    /// To read a token.
-    ReadToken,
-    /// To have a token replaced.
-    Refresh,
+pub enum Grounds<'a> {
+    /// It is the daemon's own user, who could read the daemon's memory anyway.
+    OwnUser,
+    /// It is root, for the same reason.
+    Root,
+    /// An entry of the token's `allow`, as written.
+    Rule(&'a str),
 }
 
-/// The answer to "may this peer do that?".
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Decision {
-    /// It may.
-    Allowed,
-    /// It may not.
-    Denied,
-}
-
-/// Decides. Denied unless a rule allows it; a peer that the kernel does not name is nobody.
-///
-/// - root may do everything: it could read the daemon's memory anyway;
-/// - so may the daemon's own user (`own_uid`), for the same reason.
-#[must_use]
-pub fn authorize(peer: Option<Peer>, own_uid: u32, right: Right) -> Decision {
-    let Some(peer) = peer else {
-        return Decision::Denied;
-    };
-    match right {
-        Right::ReadHealth | Right::ReadStatus | Right::ReadToken | Right::Refresh
-            if peer.uid == 0 || peer.uid == own_uid =>
-        {
-            Decision::Allowed
+impl Grounds<'_> {
+    /// In words.
+    #[must_use]
+    pub const fn as_str(&self) -> &str {
+        match self {
+            Self::OwnUser => "the daemon's own user",
+            Self::Root => "root",
+            Self::Rule(written) => written,
         }
-        _ => Decision::Denied,
+    }
+}
+
+/// Decides whether a peer may read and refresh a token with this allow list. `None`: it may not, as nobody
+/// may whom neither rank nor rule allows.
+#[must_use]
+pub fn authorize<'a>(peer: &Peer, own_uid: u32, allow: &'a [Allow]) -> Option<Grounds<'a>> {
+    if peer.uid == 0 {
+        return Some(Grounds::Root);
+    }
+    if peer.uid == own_uid {
+        return Some(Grounds::OwnUser);
+    }
+    let names = |who: &Who| match who {
+        Who::Group(gid) => peer.groups.contains(gid),
+        Who::Unit(glob) => peer.unit.as_ref().is_some_and(|unit| matches(glob, unit)),
+        Who::User(uid) => peer.uid == *uid,
+    };
+    let rule = allow.iter().find(|rule| names(&rule.who))?;
+    Some(Grounds::Rule(&rule.written))
+}
+
+/// Whether a name is such as the glob says: `*` is any text, `?` any character.
+fn matches(glob: &str, name: &str) -> bool {
+    let (glob, name): (Vec<char>, Vec<char>) = (glob.chars().collect(), name.chars().collect());
+    let (mut at, mut read) = (0, 0);
+    // Where the last star stands, and up to where it reaches.
+    let mut star: Option<(usize, usize)> = None;
+    while read < name.len() {
+        match (glob.get(at), star) {
+            (Some('*'), _) => {
+                star = Some((at, read));
+                at += 1;
+            }
+            (Some(c), _) if *c == '?' || *c == name[read] => {
+                at += 1;
+                read += 1;
+            }
+            (_, Some((star_at, reach))) => {
+                star = Some((star_at, reach + 1));
+                at = star_at + 1;
+                read = reach + 1;
+            }
+            (_, None) => return false,
+        }
+    }
+    glob[at..].iter().all(|c| *c == '*')
+}
+
+/// A peer and the user that the daemon runs as: everything that decides what it may see.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// `None`: the kernel does not say, and so it is nobody.
+    pub peer: Option<Peer>,
+    /// The daemon's own user.
+    pub own_uid: u32,
+}
+
+impl Caller {
+    /// Who is behind a connection.
+    #[must_use]
+    pub fn of(stream: &UnixStream, own_uid: u32) -> Self {
+        let peer = Peer::of(stream).map(|peer| match peer.uid {
+            uid if uid == 0 || uid == own_uid => peer,
+            _ => peer.with_process(stream),
+        });
+        Self { peer, own_uid }
+    }
+
+    /// Whether it is root or the daemon's own user.
+    #[must_use]
+    pub fn is_trusted(&self) -> bool {
+        self.grounds(&[]).is_some()
+    }
+
+    /// Whether it may learn of a token.
+    #[must_use]
+    pub fn may_see(&self, token: &TokenConfig) -> bool {
+        self.grounds(&token.allow).is_some()
+    }
+
+    /// See [`authorize`].
+    #[must_use]
+    pub fn grounds<'a>(&self, allow: &'a [Allow]) -> Option<Grounds<'a>> {
+        authorize(self.peer.as_ref()?, self.own_uid, allow)
     }
 }
 
@@ -68,22 +160,110 @@ pub fn authorize(peer: Option<Peer>, own_uid: u32, right: Right) -> Decision {
 mod tests {
     use super::*;
 
+    fn rule(written: &str) -> Allow {
+        let (kind, who) = written.split_once(':').unwrap();
+        let who = match kind {
+            "user" => Who::User(who.parse().unwrap()),
+            "group" => Who::Group(who.parse().unwrap()),
+            _ => Who::Unit(who.into()),
+        };
+        let written = written.into();
+        Allow { written, who }
+    }
+
+    /// uid, groups, unit, allow list, and the grounds on which it is allowed.
+    type Case = (
+        u32,
+        &'static [u32],
+        Option<&'static str>,
+        &'static [&'static str],
+        Option<&'static str>,
+    );
+
+    const OWN: u32 = 990;
+    const CASES: &[Case] = &[
+        (0, &[0], None, &[], Some("root")),
+        (OWN, &[OWN], None, &[], Some("the daemon's own user")),
+        (1000, &[1000], None, &[], None),
+        (65534, &[65534], None, &[], None),
+        (u32::MAX, &[u32::MAX], None, &[], None),
+        // A group's id is not a user's.
+        (1000, &[0], None, &[], None),
+        (1000, &[OWN], None, &["user:990"], None),
+        (33, &[1000], None, &["group:33"], None),
+        (33, &[33], None, &["user:33"], Some("user:33")),
+        (33, &[33], None, &["user:34", "user:33"], Some("user:33")),
+        (1000, &[1000, 50, 60], None, &["group:60"], Some("group:60")),
+        (1000, &[1000], None, &["group:60", "unit:*"], None),
+        (
+            1000,
+            &[1000],
+            Some("reports@1.service"),
+            &["user:1", "unit:reports@*.service"],
+            Some("unit:reports@*.service"),
+        ),
+        (
+            1000,
+            &[1000],
+            Some("user@1000.service"),
+            &["unit:reports*.service"],
+            None,
+        ),
+        (0, &[0], None, &["user:1"], Some("root")),
+    ];
+
     #[test]
-    fn root_and_own_user_only() {
-        let peer = |uid| Some(Peer { uid, pid: None });
-        for right in [
-            Right::ReadHealth,
-            Right::ReadStatus,
-            Right::ReadToken,
-            Right::Refresh,
-        ] {
-            let decide = |peer| authorize(peer, 990, right);
-            assert_eq!(decide(peer(0)), Decision::Allowed);
-            assert_eq!(decide(peer(990)), Decision::Allowed);
-            assert_eq!(decide(peer(991)), Decision::Denied);
-            assert_eq!(decide(peer(65534)), Decision::Denied);
-            assert_eq!(decide(peer(u32::MAX)), Decision::Denied);
-            assert_eq!(decide(None), Decision::Denied);
+    fn who_may_read() {
+        for (uid, groups, unit, allow, expected) in CASES {
+            let peer = Peer {
+                uid: *uid,
+                pid: None,
+                groups: groups.to_vec(),
+                unit: unit.map(str::to_owned),
+                uncertain: None,
+            };
+            let allow: Vec<Allow> = allow.iter().map(|written| rule(written)).collect();
+            let grounds = authorize(&peer, OWN, &allow);
+            let grounds = grounds.as_ref().map(Grounds::as_str);
+            assert_eq!(grounds, *expected, "{peer:?} {allow:?}");
         }
+    }
+
+    #[test]
+    fn whom_the_kernel_does_not_name_is_nobody() {
+        let caller = Caller {
+            peer: None,
+            own_uid: OWN,
+        };
+        assert!(!caller.is_trusted());
+        assert_eq!(caller.grounds(&[rule("unit:*"), rule("user:0")]), None);
+    }
+
+    #[test]
+    fn globs() {
+        for (glob, name) in [
+            ("a.service", "a.service"),
+            ("*", "a.service"),
+            ("a*.service", "a.service"),
+            ("a@*.service", "a@x.y.service"),
+            ("*a*b*", "xaybz"),
+            ("?.service", "ü.service"),
+            ("*.service*", "a.service"),
+        ] {
+            assert!(matches(glob, name), "{glob} {name}");
+        }
+        for (glob, name) in [
+            ("a.service", "aa.service"),
+            ("a.service", "a.service2"),
+            ("a?.service", "a.service"),
+            ("a*.service", "b-a.service"),
+            ("a@*.service", "a@x.scope"),
+            ("", "a"),
+            ("A.service", "a.service"),
+        ] {
+            assert!(!matches(glob, name), "{glob} {name}");
+        }
+        // Bounded: no glob takes for ever.
+        assert!(!matches(&"*a".repeat(200), &"a".repeat(150)));
     }
 }

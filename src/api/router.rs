@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::Api;
 use super::code::Code;
-use super::peer::Right;
+use super::peer::Caller;
 use super::problem::Problem;
 use super::query::Query;
 use super::status::{self, Moment};
@@ -68,15 +68,17 @@ impl Route {
         }
     }
 
-    /// The right it takes: the only place that says so.
+    /// The token that one must be allowed to read: the only place that says so. `None`: it is enough to be
+    /// allowed any, as the page shows nothing of others.
     #[must_use]
-    pub(super) const fn right(&self) -> Right {
+    pub(super) const fn token(&self) -> Option<&TokenName> {
         match self {
-            Self::Health | Self::Readiness => Right::ReadHealth,
-            Self::List | Self::Status | Self::TokenStatus(_) => Right::ReadStatus,
-            Self::AccessToken(_) | Self::Token(_) => Right::ReadToken,
-            // The answer holds the new token; whoever may not read it gains nothing from a new one.
-            Self::Refresh(_) => Right::Refresh,
+            Self::Health | Self::List | Self::Readiness | Self::Status => None,
+            // The answer to a refresh holds the new token; whoever may not read it gains nothing from one.
+            Self::AccessToken(name)
+            | Self::Refresh(name)
+            | Self::Token(name)
+            | Self::TokenStatus(name) => Some(name),
         }
     }
 }
@@ -84,16 +86,18 @@ impl Route {
 /// Answers a request that is authorized for `route`.
 pub(super) async fn respond(
     api: &Api,
+    caller: &Caller,
     route: Route,
     request: Request<Incoming>,
 ) -> Response<Full<Bytes>> {
-    answer(api, route, request)
+    answer(api, caller, route, request)
         .await
         .unwrap_or_else(Problem::into_response)
 }
 
 async fn answer(
     api: &Api,
+    caller: &Caller,
     route: Route,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Problem> {
@@ -102,14 +106,14 @@ async fn answer(
     match route {
         Route::AccessToken(name) => Ok(plain(&tokens::read(api, &name, query).await?)),
         Route::Health => Ok(text("ok\n")),
-        Route::List => json(&status::list(api)),
-        Route::Readiness => status::readiness(api).map(|()| text("ready\n")),
+        Route::List => json(&status::list(api, caller)),
+        Route::Readiness => status::readiness(api, caller).map(|()| text("ready\n")),
         Route::Refresh(name) => {
             let rejected = RefreshBody::parse(&collect(body).await?)?;
             let published = tokens::refresh(api, &name, rejected, query).await?;
             token(&published, &parts.headers)
         }
-        Route::Status => json(&status::page(api)),
+        Route::Status => json(&status::page(api, caller)),
         Route::Token(name) => {
             let published = tokens::read(api, &name, query).await?;
             token(&published, &parts.headers)

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Api;
 use super::code::{Code, State, valid};
+use super::peer::Caller;
 use super::problem::{self, Problem};
 use crate::clock;
 use crate::credential::TokenName;
@@ -135,9 +136,10 @@ impl Moment {
     }
 }
 
-/// The whole page.
+/// The whole page, as far as the caller may see it: errors and warnings name all tokens and files.
 #[must_use]
-pub fn page(api: &Api) -> StatusPage {
+pub fn page(api: &Api, caller: &Caller) -> StatusPage {
+    let trusted = caller.is_trusted();
     let moment = Moment::now();
     let daemon = api.daemon.borrow();
     let texts = |texts: &[std::sync::Arc<str>]| texts.iter().map(|t| t.to_string()).collect();
@@ -146,11 +148,20 @@ pub fn page(api: &Api) -> StatusPage {
         daemon: DaemonStatus {
             version: env!("CARGO_PKG_VERSION").into(),
             ready: daemon.ready,
-            configuration_error: daemon.configuration_error.as_deref().map(str::to_owned),
-            warnings: texts(&daemon.warnings),
+            configuration_error: daemon
+                .configuration_error
+                .as_deref()
+                .filter(|_| trusted)
+                .map(str::to_owned),
+            warnings: if trusted {
+                texts(&daemon.warnings)
+            } else {
+                Vec::new()
+            },
         },
         tokens: tokens
             .iter()
+            .filter(|(_, view)| caller.may_see(&view.borrow().config))
             .map(|(name, view)| token(name, &view.borrow(), moment))
             .collect(),
     }
@@ -194,9 +205,9 @@ pub fn token(name: &TokenName, view: &TokenView, moment: Moment) -> TokenStatus 
     }
 }
 
-/// The tokens there are, without their values.
+/// The tokens that the caller may read, without their values.
 #[must_use]
-pub fn list(api: &Api) -> TokenList {
+pub fn list(api: &Api, caller: &Caller) -> TokenList {
     let moment = Moment::now();
     let listed = |(name, view): (&TokenName, &tokio::sync::watch::Receiver<TokenView>)| {
         let view = view.borrow();
@@ -210,16 +221,20 @@ pub fn list(api: &Api) -> TokenList {
             generation: current.map(|current| current.generation),
         }
     };
+    let tokens = api.tokens.borrow();
+    let visible = tokens
+        .iter()
+        .filter(|(_, view)| caller.may_see(&view.borrow().config));
     TokenList {
-        tokens: api.tokens.borrow().iter().map(listed).collect(),
+        tokens: visible.map(listed).collect(),
     }
 }
 
 /// Whether the daemon is ready.
 ///
 /// # Errors
-/// A transient [`Problem`] that names the required tokens not there yet.
-pub fn readiness(api: &Api) -> Result<(), Problem> {
+/// A transient [`Problem`] that names the required tokens not there yet, if the caller may know of them.
+pub fn readiness(api: &Api, caller: &Caller) -> Result<(), Problem> {
     if api.daemon.borrow().ready {
         return Ok(());
     }
@@ -230,13 +245,18 @@ pub fn readiness(api: &Api) -> Result<(), Problem> {
         .filter(|(_, view)| {
             let view = view.borrow();
             let undelivered = !view.standing.output_errors.is_empty();
-            view.config.required && (undelivered || valid(&view, now).is_none())
+            let missing = undelivered || valid(&view, now).is_none();
+            view.config.required && missing && caller.may_see(&view.config)
         })
         .map(|(name, _)| name.as_str())
         .take(MISSING_NAMED)
         .collect();
     let detail = if missing.is_empty() {
-        "not ready: starting".to_owned()
+        let why = match caller.is_trusted() {
+            true => "starting",
+            false => "waiting for other tokens",
+        };
+        format!("not ready: {why}")
     } else {
         format!("not ready: waiting for {}", missing.join(", "))
     };

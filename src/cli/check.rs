@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::{CliError, report};
+use super::explain::explain as explain_access;
 use super::output::{in_words, printable, write};
 use super::{CheckArgs, config_path};
 use crate::api::code::{Code, EXIT_FRESH};
@@ -23,6 +24,12 @@ pub fn run(args: &CheckArgs) -> ExitCode {
     let environment = Environment::of_process();
     let uid = rustix::process::geteuid().as_raw();
     let path = config_path(args.config.clone(), &environment, uid);
+    if let Some([who, token]) = args.explain.as_deref() {
+        let config = config::load(&path, &environment).map_err(CheckError::from);
+        let explained = config.map_err(CliError::from);
+        let explained = explained.and_then(|config| explain_access(&config, who, token));
+        return ExitCode::from(explained.map_or_else(|error| report(&error), |()| EXIT_FRESH));
+    }
     let result = load(&path, &environment).and_then(|(config, registrations)| {
         let mut findings = Findings::default();
         if args.online {

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::io::{self, Write};
 
 use super::check::CheckError;
+use super::explain::ExplainError;
 use super::output::printable;
 use crate::api::client::ClientError;
 use crate::api::code::{Code, EXIT_FRESH, EXIT_UNREACHABLE};
@@ -20,6 +21,8 @@ pub(super) enum CliError {
     Client(#[from] ClientError),
     #[error(transparent)]
     Daemon(#[from] DaemonError),
+    #[error(transparent)]
+    Explain(#[from] ExplainError),
     #[error("the daemon's answer is not the expected JSON")]
     Answer,
     #[error("--rejected: {0}")]
@@ -39,6 +42,7 @@ impl CliError {
             Self::Check(CheckError::Runtime(_)) => Code::Internal.exit_code(),
             Self::Check(CheckError::Online { code, .. }) => code.exit_code(),
             Self::Check(_) => Code::FixConfig.exit_code(),
+            Self::Explain(error) => error.code().exit_code(),
             // Directories and the state's key are the administrator's to mend, too.
             Self::Daemon(
                 DaemonError::Config(_)
@@ -86,6 +90,7 @@ impl CliError {
             Self::Answer
             | Self::Check(_)
             | Self::Daemon(_)
+            | Self::Explain(_)
             | Self::Input(_)
             | Self::Output(_) => None,
         }

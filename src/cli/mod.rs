@@ -2,6 +2,7 @@
 
 pub mod check;
 mod error;
+mod explain;
 mod get;
 mod output;
 mod refresh;
@@ -68,6 +69,9 @@ pub struct CheckArgs {
     /// Also ask the authorization servers: discovery, TLS, clock, a trial token per client
     #[arg(long)]
     pub online: bool,
+    /// Say whether a user (by name or id) or a unit may read a token through the socket, and by which rule
+    #[arg(long, num_args = 2, value_names = ["UID|UNIT", "TOKEN"], conflicts_with = "online")]
+    pub explain: Option<Vec<String>>,
 }
 
 /// Runs the command that the process was started with.

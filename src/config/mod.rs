@@ -6,7 +6,7 @@
 //! | `keys`, `reading` | typed reading of one table; every mistake is reported, reading goes on |
 //! | `load` | all of it, in order |
 //! | `units`, `references`, `users` | single values |
-//! | `client`, `auth`, `token`, `file` | one table each |
+//! | `client`, `auth`, `token`, `file`, `allow` | one table each |
 //! | `validate` | the rules that look at more than one key |
 //! | [`error`], `excerpt` | what is wrong, where, and the line with its secrets hidden |
 //! | [`model`], `policy` | the checked result, and what follows from it |
@@ -16,6 +16,7 @@ pub mod error;
 pub mod model;
 pub mod secret_ref;
 
+mod allow;
 mod auth;
 mod client;
 mod excerpt;
@@ -36,3 +37,4 @@ pub use error::{ConfigErrors, Problem};
 pub use load::load;
 pub use model::*;
 pub use secret_ref::{SecretError, SecretRef};
+pub use users::User;

@@ -223,6 +223,28 @@ pub struct TokenConfig {
     pub files: Vec<FileConfig>,
     /// What runs when it was replaced.
     pub hooks: Vec<HookConfig>,
+    /// Who may read it through the socket, beside root and the daemon's own user.
+    pub allow: Vec<Allow>,
+}
+
+/// One entry of `allow` in `[token.NAME.socket]`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Allow {
+    /// As configured.
+    pub written: String,
+    /// Whom it means.
+    pub who: Who,
+}
+
+/// Whom an entry of `allow` means.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Who {
+    /// Processes that have this group, be it as their first or as a further one.
+    Group(u32),
+    /// Processes in systemd units whose name is such as this glob.
+    Unit(String),
+    /// Processes of this user.
+    User(u32),
 }
 
 /// `[token.NAME.grant.*]`.

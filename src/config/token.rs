@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
+use super::allow::socket;
 use super::file::file;
 use super::keys::Field;
 use super::model::{ClientConfig, GrantConfig, HookConfig, TokenConfig};
@@ -37,6 +38,7 @@ pub(super) fn token(
     let required = keys.optional("required", boolean);
     let files = keys.optional("file", |files| tables(files, file));
     let hooks = keys.optional("hook", |hooks| tables(hooks, hook));
+    let allow = keys.optional("socket", socket);
     keys.finish();
     Some(TokenConfig {
         name,
@@ -51,6 +53,7 @@ pub(super) fn token(
         required: required.unwrap_or(true),
         files: files.unwrap_or_default(),
         hooks: hooks.unwrap_or_default(),
+        allow: allow.unwrap_or_default(),
     })
 }
 

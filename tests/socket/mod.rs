@@ -240,5 +240,6 @@ fn config(name: &str) -> TokenConfig {
         required: true,
         files: Vec::new(),
         hooks: Vec::new(),
+        allow: Vec::new(),
     }
 }

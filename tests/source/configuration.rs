@@ -97,6 +97,7 @@ impl Setup {
             required: true,
             files: Vec::new(),
             hooks: Vec::new(),
+            allow: Vec::new(),
         };
         Self {
             registration,

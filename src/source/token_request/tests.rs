@@ -44,6 +44,7 @@ fn token(grant: GrantConfig) -> TokenConfig {
         required: true,
         files: Vec::new(),
         hooks: Vec::new(),
+        allow: Vec::new(),
     }
 }
 

@@ -1,0 +1,60 @@
+//! `[token.NAME.socket]`: who may read a token through the socket.
+
+use super::keys::Field;
+use super::model::{Allow, Who};
+use super::units::all;
+
+/// Reads the table.
+pub(super) fn socket(field: Field<'_>) -> Option<Vec<Allow>> {
+    let mut keys = field.keys()?;
+    let allow = keys.required("allow", HINT, |allow| {
+        all(allow.elements("a list of strings", HINT)?, rule)
+    });
+    keys.finish();
+    allow
+}
+
+fn rule(field: Field<'_>) -> Option<Allow> {
+    let written = field.str("a string", HINT)?;
+    let who = match written.split_once(':') {
+        Some(("user", name)) => Who::User(id(field, "user", "passwd", name)?),
+        Some(("group", name)) => Who::Group(id(field, "group", "group", name)?),
+        Some(("unit", glob)) => Who::Unit(unit(field, glob)?),
+        _ => return field.refuse("an entry is `user:…`, `group:…` or `unit:…`", HINT),
+    };
+    Some(Allow {
+        written: written.to_owned(),
+        who,
+    })
+}
+
+fn id(field: Field<'_>, what: &str, database: &str, name: &str) -> Option<u32> {
+    let users = &field.origin.reading.users;
+    // The largest id means "nobody in particular" to the kernel.
+    let numeric = name.parse().ok().filter(|&id: &u32| id != u32::MAX);
+    let named = || match what {
+        "user" => users.owner(name),
+        _ => users.group(name),
+    };
+    let Some(id) = numeric.or_else(named) else {
+        let hint = format!("by name, as in /etc/{database}, or by id");
+        return field.refuse(format!("there is no {what} `{name}`"), &hint);
+    };
+    Some(id)
+}
+
+fn unit(field: Field<'_>, glob: &str) -> Option<String> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || ":-_.\\@*?".contains(c);
+    if glob.is_empty() || !glob.chars().all(allowed) {
+        let hint = "`*` is any text, `?` any character: `unit:reports@*.service`";
+        return field.refuse("this is no unit's name", hint);
+    }
+    if !glob.contains(['.', '*']) {
+        let hint = format!("write `unit:{glob}.service`");
+        return field.refuse(format!("`{glob}` lacks the unit's kind"), &hint);
+    }
+    Some(glob.to_owned())
+}
+
+const HINT: &str =
+    "such as `allow = [\"user:www-data\", \"group:reports\", \"unit:reports@*.service\"]`";
