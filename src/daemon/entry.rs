@@ -31,6 +31,7 @@ impl Entry {
             validity: None,
             health: Health::Pending,
             in_flight: false,
+            queued: false,
             next_attempt_at: None,
             failures: 0,
             attempts: 0,
