@@ -163,16 +163,18 @@ impl Entry {
         })
     }
 
-    pub(super) fn publish(&self, now: Instant) {
-        let Some(record) = &self.record else { return };
-        if record.token.validity.expires_at > now {
-            let token = Arc::clone(&record.token);
-            let published = Published {
-                token,
-                generation: record.generation,
-            };
-            self.view.send_modify(|view| view.current = Some(published));
-        }
+    /// Lets readers see a token, unless it has expired or they have a newer one. Whether they see it now.
+    pub(super) fn publish(&self, now: Instant, published: Published) -> bool {
+        let valid = now < published.token.validity.expires_at;
+        valid
+            && self.view.send_if_modified(|view| {
+                let current = view.current.as_ref();
+                let newer = current.is_none_or(|held| held.generation < published.generation);
+                if newer {
+                    view.current = Some(published);
+                }
+                newer
+            })
     }
 
     /// Notes that the refresh token is about to be used. `None` if there is none.

@@ -141,13 +141,15 @@ impl Shell {
         let validity = record.token.validity;
         let open_intent = record.open_intent.is_some();
         let config = self.inputs.config.tokens.get(name);
-        let current = config.is_some_and(|token| token.identity() == record.identity);
-        if validity.expires_at > now {
-            self.tokens.publish(name, now);
-            info!(token = %name, generation = self.tokens.generation(name), "restored");
+        let current = config.is_some_and(|token| token.identity() == identity);
+        if self.tokens.publish(now, name, published) {
+            info!(token = %name, generation, "restored");
         }
         let event = Event::Restored {
             name: name.clone(),
+        let identity = record.identity;
+        let published = record.published();
+        let generation = published.generation;
             validity,
             current,
             open_intent,

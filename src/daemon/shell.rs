@@ -185,7 +185,8 @@ impl Shell {
         entry.set_error(None);
         let identity = entry.config().identity();
         let record = entry.commit(token, identity).clone();
-        self.durable.put(record, Some(Step::Publish(name.clone())));
+        let published = record.published();
+        self.durable.put(record, Some(Step::Publish(published)));
     }
 
     pub(super) fn attempt_finished(&mut self, now: Instant, finished: Finished) {
@@ -279,40 +280,41 @@ impl Shell {
             .err()
             .map(|error| error_chain(error));
         match self.durable.written(now, written) {
-            Some(Step::Publish(name)) => self.publish(now, &name),
-            Some(Step::Send(request)) => {
-                // With nothing but the refresh token to go on, it must not be risked without a record.
-                let irreplaceable = matches!(request.token.grant, GrantConfig::RefreshToken { .. });
-                match error {
-                    Some(error) if irreplaceable => {
-                        let failure = Failure {
-                            kind: FailureKind::Unavailable,
-                            delivery: Delivery::NotSent,
-                            retry_after: None,
-                        };
-                        let attempt = request.attempt;
-                        self.fail(
-                            now,
-                            Event::Failed {
-                                name,
-                                attempt,
-                                failure,
-                            },
-                            &error,
-                        );
-                    }
-                    _ => self.attempts.start(*request),
+            Some(Step::Publish(published)) => {
+                let generation = published.generation;
+                if self.tokens.publish(now, &name, published) {
+                    info!(token = %name, generation, "published");
                 }
             }
             None => {}
         }
     }
 
-    fn publish(&mut self, now: Instant, name: &TokenName) {
-        // A newer one may have been committed in the meantime; the durable one is what is published.
-        self.tokens.publish(name, now);
-        self.refresh_status(name);
-        info!(token = %name, generation = self.tokens.generation(name), "published");
+            Some(Step::Send(request)) => self.send(now, *request, error),
+    /// Sends a refresh whose intent is durable, or could not be made so.
+    fn send(&mut self, now: Instant, request: Request, unsaved: Option<String>) {
+        let name = request.name.clone();
+        // With nothing but the refresh token to go on, it must not be risked without a record.
+        let irreplaceable = matches!(request.token.grant, GrantConfig::RefreshToken { .. });
+        let refusal = unsaved.filter(|_| irreplaceable);
+        if refusal.is_none() && !self.stopping {
+            return self.attempts.start(request);
+        }
+        self.close_intent(&name);
+        if let Some(error) = refusal {
+            let failure = Failure {
+                kind: FailureKind::Unavailable,
+                delivery: Delivery::NotSent,
+                retry_after: None,
+            };
+            let attempt = request.attempt;
+            let failed = Event::Failed {
+                name,
+                attempt,
+                failure,
+            };
+            self.fail(now, failed, &error);
+        }
     }
 
     pub(super) fn refresh_all(&mut self, now: Instant) {

@@ -11,8 +11,8 @@ use crate::config::{Environment, TokenConfig};
 use crate::credential::TokenName;
 use crate::instant::Instant;
 use crate::refresh::{Health, Status};
-use crate::sink::Report;
-use crate::store::{Record, Registry, TokenView};
+use crate::sink::{self, Report};
+use crate::store::{Published, Record, Registry, TokenView};
 
 use super::entry::Entry;
 
@@ -71,14 +71,6 @@ impl Tokens {
 
     pub(super) fn tally(&self) -> Tally {
         self.tally
-    }
-
-    pub(super) fn generation(&self, name: &TokenName) -> u64 {
-        let record = self
-            .entries
-            .get(name)
-            .and_then(|entry| entry.record.as_ref());
-        record.map_or(0, |record| record.generation)
     }
 
     pub(super) fn set_status(&mut self, name: &TokenName, status: Status) {
@@ -180,12 +172,12 @@ impl Tokens {
         }
     }
 
-    /// Publishes the durable token of this name.
-    pub(super) fn publish(&mut self, name: &TokenName, now: Instant) {
-        if let Some(entry) = self.entries.get(name) {
-            entry.publish(now);
-            self.check_ready(name);
-        }
+    /// Publishes a durable token. Whether readers see it now.
+    pub(super) fn publish(&mut self, now: Instant, name: &TokenName, published: Published) -> bool {
+        let entry = self.entries.get(name);
+        let seen = entry.is_some_and(|entry| entry.publish(now, published));
+        self.check_ready(name);
+        seen
     }
 
     /// Takes note of what an output reports.
