@@ -75,7 +75,11 @@ impl Shell {
             Command::Cancel { name, attempt } => {
                 self.durable.forget(attempt);
                 self.attempts.cancel(attempt);
-                self.fail_text(&name, "no answer within the deadline");
+                // Not when it was given up for another configuration.
+                let status = self.scheduler.status(&name);
+                if status.is_some_and(|status| status.failures > 0) {
+                    self.note_failure(now, &name, "no answer within the deadline");
+                }
                 name
             }
             Command::Commit { name, attempt } => {
@@ -257,17 +261,17 @@ impl Shell {
 
     fn fail(&mut self, now: Instant, failed: Event, error: &str) {
         let name = failed.name().clone();
-        self.fail_text(&name, error);
         self.handle(now, failed);
-        if let Some(status) = self.scheduler.status(&name) {
-            let retry_in = status.next_attempt_at.map(|at| at - now);
-            warn!(token = %name, error, ?retry_in, failures = status.failures, "not obtained");
-        }
+        self.note_failure(now, &name, error);
     }
 
-    fn fail_text(&mut self, name: &TokenName, error: &str) {
+    fn note_failure(&mut self, now: Instant, name: &TokenName, error: &str) {
         if let Some(entry) = self.tokens.get_mut(name) {
             entry.set_error(Some(error.into()));
+        }
+        if let Some(status) = self.scheduler.status(name) {
+            let retry_in = status.next_attempt_at.map(|at| at - now);
+            warn!(token = %name, error, ?retry_in, failures = status.failures, "not obtained");
         }
     }
 
@@ -286,11 +290,11 @@ impl Shell {
                     info!(token = %name, generation, "published");
                 }
             }
+            Some(Step::Send(request)) => self.send(now, *request, error),
             None => {}
         }
     }
 
-            Some(Step::Send(request)) => self.send(now, *request, error),
     /// Sends a refresh whose intent is durable, or could not be made so.
     fn send(&mut self, now: Instant, request: Request, unsaved: Option<String>) {
         let name = request.name.clone();
