@@ -249,3 +249,26 @@ fn a_changed_client_obtains_anew() {
     assert_eq!(server.log(|log| log.token_requests(System::Entra)), 2);
     daemon.assert_sound();
 }
+
+/// What changed while the configuration was broken is not forgotten when it is mended.
+#[test]
+fn a_secret_replaced_under_a_refused_configuration_is_used_after_it() {
+    let server = Server::start(Settings::default());
+    let host = Host::new();
+    let tables = host.ardengem(&server);
+    host.configure(&tables);
+    let daemon = host.start_ready();
+    let refusals = || daemon.logged().matches("configuration is refused").count();
+    host.configure(&(tables.clone() + "\n[token.half"));
+    support::eventually("a refusal", SOON, || (refusals() == 1).then_some(()));
+    server.change(|settings| settings.entra.client_secret = "the second".into());
+    host.secret("ardengem", "the second");
+    support::eventually("another", SOON, || (refusals() == 2).then_some(()));
+    host.configure(&tables);
+    support::eventually("the mending noticed", SOON, || {
+        configuration_error(&daemon).is_none().then_some(())
+    });
+    daemon.signal(Signal::USR1);
+    server.wait_issued(System::Entra, 2, SOON);
+    assert_eq!(wait_state(&daemon, "ardengem", "fresh")["failures"], 0);
+}

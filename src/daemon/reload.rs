@@ -21,6 +21,8 @@ use super::shell::Shell;
 pub(super) struct Reload {
     pending: Option<Changed>,
     loading: Option<Changed>,
+    /// Changes that came with a configuration that was refused. They count again with the next load.
+    refused: Option<Changed>,
     /// systemd waits for READY=1 after the load under way.
     announced: bool,
 }
@@ -48,6 +50,7 @@ impl Shell {
     /// Starts a load if there is something to load; called while none is under way.
     pub(super) fn start_loading(&mut self) -> Option<JoinHandle<Result<Inputs, ConfigErrors>>> {
         let changed = self.reload.pending.take()?;
+        let changed = changed.and(self.reload.refused.take());
         self.reload.loading = Some(changed.clone());
         let (file, environment) = (self.options.config.clone(), Arc::clone(&self.environment));
         let before = self.inputs.clone();
@@ -74,6 +77,7 @@ impl Shell {
                 Some(followed)
             }
             Err(errors) => {
+                self.reload.refused = changed;
                 let text = errors.to_string();
                 error!(
                     "the new configuration is refused, the one before it stays in force\n{text}"
