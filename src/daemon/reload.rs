@@ -87,7 +87,8 @@ impl Shell {
                 None
             }
         };
-        if std::mem::take(&mut self.reload.announced) {
+        // Asked for while an earlier load was under way, the reload is still to come.
+        if self.reload.pending.is_none() && std::mem::take(&mut self.reload.announced) {
             self.service.ready();
         }
         followed
