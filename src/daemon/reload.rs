@@ -97,6 +97,9 @@ impl Shell {
     /// Puts inputs in force: the first ones at start, and each later reload.
     pub(super) fn apply(&mut self, now: Instant, inputs: Inputs, changed: Changed) {
         let before = std::mem::replace(&mut self.inputs, inputs);
+        if before.config.daemon != self.inputs.config.daemon {
+            warn!("[daemon] has changed: that takes effect at the next start");
+        }
         let new = self.tokens.configure(&self.inputs.config.tokens);
         let policies = self.inputs.config.tokens.iter();
         let policies = policies
