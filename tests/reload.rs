@@ -272,3 +272,24 @@ fn a_secret_replaced_under_a_refused_configuration_is_used_after_it() {
     server.wait_issued(System::Entra, 2, SOON);
     assert_eq!(wait_state(&daemon, "ardengem", "fresh")["failures"], 0);
 }
+
+/// A key of no use is in the warnings until it is replaced, whatever else is loaded meanwhile.
+#[test]
+fn a_bad_key_is_warned_of_until_it_is_replaced() {
+    let key = SigningKey::rsa();
+    let server = Server::start(Settings::with_key(&key));
+    let host = Host::new();
+    host.configure(&host.nhs(&server, "test-1", &key));
+    let daemon = host.start_ready();
+    let warned = || {
+        let warnings = daemon.status_json()["daemon"]["warnings"].to_string();
+        warnings.contains("client nhs")
+    };
+    host.secret("nhs.pem", &key.private_pem[..200]);
+    support::eventually("the warning", SOON, || warned().then_some(()));
+    host.drop_in("20-lev.toml", &host.lev(&server));
+    support::eventually("another load", SOON, || host.token("lev"));
+    assert!(warned(), "the key is still bad");
+    host.secret("nhs.pem", &key.private_pem);
+    support::eventually("the end of the warning", SOON, || (!warned()).then_some(()));
+}

@@ -4,8 +4,6 @@ use std::sync::Arc;
 
 use tracing::{info, warn};
 
-use crate::error_chain::error_chain;
-
 use super::shell::Shell;
 
 /// What has been announced.
@@ -53,12 +51,7 @@ impl Shell {
 
     fn warnings(&self) -> Vec<Arc<str>> {
         let mut warnings = self.start_warnings.clone();
-        warnings.extend(self.inputs.kept.iter().cloned());
-        for (name, loaded) in &self.inputs.registrations {
-            if let Err(error) = loaded {
-                warnings.push(format!("client {name}: {}", error_chain(error.as_ref())).into());
-            }
-        }
+        warnings.extend(self.inputs.warnings.values().cloned());
         if self.durable.has_unsaved() {
             warnings
                 .push("the state directory cannot be written: a restart would lose tokens".into());

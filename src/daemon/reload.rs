@@ -131,7 +131,7 @@ impl Shell {
         let Config { daemon, tokens, .. } = self.inputs.config.as_ref();
         sink::make_directories(&daemon.runtime_dir, tokens.values().map(AsRef::as_ref));
         self.tokens.start_sinks();
-        for text in &self.inputs.kept {
+        for text in self.inputs.warnings.values() {
             warn!("{text}");
         }
         self.view
@@ -148,6 +148,9 @@ impl Shell {
         };
         let validity = record.token.validity;
         let open_intent = record.open_intent.is_some();
+        let identity = record.identity;
+        let published = record.published();
+        let generation = published.generation;
         let config = self.inputs.config.tokens.get(name);
         let current = config.is_some_and(|token| token.identity() == identity);
         if self.tokens.publish(now, name, published) {
@@ -155,9 +158,6 @@ impl Shell {
         }
         let event = Event::Restored {
             name: name.clone(),
-        let identity = record.identity;
-        let published = record.published();
-        let generation = published.generation;
             validity,
             current,
             open_intent,
