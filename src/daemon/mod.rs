@@ -90,6 +90,7 @@ enum Turn {
     Watchdog,
     Written(Written),
 }
+    WriterEnded,
 
 /// Where turns come from, apart from the attempts.
 struct Turns {
@@ -140,6 +141,8 @@ async fn turn_until_stopped(mut shell: Shell, mut turns: Turns) -> Result<Outcom
             Turn::Written(written) => shell.written(clock::now(), written),
         }
         if turns.loading.is_none() {
+            // Without it no token would ever be published again.
+            Turn::WriterEnded => return Err(DaemonError::WriterDied),
             turns.loading = shell.start_loading();
         }
     }
@@ -150,7 +153,7 @@ impl Turns {
         tokio::select! {
             () = self.alarm.rung() => Turn::Alarm,
             finished = shell.attempts.finished() => Turn::Attempt(finished),
-            Some(written) = self.written.recv() => Turn::Written(written),
+            written = self.written.recv() => written.map_or(Turn::WriterEnded, Turn::Written),
             Some(event) = self.requests.recv() => Turn::Requested(event),
             Some(report) = self.reports.recv() => Turn::Reported(report),
             Some(signal) = self.signals.recv() => Turn::Signal(signal),
