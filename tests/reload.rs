@@ -293,3 +293,40 @@ fn a_bad_key_is_warned_of_until_it_is_replaced() {
     host.secret("nhs.pem", &key.private_pem);
     support::eventually("the end of the warning", SOON, || (!warned()).then_some(()));
 }
+
+/// A header's secret goes into the file when it changes, not only with the next token.
+#[test]
+fn a_changed_header_is_written_at_once() {
+    let server = Server::start(Settings::default());
+    let host = Host::new();
+    host.configure(&host.ardengem(&server));
+    let daemon = host.start_ready();
+    host.secret("ardengem-subscription", "subscription-key-of-next-year");
+    support::eventually("the new header", SOON, || {
+        let text = host.token("ardengem.headers")?;
+        text.contains("subscription-key-of-next-year").then_some(())
+    });
+    assert_eq!(server.requests(System::Entra), 1);
+    daemon.assert_sound();
+}
+
+/// Its outputs of before end first: they must not remove what the new ones have written.
+#[test]
+fn a_token_that_comes_back_keeps_its_file() {
+    let server = Server::start(Settings::default());
+    let host = Host::new();
+    let hook = "[[token.ardengem.hook]]\ncommand = [\"sleep\", \"2\"]\n";
+    let tables = host.ardengem(&server) + hook;
+    host.configure(&tables);
+    let daemon = host.start_ready();
+    let token = host.token("ardengem.headers");
+    assert!(token.is_some());
+    host.configure("");
+    daemon.reload();
+    host.configure(&tables);
+    daemon.reload();
+    // Longer than the hook that was running.
+    support::pause(Duration::from_secs(3));
+    assert_eq!(host.token("ardengem.headers"), token);
+    assert_eq!(status_of(&daemon, "ardengem")["state"], "fresh");
+}

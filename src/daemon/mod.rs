@@ -85,12 +85,13 @@ enum Turn {
     PatienceOver,
     Reported(Report),
     Requested(Event),
+    Retired,
     ServerEnded(Result<ApiError, JoinError>),
     Signal(Signal),
     Watchdog,
     Written(Written),
-}
     WriterEnded,
+}
 
 /// Where turns come from, apart from the attempts.
 struct Turns {
@@ -127,6 +128,7 @@ async fn turn_until_stopped(mut shell: Shell, mut turns: Turns) -> Result<Outcom
             Turn::PatienceOver => shell.lose_patience(),
             Turn::Reported(report) => shell.tokens.report(report),
             Turn::Requested(event) => shell.handle(clock::now(), event),
+            Turn::Retired => shell.tokens.start_sinks(),
             Turn::ServerEnded(end) => {
                 return Err(end.map_or_else(DaemonError::Died, DaemonError::Socket));
             }
@@ -139,10 +141,10 @@ async fn turn_until_stopped(mut shell: Shell, mut turns: Turns) -> Result<Outcom
             }
             Turn::Watchdog => shell.service.watchdog(),
             Turn::Written(written) => shell.written(clock::now(), written),
-        }
-        if turns.loading.is_none() {
             // Without it no token would ever be published again.
             Turn::WriterEnded => return Err(DaemonError::WriterDied),
+        }
+        if turns.loading.is_none() {
             turns.loading = shell.start_loading();
         }
     }
@@ -156,6 +158,7 @@ impl Turns {
             written = self.written.recv() => written.map_or(Turn::WriterEnded, Turn::Written),
             Some(event) = self.requests.recv() => Turn::Requested(event),
             Some(report) = self.reports.recv() => Turn::Reported(report),
+            () = shell.tokens.retired() => Turn::Retired,
             Some(signal) = self.signals.recv() => Turn::Signal(signal),
             files = self.watch.changed() => Turn::Changed(Changed::Files(files)),
             loaded = ended(&mut self.loading) => loaded.map_or_else(Turn::Died, Turn::Loaded),
