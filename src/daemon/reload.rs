@@ -11,6 +11,7 @@ use crate::credential::TokenName;
 use crate::instant::Instant;
 use crate::refresh::Event;
 use crate::sink;
+use crate::store::Published;
 use crate::watch::Followed;
 
 use super::inputs::{Changed, Inputs};
@@ -149,7 +150,7 @@ impl Shell {
         let validity = record.token.validity;
         let open_intent = record.open_intent.is_some();
         let identity = record.identity;
-        let published = record.published();
+        let published = Published::from(record);
         let generation = published.generation;
         let config = self.inputs.config.tokens.get(name);
         let current = config.is_some_and(|token| token.identity() == identity);

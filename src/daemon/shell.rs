@@ -11,7 +11,7 @@ use crate::credential::{Token, TokenName};
 use crate::error_chain::{error_chain, explain};
 use crate::instant::Instant;
 use crate::refresh::{AttemptId, Command, Delivery, Event, Failure, FailureKind, Scheduler, Use};
-use crate::store::{DaemonView, Written};
+use crate::store::{DaemonView, Published, Written};
 use crate::systemd::ServiceManager;
 
 use super::Options;
@@ -189,7 +189,7 @@ impl Shell {
         entry.set_error(None);
         let identity = entry.config().identity();
         let record = entry.commit(token, identity).clone();
-        let published = record.published();
+        let published = Published::from(&record);
         self.durable.put(record, Some(Step::Publish(published)));
     }
 

@@ -11,7 +11,6 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
-use super::published::Published;
 use super::seal::{OpenError, SealError, Sealed, Sealer};
 use crate::credential::{RefreshValidity, Token, TokenName, Validity};
 use crate::instant::Instant;
@@ -34,15 +33,6 @@ pub struct Record {
 }
 
 impl Record {
-    /// What readers see of it.
-    #[must_use]
-    pub fn published(&self) -> Published {
-        Published {
-            token: Arc::clone(&self.token),
-            generation: self.generation,
-        }
-    }
-
     /// Moves the refresh token, if there is one, to those set aside; the oldest of more than three goes.
     pub fn quarantine_refresh_token(&mut self) {
         let mut token = Token::clone(&self.token);
