@@ -6,11 +6,13 @@ use sd_notify::NotifyState;
 use tracing::warn;
 
 use crate::clock;
+use crate::instant::Instant;
 
 /// The service manager, if there is one.
 #[derive(Debug, Default)]
 pub struct ServiceManager {
     last_status: String,
+    next_status_at: Instant,
 }
 
 impl ServiceManager {
@@ -30,12 +32,21 @@ impl ServiceManager {
         send(&[NotifyState::Stopping]);
     }
 
-    /// `STATUS=…`, when it differs from the last one.
-    pub fn status(&mut self, status: &str) {
-        if self.last_status != status {
-            self.last_status = status.to_owned();
-            send(&[NotifyState::Status(status)]);
+    /// `STATUS=…`, when it differs from the last one; returns when to come again where that was too recent.
+    ///
+    /// Thousands of tokens obtained together must not flood the service manager: its queue is short, and
+    /// sending waits while it is full.
+    pub fn status(&mut self, now: Instant, status: &str) -> Option<Instant> {
+        if self.last_status == status {
+            return None;
         }
+        if now < self.next_status_at {
+            return Some(self.next_status_at);
+        }
+        self.last_status = status.to_owned();
+        self.next_status_at = now + STATUS_SPACING;
+        send(&[NotifyState::Status(status)]);
+        None
     }
 
     /// `WATCHDOG=1`. Only the main loop may send this, after a full turn.
@@ -55,3 +66,6 @@ fn send(states: &[NotifyState<'_>]) {
         warn!(%error, "the service manager cannot be notified");
     }
 }
+
+/// People read it.
+const STATUS_SPACING: Duration = Duration::from_secs(1);

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use tracing::{info, warn};
 
+use crate::instant::Instant;
+
 use super::shell::Shell;
 
 /// What has been announced.
@@ -11,11 +13,13 @@ use super::shell::Shell;
 pub(super) struct Announced {
     pub(super) ready: bool,
     patience_over: bool,
+    /// When the status may be sent that is still to be sent.
+    pub(super) status_at: Option<Instant>,
 }
 
 impl Shell {
     /// Says what has changed since the last turn.
-    pub(super) fn announce(&mut self) {
+    pub(super) fn announce(&mut self, now: Instant) {
         let ready = self.tokens.ready();
         if !self.announced.ready && (ready || self.announced.patience_over) {
             self.announced.ready = true;
@@ -38,7 +42,7 @@ impl Shell {
         if refused {
             status.push_str("; the newest configuration is refused");
         }
-        self.service.status(&status);
+        self.announced.status_at = self.service.status(now, &status);
     }
 
     /// The bounded wait for the required tokens is over.

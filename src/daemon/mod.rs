@@ -109,12 +109,13 @@ struct Turns {
 
 async fn turn_until_stopped(mut shell: Shell, mut turns: Turns) -> Result<Outcome, DaemonError> {
     loop {
-        shell.carry_out(clock::now());
+        let now = clock::now();
+        shell.carry_out(now);
+        shell.announce(now);
         turns
             .alarm
             .set(shell.poll_timeout())
             .map_err(DaemonError::Alarm)?;
-        shell.announce();
         if let Some(outcome) = shell.once_outcome() {
             stop(shell, turns).await;
             return Ok(outcome);

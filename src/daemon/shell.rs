@@ -48,10 +48,9 @@ pub(super) struct Shell {
 
 impl Shell {
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        [self.scheduler.poll_timeout(), self.durable.retry_at()]
-            .into_iter()
-            .flatten()
-            .min()
+        let core = self.scheduler.poll_timeout();
+        let all = [core, self.durable.retry_at(), self.announced.status_at];
+        all.into_iter().flatten().min()
     }
 
     /// Does what is due and all that the core commands.
