@@ -69,10 +69,13 @@ pub fn run(
         .thread_keep_alive(Duration::from_secs(2))
         .build()
         .map_err(DaemonError::Runtime)?;
-    runtime.block_on(async {
+    let outcome = runtime.block_on(async {
         let (shell, turns) = startup::assemble(options, environment, inputs)?;
         turn_until_stopped(shell, turns).await
-    })
+    });
+    // Whatever is worth waiting for has been waited for; a read that never ends must not keep the process.
+    runtime.shutdown_background();
+    outcome
 }
 
 /// One thing that happened.
