@@ -68,21 +68,20 @@ impl ServiceManager {
         self.send(Message::Stopping);
     }
 
-    /// `STATUS=…`, when it differs from the last one; returns when to come again where that was too recent.
-    /// Many tokens obtained together must not fill the queue, and what else is to be said find no room in it.
+    /// `STATUS=…`, when it differs from the last one; returns when to come again where it could not be sent:
+    /// thousands of tokens obtained together must not flood the service manager.
     pub fn status(&mut self, now: Instant, status: &str) -> Option<Instant> {
         if self.last_status == status {
             return None;
         }
-        if now < self.next_status_at {
-            return Some(self.next_status_at);
+        if now >= self.next_status_at {
+            self.next_status_at = now + STATUS_SPACING;
+            if self.send(Message::Status(status.to_owned())) {
+                status.clone_into(&mut self.last_status);
+                return None;
+            }
         }
-        self.next_status_at = now + STATUS_SPACING;
-        if !self.send(Message::Status(status.to_owned())) {
-            return Some(self.next_status_at);
-        }
-        status.clone_into(&mut self.last_status);
-        None
+        Some(self.next_status_at)
     }
 
     /// `WATCHDOG=1`. Only the main loop may call this, after a full turn.
@@ -126,10 +125,9 @@ fn send_all(messages: &Receiver<Message>) {
     }
 }
 
-/// So many may wait. With the spacing of the status, only a deaf service manager fills it.
+/// So many may wait.
 const QUEUE: usize = 64;
-
-/// Between two statuses: people read them.
+/// People read it.
 const STATUS_SPACING: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
@@ -144,7 +142,7 @@ mod tests {
             last_status: String::new(),
             next_status_at: Instant::BOOT,
         };
-        let at = |seconds| Instant::since_boot(Duration::from_secs(seconds));
+        let at = |seconds| Instant::BOOT + Duration::from_secs(seconds);
         assert_eq!(service.status(at(1), "1 of 2 tokens fresh"), None);
         assert_eq!(service.status(at(1), "2 of 2 tokens fresh"), Some(at(2)));
         assert_eq!(service.status(at(2), "2 of 2 tokens fresh"), Some(at(3)));
@@ -154,7 +152,7 @@ mod tests {
         assert_eq!(service.status(at(3), "2 of 2 tokens fresh"), None);
         let second = receiver.recv();
         assert!(matches!(second, Ok(Message::Status(text)) if text.starts_with('2')));
-        assert_eq!(service.status(at(9), "2 of 2 tokens fresh"), None);
+        assert_eq!(service.status(at(4), "2 of 2 tokens fresh"), None);
         assert!(receiver.try_recv().is_err(), "nothing new");
     }
 }
