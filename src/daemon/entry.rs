@@ -57,6 +57,9 @@ impl Entry {
         kept: &BTreeSet<&PathBuf>,
     ) -> Self {
         let before = self.config();
+        if Arc::ptr_eq(&before, config) {
+            return self;
+        }
         if before.files != config.files || before.hooks != config.hooks {
             self.retire_sinks(kept);
             self.undelivered = outputs(config);

@@ -75,7 +75,10 @@ impl Inputs {
         changed: &Changed,
     ) -> Result<Self, ConfigErrors> {
         let read_at = clock::unix_now();
-        let config = config::load(main_file, environment)?;
+        let mut config = config::load(main_file, environment)?;
+        if let Some(before) = before {
+            keep_unchanged(&mut config, &before.config);
+        }
         let mut kept = Vec::new();
         let mut registrations = BTreeMap::new();
         for (name, client) in &config.clients {
@@ -118,6 +121,15 @@ impl Inputs {
             kept,
             followed,
         })
+    }
+}
+
+/// Nobody has to hear of a token that has not changed, nor is it held twice.
+fn keep_unchanged(config: &mut Config, before: &Config) {
+    for (name, token) in &mut config.tokens {
+        if let Some(same) = before.tokens.get(name).filter(|old| *old == token) {
+            *token = Arc::clone(same);
+        }
     }
 }
 
