@@ -16,8 +16,8 @@ pub(super) struct Announced {
 }
 
 impl Shell {
-    /// Says what has changed since the last turn.
-    pub(super) fn announce(&mut self) {
+    /// Says what has changed since the last turn. Whether readiness has been announced, now or before.
+    pub(super) fn announce(&mut self) -> bool {
         let ready = self.tokens.ready();
         if !self.announced.ready && (ready || self.announced.patience_over) {
             self.announced.ready = true;
@@ -41,6 +41,7 @@ impl Shell {
             status.push_str("; the newest configuration is refused");
         }
         self.service.status(&status);
+        self.announced.ready
     }
 
     /// The bounded wait for the required tokens is over.

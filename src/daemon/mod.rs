@@ -112,7 +112,9 @@ async fn turn_until_stopped(mut shell: Shell, mut turns: Turns) -> Result<Outcom
             .alarm
             .set(shell.poll_timeout())
             .map_err(DaemonError::Alarm)?;
-        shell.announce();
+        if shell.announce() {
+            turns.patience = None;
+        }
         if let Some(outcome) = shell.once_outcome() {
             stop(shell, turns).await;
             return Ok(outcome);
