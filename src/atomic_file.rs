@@ -14,7 +14,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid};
+use rustix::fs::{AtFlags, Gid, Mode, OFlags, RenameFlags, Uid};
 use rustix::io::Errno;
 use rustix::process::{getegid, geteuid};
 use zeroize::Zeroizing;
@@ -101,14 +101,20 @@ impl Directory {
     /// Replaces many files at about the cost of one: one sync for all of their contents, one for the
     /// directory. A result for each, in order. The caller holds [`Directory::lock`]: of more than one
     /// file the temporary ones are not locked, for want of descriptors.
+    ///
+    /// Freeing an old file can cost a disk more than writing the new one. The old ones are therefore only
+    /// moved away, to names that are added to `replaced`, for [`Directory::discard`] when there is time.
     pub fn write_all(
         &self,
         files: impl IntoIterator<Item = (OsString, Zeroizing<Vec<u8>>)>,
         attributes: &Attributes,
+        replaced: &mut Vec<OsString>,
     ) -> Vec<Result<(), WriteError>> {
         let mut staged = Vec::new();
         for (name, content) in files {
-            let mut next = self.stage(&name, &content, attributes);
+            let mut next = self
+                .refuse_special(&name)
+                .and_then(|()| self.stage(&name, &content, attributes));
             if let (Ok(next), false) = (&mut next, staged.is_empty()) {
                 next.file = None;
             }
@@ -123,7 +129,8 @@ impl Directory {
             .map(|staged| {
                 let staged = staged?;
                 contents_synced.map_err(|e| self.failed("sync", &staged.name, e))?;
-                staged.rename()
+                replaced.extend(staged.exchange()?);
+                Ok(())
             })
             .collect();
         let names_synced = self.sync();
@@ -178,6 +185,20 @@ struct Staged<'a> {
 impl Staged<'_> {
     fn sync(&self) -> Result<(), Errno> {
         self.file.as_ref().map_or(Ok(()), rustix::fs::fsync)
+    }
+
+    /// Changes places with the old file, and returns the name that has now.
+    fn exchange(mut self) -> Result<Option<OsString>, WriteError> {
+        let descriptor = self.directory.descriptor.as_fd();
+        let exchanged = self.temporary.as_ref().map(|temporary| {
+            let flags = RenameFlags::EXCHANGE;
+            rustix::fs::renameat_with(descriptor, temporary, descriptor, &self.name, flags)
+        });
+        match exchanged {
+            Some(Ok(())) => Ok(self.temporary.take()),
+            // There is no old file, or the file system cannot exchange.
+            _ => self.rename().map(|()| None),
+        }
     }
 
     fn rename(mut self) -> Result<(), WriteError> {

@@ -15,13 +15,13 @@ use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
-/// The files and directories to follow, none of which need exist, and when they were last read (time
-/// since the epoch): what has changed since then is news.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+/// The files and directories to follow, none of which need exist, and what is known of them: what has
+/// changed since is news.
+#[derive(Clone, Debug, Default)]
 pub struct Followed {
-    /// The files.
-    pub files: BTreeSet<PathBuf>,
-    /// When reading them began.
+    /// With the version that was read, where its stamp was taken before reading.
+    pub files: BTreeMap<PathBuf, Option<Stamp>>,
+    /// When reading the others began: time since the epoch.
     pub read_at: Duration,
 }
 
@@ -39,7 +39,12 @@ impl Watch {
     pub fn start(followed: Followed) -> Self {
         let (followed, receiver) = watch::channel(Arc::new(followed));
         let (sender, changes) = mpsc::channel(1);
-        let task = tokio::spawn(follow(receiver, sender)).abort_handle();
+        let (wake, woken) = mpsc::channel(1);
+        let eyes = Eyes {
+            watcher: new_watcher(wake),
+            woken,
+        };
+        let task = tokio::spawn(follow(eyes, receiver, sender)).abort_handle();
         Self {
             followed,
             changes,
@@ -67,18 +72,24 @@ impl Drop for Watch {
     }
 }
 
+/// What says "look again".
+struct Eyes {
+    /// `None`: nothing does, files are polled.
+    watcher: Option<RecommendedWatcher>,
+    woken: mpsc::Receiver<()>,
+}
+
 async fn follow(
+    mut eyes: Eyes,
     mut files: watch::Receiver<Arc<Followed>>,
     changes: mpsc::Sender<BTreeSet<PathBuf>>,
 ) {
-    let (wake, mut woken) = mpsc::channel(1);
-    let mut watcher = new_watcher(wake);
     let mut watched = BTreeSet::new();
     let mut seen: BTreeMap<PathBuf, Stamp> = BTreeMap::new();
     loop {
         let followed = Arc::clone(&files.borrow_and_update());
         // Arm first, look second: a change in between is then an event, not a gap.
-        let armed = arm(watcher.as_mut(), &mut watched, &followed.files);
+        let armed = arm(eyes.watcher.as_mut(), &mut watched, &followed.files);
         let changed = look(&followed, &mut seen);
         if !changed.is_empty() && changes.send(changed).await.is_err() {
             return;
@@ -86,7 +97,9 @@ async fn follow(
         let pause = if armed { SAFETY_RESCAN } else { POLL };
         tokio::select! {
             changed = files.changed() => if changed.is_err() { return },
-            _ = woken.recv() => while timeout(QUIET, woken.recv()).await.is_ok() {},
+            Some(()) = eyes.woken.recv() => {
+                while timeout(QUIET, eyes.woken.recv()).await.is_ok() {}
+            }
             () = sleep(pause) => {}
         }
     }
@@ -113,11 +126,11 @@ fn new_watcher(wake: mpsc::Sender<()>) -> Option<RecommendedWatcher> {
 fn arm(
     watcher: Option<&mut RecommendedWatcher>,
     watched: &mut BTreeSet<(PathBuf, Stamp)>,
-    followed: &BTreeSet<PathBuf>,
+    followed: &BTreeMap<PathBuf, Option<Stamp>>,
 ) -> bool {
     let Some(watcher) = watcher else { return false };
     let wanted: BTreeSet<(PathBuf, Stamp)> = followed
-        .iter()
+        .keys()
         .flat_map(|file| directories_of(file))
         .collect::<BTreeSet<_>>()
         .into_iter()
@@ -172,11 +185,12 @@ fn directories_of(file: &Path) -> BTreeSet<PathBuf> {
 }
 
 fn look(followed: &Followed, seen: &mut BTreeMap<PathBuf, Stamp>) -> BTreeSet<PathBuf> {
-    seen.retain(|file, _| followed.files.contains(file));
+    seen.retain(|file, _| followed.files.contains_key(file));
     let mut changed = BTreeSet::new();
-    for file in &followed.files {
+    for (file, read) in &followed.files {
         let stamp = Stamp::of(file);
-        let news = match seen.insert(file.clone(), stamp) {
+        let before = seen.insert(file.clone(), stamp).or(*read);
+        let news = match before {
             Some(before) => before != stamp,
             None => stamp.changed_after(followed.read_at),
         };
@@ -189,7 +203,7 @@ fn look(followed: &Followed, seen: &mut BTreeMap<PathBuf, Stamp>) -> BTreeSet<Pa
 
 /// What tells one version of a file from the next; all zero for a file that is not there.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
-struct Stamp {
+pub struct Stamp {
     device: u64,
     inode: u64,
     size: i64,
@@ -198,8 +212,9 @@ struct Stamp {
 }
 
 impl Stamp {
-    /// Of a directory, the newest of it and its entries: a drop-in edited in place is a change.
-    fn of(file: &Path) -> Self {
+    /// A file's present version. A directory counts with its entries: a drop-in edited in place is a change.
+    #[must_use]
+    pub fn of(file: &Path) -> Self {
         let mut stamp = Self::of_itself(file);
         for entry in std::fs::read_dir(file).into_iter().flatten().flatten() {
             let entry = Self::of_itself(&entry.path());
@@ -259,7 +274,10 @@ mod tests {
     use crate::clock;
 
     async fn following(files: &[&Path]) -> Watch {
-        let files = files.iter().map(|file| file.to_path_buf()).collect();
+        let files = files
+            .iter()
+            .map(|file| (file.to_path_buf(), None))
+            .collect();
         // The files of a test are made just before: to the watch they are not news.
         let read_at = clock::unix_now() + Duration::from_secs(1);
         let watch = Watch::start(Followed { files, read_at });
@@ -326,15 +344,47 @@ mod tests {
         assert_eq!(next(&mut watch).await, [dir.path()]);
     }
 
-    #[tokio::test]
+    #[test]
     #[expect(clippy::disallowed_methods, reason = "the test plays the editor")]
-    async fn what_changed_between_reading_and_following_is_news() {
+    fn what_changed_between_reading_and_following_is_news() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("secret");
         let read_at = clock::unix_now();
+        let nothing = Stamp::of(&file);
         fs::write(&file, "written after it was read").unwrap();
-        let files = BTreeSet::from([file.clone()]);
-        let mut watch = Watch::start(Followed { files, read_at });
-        assert_eq!(next(&mut watch).await, [file]);
+        for (stamp, expected) in [
+            (None, true),
+            (Some(nothing), true),
+            (Some(Stamp::of(&file)), false),
+        ] {
+            let files = BTreeMap::from([(file.clone(), stamp)]);
+            let followed = Followed { files, read_at };
+            assert_eq!(!look(&followed, &mut BTreeMap::new()).is_empty(), expected);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    #[expect(clippy::disallowed_methods, reason = "the test plays the editor")]
+    async fn without_inotify_it_polls() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("secret");
+        let (_keep, woken) = mpsc::channel(1);
+        let eyes = Eyes {
+            watcher: None,
+            woken,
+        };
+        let files = BTreeMap::from([(file.clone(), Some(Stamp::of(&file)))]);
+        let followed = Followed {
+            files,
+            read_at: Duration::ZERO,
+        };
+        let (_followed, receiver) = watch::channel(Arc::new(followed));
+        let (sender, mut changes) = mpsc::channel(1);
+        let task = tokio::spawn(follow(eyes, receiver, sender));
+        tokio::task::yield_now().await;
+        fs::write(&file, "here").unwrap();
+        let changed = timeout(POLL * 2, changes.recv()).await.unwrap();
+        assert_eq!(changed, Some(BTreeSet::from([file])));
+        task.abort();
     }
 }

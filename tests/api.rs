@@ -122,7 +122,7 @@ fn lists_and_status() {
     let failing = fresh("nhs", "canary-2").failed(
         ErrorState::FixConfig,
         Reason::LastError,
-        "invalid_client: unknown kid\nhint: register the key",
+        "invalid_client: unknown kid; hint: register the key",
     );
     let mut delivered = fresh("lev", "canary-1").0;
     delivered.standing.output_errors = vec!["/run/x: no space".into()];
@@ -168,6 +168,13 @@ fn health_and_readiness() {
     assert_eq!(unready.json()["detail"], "not ready: waiting for lev");
     world.daemon.send_modify(|daemon| daemon.ready = true);
     assert_eq!(curl(&world, &["/readyz"]).status, 200);
+
+    // A token whose files are not written is not there for those who read files.
+    let mut undelivered = fresh("lev", "canary-1").0;
+    undelivered.standing.output_errors = vec!["/run/x: no space".into()];
+    let world = World::new([undelivered]);
+    let unready = curl(&world, &["/readyz"]).json();
+    assert_eq!(unready["detail"], "not ready: waiting for lev");
 }
 
 #[test]
@@ -268,7 +275,7 @@ fn the_four_states() {
         (ErrorState::Denied, 403, "denied", None),
     ];
     for (state, status, code, retry_after) in states {
-        let error = "the server said no\nhint: ask nicely";
+        let error = "the server said no; hint: ask nicely";
         let failing = pending("lev").failed(state, Reason::LastError, error);
         let mut world = World::new([failing.clone().0]);
         let answer = curl(&world, &["/v1/tokens/lev?min_ttl=1m"]);
@@ -304,6 +311,7 @@ fn min_ttl_asks_and_waits() {
 
     let at_once = curl(&world, &["/v1/tokens/lev?min_ttl=50s"]);
     assert_eq!(at_once.status, 503);
+    assert_eq!(at_once.header("retry-after"), Some("1"));
     let detail = at_once.json()["detail"].as_str().unwrap().to_owned();
     assert!(detail.starts_with("token lev expires in 3"), "{detail}");
     world.asked_for("lev");
@@ -362,16 +370,22 @@ fn a_refresh_waits_for_its_outcome() {
         let socket = world.socket.clone();
         let asking = thread::spawn(move || post(&socket, "/v1/tokens/lev/refresh?wait=15s", ""));
         world.asked_for("lev");
+        // That an attempt has begun is news, but no outcome, whatever came of the one before.
+        world.update("lev", |view| view.standing.status.in_flight = true);
+        thread::sleep(Duration::from_millis(50));
         world.publish(answer.0);
         asking.join().unwrap()
     };
-    let new = refresh(&mut world, old.clone().obtained(2, "new", 3600, 0)).unwrap();
+    let replaced = old.obtained(2, "new", 3600, 0);
+    let new = refresh(&mut world, replaced.clone()).unwrap();
     let new: Value = serde_json::from_slice(&new).unwrap();
     assert_eq!(new["generation"], 2);
     assert_eq!(new["access_token"], "new");
 
-    let failed = old.failed(ErrorState::FixConfig, Reason::LastError, "invalid_client");
+    let failed = replaced.failed(ErrorState::FixConfig, Reason::LastError, "invalid_client");
+    let begun = clock::now();
     assert_eq!(code(refresh(&mut world, failed.clone())), Code::FixConfig);
+    assert!(clock::now() - begun < Duration::from_secs(5));
     // A failure from before the request is not its outcome.
     let fixed = failed.obtained(3, "newer", 3600, 0);
     assert!(refresh(&mut world, fixed).is_ok());
@@ -419,8 +433,10 @@ fn a_401_does_not_repeat_a_refused_password() {
     );
     let mut world = World::new([refused.0]);
     let body = json!({ "rejected": sha256("old") }).to_string();
+    let begun = clock::now();
     let answer = post(&world.socket, "/v1/tokens/lev/refresh", &body);
     assert_eq!(code(answer), Code::NeedsLogin);
+    assert!(clock::now() - begun < Duration::from_secs(5));
     assert!(world.nothing_asked());
 }
 

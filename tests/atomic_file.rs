@@ -375,7 +375,12 @@ fn the_old_file_outlives_a_full_and_a_read_only_disk() {
         (OsString::from("token"), Zeroizing::new(b"ne".to_vec())),
         (OsString::from("big"), Zeroizing::new(vec![b'x'; 32 << 10])),
     ];
-    let results = Directory::open(&disk).unwrap().write_all(files, &OURS);
+    let directory = Directory::open(&disk).unwrap();
+    let mut replaced = Vec::new();
+    let results = directory.write_all(files, &OURS, &mut replaced);
+    assert_eq!(others(&disk, &["token", "filler"]), replaced);
+    assert_eq!(fs::read(disk.join(&replaced[0])).unwrap(), b"old");
+    directory.discard(&replaced[0]);
     assert!(
         matches!(results.as_slice(), [Ok(()), Err(_)]),
         "{results:?}"
@@ -488,7 +493,7 @@ fn in_a_batch_each_file_has_its_own_result() {
     };
     let files = [file("one"), file("taken"), file("two")];
     let directory = Directory::open(scratch.path()).unwrap();
-    let results = directory.write_all(files, &OURS);
+    let results = directory.write_all(files, &OURS, &mut Vec::new());
     assert!(
         matches!(results.as_slice(), [Ok(()), Err(_), Ok(())]),
         "{results:?}"

@@ -98,17 +98,18 @@ fn provoke(server: &Server, host: &Host, daemon: &Daemon) {
         Fault::Custom(400, "application/json", echo.clone()),
         Fault::Custom(500, "text/html", format!("<p>{CANARY}</p>")),
         Fault::Custom(200, "application/json", echo),
+        Fault::TooManyRequests(RetryAfter::Seconds(1)),
         Fault::ResetMidBody,
         Fault::InvalidGrant,
-        Fault::TooManyRequests(RetryAfter::Seconds(1)),
     ];
-    for fault in faults {
+    for (met, fault) in faults.into_iter().enumerate() {
         for system in System::ALL {
             server.queue_fault(system, fault.clone());
         }
         daemon.signal(Signal::USR1);
-        server.wait_requests(System::Lev, 1, SOON);
-        server.wait_requests(System::Nhs, 1, SOON);
+        let all_met = |log: &support::Log| (log.faults >= 3 * (met + 1)).then_some(());
+        // Waits grow with every failure.
+        server.wait_for("all three to meet the fault", SOON * 4, all_met);
     }
     // Bad secrets and configurations, which errors are written about.
     host.secret(

@@ -348,6 +348,6 @@ fn a_closed_pipe_is_no_error() {
 }
 
 fn failing(name: &str, state: ErrorState) -> socket::Made {
-    let error = "the server\u{1b}[1m said no\nhint: mend it";
+    let error = "the server\u{1b}[1m said no; hint: mend it";
     pending(name).failed(state, Reason::LastError, error)
 }

@@ -153,7 +153,7 @@ fn policy() {
     let policy = token(&format!("{CLIENT}{TOKEN}")).policy();
     assert_eq!(&*policy.server.0, "https://sso.example.org:8443");
     assert_eq!(policy.grant, Grant::Password);
-    assert_eq!(policy.deadline, Duration::from_secs(2 + 2 * 10 + 5));
+    assert_eq!(policy.deadline, Duration::from_secs(4 * 10 + 5));
 }
 
 #[test]
@@ -225,10 +225,12 @@ fn inputs() {
         clients.map(PathBuf::from)
     );
     let mut all = clients.to_vec();
-    all.extend(["/creds/p", "/k/api", "/k/j2"]);
+    all.push("/creds/p");
     all.sort_unstable();
     let all: Vec<_> = all.into_iter().map(PathBuf::from).collect();
     assert_eq!(token.inputs(&environment), all);
+    let outputs = ["/k/api", "/k/j2"].map(PathBuf::from);
+    assert_eq!(token.output_inputs(&environment), outputs);
 }
 
 #[test]

@@ -177,3 +177,20 @@ fn cis2() {
     assert!(matches!(token.grant, GrantConfig::RefreshToken { .. }));
     assert!(!token.required);
 }
+
+/// The README's configurations are what people copy.
+#[test]
+fn the_configurations_of_the_readme_are_valid() {
+    let text = fs::read_to_string("README.md").unwrap();
+    let blocks: Vec<_> = text
+        .split("```toml\n")
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap())
+        .collect();
+    assert_eq!(blocks.len(), 4, "one for each system");
+    for block in blocks {
+        // The group is the reader's own.
+        let config = load_text(&block.replace("nhs-clients", "root"));
+        assert_eq!((config.clients.len(), config.tokens.len()), (1, 1));
+    }
+}

@@ -17,6 +17,8 @@ const TROUBLE: Duration = Duration::from_secs(6);
 /// Long enough to outlive the trouble and the longest wait after it.
 const LIFETIME: Duration = Duration::from_secs(40);
 
+const FILES: [&str; 3] = ["lev", "ardengem.headers", "nhs"];
+
 enum Trouble {
     Faulty(Fault),
     Refused,
@@ -73,22 +75,26 @@ fn ride_out(trouble: &Trouble, key: &SigningKey) {
     let tables = host.lev(&server) + &host.ardengem(&server) + &host.nhs(&server, "test-1", key);
     host.configure(&tables);
     let mut daemon = host.start_ready();
-    let readers = ["lev", "ardengem.headers", "nhs"]
-        .map(|file| Reader::start(host.path("tokens").join(file), &server));
+    let readers = FILES.map(|file| Reader::start(host.path("tokens").join(file), &server));
 
-    let requests = || System::ALL.map(|system| server.log(|log| log.token_requests(system)));
-    let before = requests();
+    let before = System::ALL.map(|system| server.requests(system));
     match trouble {
         Trouble::Faulty(fault) => server.fault(Some(fault)),
         Trouble::Refused => server.outage(true),
     }
     daemon.signal(Signal::USR1);
     assert!(!daemon.exits_within(TROUBLE), "the daemon has ended");
-    for (before, after) in before.into_iter().zip(requests()) {
+    for (system, before) in System::ALL.into_iter().zip(before) {
         // Never closer than a second apart, and ever further.
-        assert!(after - before <= 6, "a storm: {} requests", after - before);
-        assert_eq!(after == before, matches!(trouble, Trouble::Refused));
+        let sent = server.requests(system) - before;
+        assert!(sent <= 6, "a storm on {system:?}: {sent} requests");
     }
+    let met = server.log(|log| log.faults);
+    assert_eq!(
+        met == 0,
+        matches!(trouble, Trouble::Refused),
+        "{met} faults met"
+    );
     assert_failing(&daemon);
 
     let lost = server.log(|log| log.issued.len());
@@ -109,21 +115,29 @@ fn ride_out(trouble: &Trouble, key: &SigningKey) {
         let mut tokens = status["tokens"].as_array()?.iter();
         tokens.all(|token| token["state"] == "fresh").then_some(())
     });
+    assert_nothing_rejected(readers);
+    assert_eq!(server.with(|state| state.lev.wrong_passwords), 0);
+    assert!(!daemon.logged().contains("panicked"));
+    daemon.signal(Signal::TERM);
+    assert!(daemon.wait_exit(Duration::from_secs(5)).success());
+}
+
+fn assert_nothing_rejected(readers: [Reader; 3]) {
+    let second = || {
+        readers
+            .iter()
+            .all(|r| r.readings().tokens >= 2)
+            .then_some(())
+    };
+    support::eventually("the second token read", Duration::from_secs(10), second);
     for reader in readers {
         let readings = reader.stop();
-        assert!(
-            readings.reads > 1000 && readings.tokens >= 2,
-            "{readings:?}"
-        );
+        assert!(readings.reads > 500, "{readings:?}");
         assert_eq!(
             (readings.rejected, readings.garbled, readings.missing),
             (0, 0, 0)
         );
     }
-    assert_eq!(server.with(|state| state.lev.wrong_passwords), 0);
-    assert!(!daemon.logged().contains("panicked"));
-    daemon.signal(Signal::TERM);
-    assert!(daemon.wait_exit(Duration::from_secs(5)).success());
 }
 
 fn assert_failing(daemon: &Daemon) {
@@ -146,8 +160,9 @@ fn retry_after_is_heeded() {
     let daemon = host.start_ready();
     let throttled = Fault::TooManyRequests(RetryAfter::Seconds(4));
     server.queue_fault(System::Entra, throttled);
+    let next = server.issued(System::Entra) + 1;
     daemon.signal(Signal::USR1);
-    server.wait_issued(System::Entra, 1, Duration::from_secs(15));
+    server.wait_issued(System::Entra, next, Duration::from_secs(15));
     let (refused, next) = server.log(|log| {
         let asked: Vec<_> = log.requests.iter().filter(|r| r.asks_for_token()).collect();
         (asked[asked.len() - 2].at, asked[asked.len() - 1].at)
@@ -167,6 +182,8 @@ fn a_refused_password_is_sent_once() {
     let host = Host::new();
     host.configure(&host.lev(&server));
     host.secret("lev-password", "an old one");
+    // A file of the same kernel tick as the start counts as changed since.
+    support::pause(Duration::from_millis(50));
     let daemon = host.start();
     server.wait_requests(System::Lev, 1, Duration::from_secs(10));
     assert!(!daemon.exits_within(Duration::from_secs(5)));
@@ -191,10 +208,11 @@ fn a_refused_refresh_token_falls_back_to_the_password() {
     host.configure(&host.lev(&server));
     let daemon = host.start_ready();
     let first = host.token("lev").expect("a token");
-    let requests = server.log(|log| log.token_requests(System::Lev));
+    let requests = server.requests(System::Lev);
     server.queue_fault(System::Lev, Fault::InvalidGrant);
+    let next = server.issued(System::Lev) + 1;
     daemon.signal(Signal::USR1);
-    server.wait_issued(System::Lev, 1, Duration::from_secs(10));
+    server.wait_issued(System::Lev, next, Duration::from_secs(10));
     let grants: Vec<String> = server.log(|log| {
         let asked = log.requests.iter().filter(|r| r.asks_for_token());
         let asked = asked.skip(requests);
@@ -214,16 +232,16 @@ fn many_signals_make_one_request_at_a_time() {
     let host = Host::new();
     host.configure(&host.ardengem(&server));
     let daemon = host.start_ready();
-    let before = server.log(|log| log.token_requests(System::Entra));
+    let before = server.requests(System::Entra);
     server.fault(Some(&Fault::Hang));
     for _ in 0..50 {
         daemon.signal(Signal::USR1);
     }
-    server.wait_requests(System::Entra, 1, Duration::from_secs(5));
+    server.wait_requests(System::Entra, before + 1, Duration::from_secs(5));
     server.fault(None);
-    server.wait_issued(System::Entra, 1, Duration::from_secs(15));
+    server.wait_issued(System::Entra, 2, Duration::from_secs(15));
     assert_eq!(server.log(|log| log.max_in_flight), 1);
-    let after = server.log(|log| log.token_requests(System::Entra));
+    let after = server.requests(System::Entra);
     assert!(after - before <= 3, "{}", after - before);
     daemon.assert_sound();
 }

@@ -18,11 +18,23 @@ fn ready_only_after_the_first_publish() {
     server.fault_of(System::Lev, Some(&Fault::Status(503)));
     let daemon = host.start();
     server.wait_issued(System::Entra, 1, SOON);
-    server.wait_requests(System::Lev, 0, SOON);
+    server.wait_for("a fault met", SOON, |log| (log.faults > 0).then_some(()));
     support::eventually("the token that can be had", SOON, || {
         host.token("ardengem.headers")
     });
     assert!(!daemon.exits_within(Duration::from_secs(2)));
+    let early = daemon.notices();
+    assert!(
+        !early.iter().any(|notice| notice.says("READY=1")),
+        "{early:?}"
+    );
+
+    // A reload is no readiness either.
+    daemon.signal(Signal::HUP);
+    support::eventually("the reload", SOON, || {
+        daemon.logged().contains("reloading").then_some(())
+    });
+    assert!(!daemon.exits_within(Duration::from_secs(1)));
     let early = daemon.notices();
     assert!(
         !early.iter().any(|notice| notice.says("READY=1")),
@@ -38,6 +50,31 @@ fn ready_only_after_the_first_publish() {
             .iter()
             .any(|notice| notice.value("STATUS").is_some()),
         "{notices:?}"
+    );
+}
+
+/// A queue of ten would hold up a daemon that tells of each of its thousand tokens.
+#[test]
+fn status_tells_of_many_tokens_at_once() {
+    let server = Server::start(Settings::default());
+    let host = Host::new();
+    let tables = host.ardengem(&server);
+    let (client, token) = tables.split_once("[token.ardengem]").unwrap();
+    let token = token.split_once("[[token").unwrap().0;
+    let tokens = (0..60).map(|n| {
+        let table = format!("[token.t{n}]{token}");
+        table.replace("token.ardengem", &format!("token.t{n}"))
+    });
+    host.configure(&(client.to_owned() + &tokens.collect::<String>()));
+    let daemon = host.start();
+    let last = "STATUS=60 of 60 tokens fresh";
+    let notice = daemon.wait_notice(0, last, Duration::from_secs(20));
+    let notices = daemon.notices();
+    let sent: Vec<_> = notices.iter().filter_map(|n| n.value("STATUS")).collect();
+    let seconds = notice.at.saturating_since(notices[0].at).as_secs_f64();
+    assert!(
+        (sent.len() as f64) < seconds + 3.0,
+        "{sent:?} in {seconds} s"
     );
 }
 
@@ -113,7 +150,7 @@ fn no_watchdog_no_ping() {
     let host = Host::new();
     host.configure(&host.lev(&server));
     let daemon = host.start_ready();
-    server.wait_issued(System::Lev, 2, SOON);
+    server.wait_issued(System::Lev, 3, SOON);
     let notices = daemon.notices();
     assert!(
         !notices.iter().any(|notice| notice.says("WATCHDOG=1")),

@@ -1,5 +1,13 @@
 //! What token endpoints really answer, one row for each habit known of them.
 
+#![expect(
+    clippy::panic,
+    clippy::too_many_lines,
+    clippy::type_complexity,
+    clippy::unwrap_used,
+    reason = "tests, and their tables"
+)]
+
 use std::time::Duration;
 
 use base64::Engine;
@@ -41,12 +49,13 @@ fn refresh_reply(
         body,
     };
     let canary = SecretString::from("canary-7f3a");
+    let encoded_in_forms = SecretString::from("7f3b+canary");
     let request = Request {
         sent_at: SENT_AT,
         unix_now: NOW,
         assume_lifetime: None,
         refresh_token: used,
-        secrets: &[&canary],
+        secrets: &[&canary, &encoded_in_forms],
     };
     parse(reply, &request)
 }
@@ -600,6 +609,13 @@ fn errors() {
         (500, "", Unavailable, ""),
         (502, "<html>Bad Gateway</html>", Unavailable, ""),
         (503, r#"{"error":"invalid_client"}"#, Unavailable, ""),
+        (504, r#"{"error":"invalid_client"}"#, Unavailable, ""),
+        (
+            599,
+            r#"{"error":"temporarily_unavailable"}"#,
+            Unavailable,
+            "",
+        ),
         (500, r#"{"error":"invalid_grant"}"#, GrantRefused, ""),
         (400, "{{{", Unrecognized, ""),
     ];
@@ -607,7 +623,11 @@ fn errors() {
         let error = reply(*status, &[], body.as_bytes()).unwrap_err();
         let failure = error.failure();
         assert_eq!(failure.kind, *kind, "{status} {body}");
-        assert_eq!(failure.delivery, Delivery::Answered, "{status} {body}");
+        let delivery = match (status, kind) {
+            (500 | 502 | 504, Unavailable) => Delivery::Unknown,
+            _ => Delivery::Answered,
+        };
+        assert_eq!(failure.delivery, delivery, "{status} {body}");
         assert!(error.to_string().contains(text), "{error}\n{text}");
     }
 }
@@ -628,6 +648,10 @@ fn what_is_shown_of_an_error_is_clean_and_short() {
             r#"{"error":"e","error_description":"secret canary-7f3a is wrong","trace_id":"canary-7f3a"}"#
                 .to_owned(),
             "400 e (secret [redacted] is wrong), trace_id [redacted]".to_owned(),
+        ),
+        (
+            r#"{"error":"e","error_description":"got a=7f3b%2Bcanary&b=7f3b+canary"}"#.to_owned(),
+            "400 e (got a=[redacted]&b=[redacted])".to_owned(),
         ),
         // the secret straddles the cut
         (
@@ -663,10 +687,14 @@ fn redirects_name_the_host_only() {
             "/relative",
             "the token endpoint answered 302 Found with a redirect",
         ),
+        (
+            &format!("https://{}/", "x".repeat(1000)),
+            "the token endpoint answered 302 Found with a redirect",
+        ),
     ] {
         let error = reply(302, &[("location", location)], br#"{"access_token":"x"}"#).unwrap_err();
         assert_eq!(error.to_string(), text);
-        assert_eq!(error.failure().kind, FailureKind::Misconfigured);
+        assert_eq!(error.failure().kind, FailureKind::Unrecognized);
         assert!(error.hint().is_some());
     }
 }

@@ -266,16 +266,25 @@ mod tests {
     }
 
     #[test]
-    fn of_many_at_once_one_binds() {
+    fn of_many_at_once_one_takes_over_a_stale_socket() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("bearerd.sock");
-        let bound: Vec<_> = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..16).map(|_| scope.spawn(|| bind(&path).ok())).collect();
-            threads
-                .into_iter()
-                .filter_map(|thread| thread.join().unwrap())
-                .collect()
-        });
-        assert_eq!(bound.len(), 1);
+        for _ in 0..100 {
+            let start = std::sync::Barrier::new(8);
+            let race = || {
+                start.wait();
+                bind(&path)
+            };
+            let bound: Vec<_> = std::thread::scope(|scope| {
+                let threads: Vec<_> = (0..8).map(|_| scope.spawn(race)).collect();
+                threads
+                    .into_iter()
+                    .map(|thread| thread.join().unwrap())
+                    .collect()
+            });
+            let won = bound.iter().filter(|bound| bound.is_ok()).count();
+            let in_use = |bound: &&Result<_, _>| matches!(bound, Err(ApiError::InUse(_)));
+            assert_eq!((won, bound.iter().filter(in_use).count()), (1, 7));
+        }
     }
 }

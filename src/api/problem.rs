@@ -104,7 +104,11 @@ impl Problem {
         problem.reason = reason(view.standing.status.health);
         problem.hint = hint.map(|hint| hint.to_owned().into());
         if code == Code::Transient {
-            let next = view.standing.status.next_attempt_at;
+            // While all is well, a request is under way: somebody has just asked for it.
+            let next = match view.standing.status.health {
+                Health::Failing { .. } => view.standing.status.next_attempt_at,
+                Health::Fresh | Health::Pending => None,
+            };
             problem.retry_after = Some(next.map_or(Duration::ZERO, |at| at - now));
         }
         problem
@@ -170,12 +174,12 @@ pub const fn reason(health: Health) -> Option<&'static str> {
     }
 }
 
-/// The last error and its hint, which follows on a line of its own.
+/// The last error and its hint, which follows as [`crate::error_chain::explain`] writes it.
 #[must_use]
 pub fn last_error(view: &TokenView) -> (Option<&str>, Option<&str>) {
     match view.standing.last_error.as_deref() {
-        Some(error) => match error.split_once("\nhint: ") {
-            Some((error, hint)) => (Some(error), Some(hint.trim_end())),
+        Some(error) => match error.split_once("; hint: ") {
+            Some((error, hint)) => (Some(error), Some(hint)),
             None => (Some(error), None),
         },
         None => (None, None),

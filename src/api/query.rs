@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jiff::SignedDuration;
+use jiff::{Span, SpanRelativeTo};
 
 use super::problem::Problem;
 
@@ -19,7 +19,9 @@ pub struct InvalidDuration;
 /// # Errors
 /// [`InvalidDuration`] for anything else, negative durations included.
 pub fn parse_duration(text: &str) -> Result<Duration, InvalidDuration> {
-    let duration: SignedDuration = text.parse().map_err(|_| InvalidDuration)?;
+    let span: Span = text.parse().map_err(|_| InvalidDuration)?;
+    let duration = span.to_duration(SpanRelativeTo::days_are_24_hours());
+    let duration = duration.map_err(|_| InvalidDuration)?;
     Duration::try_from(duration).map_err(|_| InvalidDuration)
 }
 
@@ -73,7 +75,9 @@ mod tests {
         assert_eq!(parse_duration("5m"), seconds(300));
         assert_eq!(parse_duration("1h30m"), seconds(5400));
         assert_eq!(parse_duration("0s"), seconds(0));
-        for bad in ["", "5", "-5s", "5 parsecs", "99999999999999999999s"] {
+        assert_eq!(parse_duration("1d"), seconds(86400));
+        assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
+        for bad in ["", "5", "-5s", "5 parsecs", "1y", "99999999999999999999s"] {
             assert_eq!(parse_duration(bad), Err(InvalidDuration), "{bad}");
         }
     }

@@ -229,7 +229,8 @@ pub fn readiness(api: &Api) -> Result<(), Problem> {
         .iter()
         .filter(|(_, view)| {
             let view = view.borrow();
-            view.config.required && valid(&view, now).is_none()
+            let undelivered = !view.standing.output_errors.is_empty();
+            view.config.required && (undelivered || valid(&view, now).is_none())
         })
         .map(|(name, _)| name.as_str())
         .take(MISSING_NAMED)

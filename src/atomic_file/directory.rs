@@ -85,6 +85,12 @@ impl Directory {
         rustix::fs::fstat(&self.descriptor).map_err(|e| self.failed("examine", OsStr::new(""), e))
     }
 
+    /// Removes a temporary file, or one that [`Directory::write_all`] has replaced.
+    pub fn discard(&self, replaced: &OsStr) {
+        // Nothing more can be done about a failure here; the next sweep finds the file.
+        let _ = rustix::fs::unlinkat(&self.descriptor, replaced, AtFlags::empty());
+    }
+
     /// Renames a file out of the way, to `name` plus `suffix` or, where that is taken, a number more.
     ///
     /// # Errors
@@ -157,15 +163,22 @@ impl Directory {
         Ok(names)
     }
 
+    /// Names of the temporary files in it.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn temporary_names(&self) -> Result<Vec<OsString>, WriteError> {
+        let mut names = self.all_names()?;
+        names.retain(|name| name.as_bytes().starts_with(TEMPORARY));
+        Ok(names)
+    }
+
     /// Removes the temporary files of writers that were killed. A living writer holds a lock on its own.
     ///
     /// # Errors
     /// When the directory cannot be read.
     pub fn sweep(&self) -> Result<(), WriteError> {
-        for name in self.all_names()? {
-            if !name.as_bytes().starts_with(TEMPORARY) {
-                continue;
-            }
+        for name in self.temporary_names()? {
             let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
             let opened = rustix::fs::openat(&self.descriptor, &name, flags, Mode::empty());
             if opened.is_ok_and(|file| lock(&file).is_ok()) {

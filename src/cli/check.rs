@@ -8,29 +8,29 @@ use std::time::Duration;
 use super::error::{CliError, report};
 use super::output::{in_words, printable, write};
 use super::{CheckArgs, config_path};
-use crate::api::code::EXIT_FRESH;
+use crate::api::code::{Code, EXIT_FRESH};
 use crate::clock;
-use crate::config::{self, ClientConfig, Config, ConfigErrors, Environment};
+use crate::config::{self, ClientConfig, Config, ConfigErrors, Environment, GrantConfig};
 use crate::error_chain::{error_chain, explain};
 use crate::logging::{self, InvalidFilter};
-use crate::source::Registration;
+use crate::refresh::FailureKind;
 use crate::source::probe::{CertificateExpiry, Probe, probe};
+use crate::source::{Registration, SourceError};
 
-/// Checks, prints what was found, and ends with 0 or 5.
+/// Checks, prints what was found, and ends with 0 or the exit code of the worst of it.
 #[must_use]
 pub fn run(args: &CheckArgs) -> ExitCode {
     let environment = Environment::of_process();
     let uid = rustix::process::geteuid().as_raw();
     let path = config_path(args.config.clone(), &environment, uid);
     let result = load(&path, &environment).and_then(|(config, registrations)| {
-        let mut text = String::new();
-        let trouble = if args.online {
-            online(&config, registrations, &mut text)?
-        } else {
-            0
-        };
-        let (clients, tokens) = (config.clients.len(), config.tokens.len());
-        if trouble == 0 {
+        let mut findings = Findings::default();
+        if args.online {
+            online(&config, registrations, &mut findings)?;
+        }
+        let Findings { mut text, wrong } = findings;
+        if wrong.is_empty() {
+            let (clients, tokens) = (config.clients.len(), config.tokens.len());
             _ = writeln!(
                 text,
                 "{}: ok, {clients} clients, {tokens} tokens",
@@ -38,11 +38,11 @@ pub fn run(args: &CheckArgs) -> ExitCode {
             );
         }
         write(printable(&text).as_bytes())?;
-        if trouble == 0 {
-            Ok(())
-        } else {
-            Err(CheckError::Online(trouble).into())
-        }
+        let worst = wrong.iter().copied().max_by_key(|code| code.exit_code());
+        worst.map_or(Ok(()), |code| {
+            let count = wrong.len();
+            Err(CheckError::Online { count, code }.into())
+        })
     });
     ExitCode::from(match result {
         Ok(()) => EXIT_FRESH,
@@ -50,7 +50,7 @@ pub fn run(args: &CheckArgs) -> ExitCode {
     })
 }
 
-/// Why a check fails. Each asks for the configuration, or what it refers to, to be mended.
+/// Why a check fails.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CheckError {
     #[error(transparent)]
@@ -59,8 +59,12 @@ pub(super) enum CheckError {
     Filter(#[from] InvalidFilter),
     #[error("{}", .0.join("\nbearerd: "))]
     Inputs(Vec<String>),
-    #[error("{0} of the questions to the servers went wrong")]
-    Online(usize),
+    #[error("{count} of the questions to the servers went wrong")]
+    Online {
+        count: usize,
+        /// What the worst of it asks for.
+        code: Code,
+    },
     #[error("cannot start the event loop")]
     Runtime(#[source] std::io::Error),
 }
@@ -96,91 +100,118 @@ fn load(
     }
 }
 
-/// Asks every client's server, one after the other, and returns how much went wrong.
+/// What came of asking the servers.
+#[derive(Default)]
+struct Findings {
+    text: String,
+    wrong: Vec<Code>,
+}
+
+impl Findings {
+    fn ok(&mut self, whom: &str, words: &str) {
+        _ = writeln!(self.text, "{whom}: ok {words}");
+    }
+
+    fn failed(&mut self, whom: &str, words: &str, code: Code) {
+        _ = writeln!(self.text, "{whom}: FAILED {words}");
+        self.wrong.push(code);
+    }
+
+    fn error(&mut self, whom: &str, what: &str, error: &SourceError) {
+        let code = match error.failure().kind {
+            FailureKind::Denied => Code::Denied,
+            FailureKind::RateLimited | FailureKind::Unavailable => Code::Transient,
+            FailureKind::GrantRefused | FailureKind::Misconfigured | FailureKind::Unrecognized => {
+                Code::FixConfig
+            }
+        };
+        let words = format!("{what}: {}", explain(error, error.hint()));
+        self.failed(whom, &words, code);
+    }
+}
+
+/// Asks every client's server, one after the other.
 fn online(
     config: &Config,
     registrations: Registrations,
-    text: &mut String,
-) -> Result<usize, CliError> {
+    findings: &mut Findings,
+) -> Result<(), CliError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     let runtime = runtime.map_err(CheckError::Runtime)?;
-    let mut trouble = 0;
     for (client, registration) in registrations {
-        let token = config
-            .tokens
-            .values()
-            .find(|token| token.client.name == client.name)
+        // A seed is not for trials: only where the client has nothing else is there none.
+        let tokens = config.tokens.values();
+        let token = tokens
+            .filter(|token| token.client.name == client.name)
+            .min_by_key(|token| matches!(token.grant, GrantConfig::RefreshToken { .. }))
             .cloned();
         let found = runtime.block_on(probe(registration, token));
-        trouble += describe(&client.name, &found, text);
+        describe(&format!("client {}", client.name), &found, findings);
     }
-    Ok(trouble)
+    for (name, token) in &config.tokens {
+        for path in token.files.iter().filter_map(|file| file.cert.clone()) {
+            let certificate = CertificateExpiry::of(path);
+            describe_certificate(&format!("token {name}"), &certificate, findings);
+        }
+    }
+    Ok(())
 }
 
-fn describe(client: &str, found: &Probe, text: &mut String) -> usize {
-    let mut trouble = 0;
-    let mut line = |ok: bool, words: String| {
-        trouble += usize::from(!ok);
-        _ = writeln!(
-            text,
-            "client {client}: {} {words}",
-            if ok { "ok" } else { "FAILED" }
-        );
-    };
+fn describe(client: &str, found: &Probe, findings: &mut Findings) {
     match &found.token_endpoint {
-        Ok(endpoint) => line(true, format!("token endpoint {endpoint}")),
-        Err(error) => line(
-            false,
-            format!("token endpoint: {}", explain(error, error.hint())),
-        ),
+        Ok(endpoint) => findings.ok(client, &format!("token endpoint {endpoint}")),
+        Err(error) => findings.error(client, "token endpoint", error),
     }
     match &found.connection {
-        Some(Ok(())) => line(true, "connection".into()),
-        Some(Err(error)) => line(
-            false,
-            format!("connection: {}", explain(error, error.hint())),
-        ),
+        Some(Ok(())) => findings.ok(client, "connection"),
+        Some(Err(error)) => findings.error(client, "connection", error),
         None => {}
     }
     if let Some(skew) = found.clock_skew {
-        let words = format!("the server's clock is {skew} s ahead of this host's");
-        line(skew.unsigned_abs() <= TOLERABLE_SKEW, words);
+        let by = skew.unsigned_abs();
+        let words = match skew {
+            0 => "the server's clock agrees with this host's".into(),
+            1.. => format!("the server's clock is {by} s ahead of this host's"),
+            _ => format!("the server's clock is {by} s behind this host's"),
+        };
+        if by <= TOLERABLE_SKEW {
+            findings.ok(client, &words);
+        } else {
+            findings.failed(client, &words, Code::FixConfig);
+        }
     }
     for certificate in &found.certificates {
-        let (ok, words) = describe_certificate(certificate);
-        line(ok, words);
+        describe_certificate(client, certificate, findings);
     }
     match &found.trial {
         Some(Ok(token)) => {
             let validity = token.validity;
             let lifetime = (validity.expires_at - validity.obtained_at).as_secs();
-            line(
-                true,
-                format!("trial token, valid for {}", in_words(lifetime)),
-            );
+            let words = format!("trial token, valid for {}", in_words(lifetime));
+            findings.ok(client, &words);
         }
-        Some(Err(error)) => line(
-            false,
-            format!("trial token: {}", explain(error, error.hint())),
-        ),
+        Some(Err(error)) => findings.error(client, "trial token", error),
         None => {}
     }
-    trouble
 }
 
-fn describe_certificate(certificate: &CertificateExpiry) -> (bool, String) {
+fn describe_certificate(whom: &str, certificate: &CertificateExpiry, findings: &mut Findings) {
     let path = certificate.path.display();
-    let Some(end) = certificate.not_after else {
-        return (false, format!("certificate {path} cannot be read"));
+    let left = certificate
+        .not_after
+        .map(|end| end.saturating_sub(clock::unix_now()));
+    let words = match left {
+        None => format!("certificate {path} cannot be read"),
+        Some(Duration::ZERO) => format!("certificate {path} has expired"),
+        Some(left) => format!("certificate {path} expires in {}", in_words(left.as_secs())),
     };
-    let left = end.saturating_sub(clock::unix_now());
-    if left.is_zero() {
-        return (false, format!("certificate {path} has expired"));
+    if left.is_some_and(|left| left >= SHORT) {
+        findings.ok(whom, &words);
+    } else {
+        findings.failed(whom, &words, Code::FixConfig);
     }
-    let words = format!("certificate {path} expires in {}", in_words(left.as_secs()));
-    (left >= SHORT, words)
 }
 
 /// Seconds; beyond that, servers refuse assertions.

@@ -37,10 +37,17 @@ impl CliError {
         match self {
             Self::Answer | Self::Input(_) => Code::Internal.exit_code(),
             Self::Check(CheckError::Runtime(_)) => Code::Internal.exit_code(),
+            Self::Check(CheckError::Online { code, .. }) => code.exit_code(),
             Self::Check(_) => Code::FixConfig.exit_code(),
-            Self::Daemon(DaemonError::Config(_) | DaemonError::LogFilter(_)) => {
-                Code::FixConfig.exit_code()
-            }
+            // Directories and the state's key are the administrator's to mend, too.
+            Self::Daemon(
+                DaemonError::Config(_)
+                | DaemonError::Directory { .. }
+                | DaemonError::LogFilter(_)
+                | DaemonError::Socket(_)
+                | DaemonError::State(_)
+                | DaemonError::StateKey(_),
+            ) => Code::FixConfig.exit_code(),
             Self::Daemon(_) => Code::Internal.exit_code(),
             Self::Client(error) => match error {
                 ClientError::Forbidden { .. } => Code::Denied.exit_code(),

@@ -127,6 +127,8 @@ struct Walk {
     after_dot: bool,
     words: usize,
     header: bool,
+    /// The text is no valid TOML: only what is known to be a key is taken for one.
+    broken: bool,
     /// The line has shown what it is: a header or an assignment.
     understood: bool,
 }
@@ -146,16 +148,18 @@ impl Walk {
         let array = self.open.last().is_some_and(|open| open.array);
         match kind {
             TokenKind::Whitespace | TokenKind::Newline | TokenKind::Comment | TokenKind::Eof => {}
-            TokenKind::Equals if self.value.is_none() || array => {
+            TokenKind::Equals => {
                 // An assignment within an array: its end was forgotten, and this is a new line of its own.
                 if array {
                     self.open.clear();
                 }
-                self.value = Some(self.permits(text));
+                let before = self.value.take().unwrap_or(true) || array;
+                self.value = Some(before && self.permits(text));
                 self.understood = true;
+                self.header = false;
                 self.words = 0;
             }
-            TokenKind::LeftSquareBracket if self.value.is_none() => {
+            TokenKind::LeftSquareBracket if self.begins_line() => {
                 self.header = true;
                 self.understood = true;
             }
@@ -171,24 +175,42 @@ impl Walk {
                 self.words = 0;
             }
             TokenKind::RightSquareBracket | TokenKind::RightCurlyBracket => {
-                self.value = self.open.pop().map(|open| open.shown);
+                // Up to the next comma or line there is only what does not belong there.
+                self.open.pop();
+                self.value = Some(false);
             }
             TokenKind::Comma => {
                 self.value = self.open.last().filter(|o| o.array).map(|o| o.shown);
                 self.words = 0;
             }
             TokenKind::Dot => self.after_dot = true,
-            _ => return self.word(range),
+            _ => return self.word(text, range, array),
         }
         true
     }
 
-    fn word(&mut self, range: &Range<usize>) -> bool {
+    /// Where a header may begin; its second bracket included.
+    fn begins_line(&self) -> bool {
+        let nothing_yet = self.words == 0 && (self.header || !self.understood);
+        self.open.is_empty() && self.value.is_none() && nothing_yet
+    }
+
+    /// A key, or a value or part of one.
+    fn word(&mut self, text: &str, range: &Range<usize>, array: bool) -> bool {
+        let word = &text[range.clone()];
+        let first = self.words == 0 || self.after_dot;
+        let key = first && (self.header || !self.broken || known(word));
         self.word = range.clone();
-        let key = self.words == 0 || self.after_dot || self.header;
         self.words += 1;
         self.after_dot = false;
-        self.value.unwrap_or(key)
+        // A string with these in it may have swallowed what came after its forgotten end.
+        let swallowed = self.broken && word.contains(['#', '=', ' ']);
+        closed(word)
+            && !swallowed
+            && match self.value {
+                Some(shown) => shown && (first || array || !self.broken),
+                None => key,
+            }
     }
 
     /// Whether the value of the last key may be shown.
@@ -209,6 +231,7 @@ fn parts(text: &str, from: usize, line: Range<usize>, broken: bool) -> Vec<Part>
         words: 0,
         header: false,
         understood: false,
+        broken,
     };
     let mut parts: Vec<Part> = Vec::new();
     let mut continues = false;
@@ -249,28 +272,39 @@ fn hide_values(text: &str, parts: &mut [Part]) {
         if word.trim().is_empty() {
             continue;
         }
-        part.shown &= first && (HARMLESS.contains(&word) || SECRET.contains(&word));
+        part.shown &= first && known(word);
         first = false;
     }
 }
 
-/// Hides `user:password@` and the query of a URL.
+fn known(key: &str) -> bool {
+    let key = key.trim_matches(['"', '\'']);
+    HARMLESS.contains(&key) || SECRET.contains(&key) || REFERENCES.contains(&key)
+}
+
+/// Whether a string ends as it began: one that does not holds whatever comes after it.
+fn closed(word: &str) -> bool {
+    match word.chars().next() {
+        Some(quote @ ('"' | '\'')) => word.len() > 1 && word.ends_with(quote),
+        _ => true,
+    }
+}
+
+/// Hides the query of a URL; and all of what could hold `user:password@`, or did before a slip of the hand.
 fn without_credentials(token: &str) -> String {
-    let Some((scheme, rest)) = token.split_once("://") else {
-        return token.into();
-    };
-    let (rest, query) = match rest.split_once('?') {
-        Some((rest, query)) => {
+    let word = token.trim_matches(['"', '\'']);
+    let like_url = word.contains("//") || word.contains(":/");
+    let no_url = like_url && !word.starts_with('/') && url::Url::parse(word).is_err();
+    if no_url || word.contains('@') {
+        return MASK.into();
+    }
+    match token.split_once('?') {
+        Some((rest, query)) if like_url => {
             let quote = query.matches(['"', '\'']).next_back().unwrap_or_default();
-            (rest, format!("?{MASK}{quote}"))
+            format!("{rest}?{MASK}{quote}")
         }
-        None => (rest, String::new()),
-    };
-    let rest = match rest.rsplit_once('@') {
-        Some((_, host)) => format!("{MASK}@{host}"),
-        None => rest.into(),
-    };
-    format!("{scheme}://{rest}{query}")
+        _ => token.into(),
+    }
 }
 
 /// Cuts a very long line down to what is around the caret.

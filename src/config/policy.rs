@@ -27,8 +27,9 @@ impl TokenConfig {
                 GrantConfig::RefreshToken { .. } => Grant::RefreshToken,
             },
             refresh_at: self.refresh_at,
-            // One connection, and two requests over it: discovery and the token request.
-            deadline: client.connect_timeout + 2 * client.timeout + SLACK,
+            // Two places of metadata, and the token request, again where the clock was wrong: each ends by
+            // itself in time, and a rotated refresh token in the last answer must not be given up before.
+            deadline: 4 * client.timeout + SLACK,
             identity: self.identity(),
         }
     }
@@ -68,39 +69,51 @@ impl TokenConfig {
         identity
     }
 
-    /// The files whose change may change this token's requests or outputs: its own and its client's.
+    /// The files whose change may change this token's requests: its own and its client's.
     #[must_use]
     pub fn inputs(&self, environment: &Environment) -> Vec<PathBuf> {
         let mut paths = self.client.inputs(environment);
-        paths.extend(
-            self.secrets()
-                .into_iter()
-                .filter_map(|(_, secret)| secret.path(environment)),
-        );
-        for file in &self.files {
-            if let FileFormat::Template { template } = &file.format {
-                paths.push(template.clone());
-            }
-        }
+        let secret = self.grant.secret();
+        paths.extend(secret.and_then(|(_, secret)| secret.path(environment)));
         paths.sort();
         paths.dedup();
         paths
     }
 
-    /// The token's own secrets, each with the key or the header that refers to it.
+    /// The files whose change may change what this token's files contain: templates, secrets in headers.
     #[must_use]
-    pub fn secrets(&self) -> Vec<(&str, &SecretRef)> {
-        let mut secrets = match &self.grant {
-            GrantConfig::ClientCredentials => Vec::new(),
-            GrantConfig::Password { password, .. } => vec![("password", password)],
-            GrantConfig::RefreshToken { refresh_token } => vec![("refresh_token", refresh_token)],
-        };
-        for (header, value) in self.files.iter().flat_map(|file| &file.headers) {
-            if let HeaderValue::Secret(secret) = value {
-                secrets.push((header, secret));
-            }
+    pub fn output_inputs(&self, environment: &Environment) -> Vec<PathBuf> {
+        let headers = self
+            .header_secrets()
+            .filter_map(|(_, secret)| secret.path(environment));
+        let templates = self.files.iter().filter_map(|file| match &file.format {
+            FileFormat::Template { template } => Some(template.clone()),
+            _ => None,
+        });
+        headers.chain(templates).collect()
+    }
+
+    /// The token's own secrets, each with the key or the header that refers to it.
+    pub fn secrets(&self) -> impl Iterator<Item = (&str, &SecretRef)> {
+        self.grant.secret().into_iter().chain(self.header_secrets())
+    }
+
+    fn header_secrets(&self) -> impl Iterator<Item = (&str, &SecretRef)> {
+        let headers = self.files.iter().flat_map(|file| &file.headers);
+        headers.filter_map(|(header, value)| match value {
+            HeaderValue::Plain(_) => None,
+            HeaderValue::Secret(secret) => Some((header.as_str(), secret)),
+        })
+    }
+}
+
+impl GrantConfig {
+    fn secret(&self) -> Option<(&str, &SecretRef)> {
+        match self {
+            Self::ClientCredentials => None,
+            Self::Password { password, .. } => Some(("password", password)),
+            Self::RefreshToken { refresh_token } => Some(("refresh_token", refresh_token)),
         }
-        secrets
     }
 }
 

@@ -4,20 +4,22 @@ use std::sync::Arc;
 
 use tracing::{info, warn};
 
-use crate::error_chain::error_chain;
+use crate::instant::Instant;
 
 use super::shell::Shell;
 
 /// What has been announced.
 #[derive(Default)]
 pub(super) struct Announced {
-    ready: bool,
+    pub(super) ready: bool,
     patience_over: bool,
+    /// When the status may be sent that is still to be sent.
+    pub(super) status_at: Option<Instant>,
 }
 
 impl Shell {
-    /// Says what has changed since the last turn. Whether readiness has been announced, now or before.
-    pub(super) fn announce(&mut self) -> bool {
+    /// Says what has changed since the last turn.
+    pub(super) fn announce(&mut self, now: Instant) {
         let ready = self.tokens.ready();
         if !self.announced.ready && (ready || self.announced.patience_over) {
             self.announced.ready = true;
@@ -40,8 +42,7 @@ impl Shell {
         if refused {
             status.push_str("; the newest configuration is refused");
         }
-        self.service.status(&status);
-        self.announced.ready
+        self.announced.status_at = self.service.status(now, &status);
     }
 
     /// The bounded wait for the required tokens is over.
@@ -54,12 +55,7 @@ impl Shell {
 
     fn warnings(&self) -> Vec<Arc<str>> {
         let mut warnings = self.start_warnings.clone();
-        warnings.extend(self.inputs.kept.iter().cloned());
-        for (name, loaded) in &self.inputs.registrations {
-            if let Err(error) = loaded {
-                warnings.push(format!("client {name}: {}", error_chain(error.as_ref())).into());
-            }
-        }
+        warnings.extend(self.inputs.warnings.values().cloned());
         if self.durable.has_unsaved() {
             warnings
                 .push("the state directory cannot be written: a restart would lose tokens".into());

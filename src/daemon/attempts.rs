@@ -6,7 +6,7 @@ use std::sync::Arc;
 use secrecy::SecretString;
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 
-use crate::config::TokenConfig;
+use crate::config::{GrantConfig, TokenConfig};
 use crate::credential::{Token, TokenName};
 use crate::refresh::{AttemptId, Use};
 use crate::source::{self, Registration, SourceError};
@@ -41,6 +41,7 @@ struct Running {
     name: TokenName,
     attempt: AttemptId,
     by: Use,
+    repeatable: bool,
     task: AbortHandle,
 }
 
@@ -54,6 +55,8 @@ impl Attempts {
             registration,
             refresh_token,
         } = request;
+        let seed = matches!(token.grant, GrantConfig::RefreshToken { .. });
+        let repeatable = by == Use::Primary && !seed;
         let task = self
             .tasks
             .spawn(source::obtain(registration, token, by, refresh_token));
@@ -63,6 +66,7 @@ impl Attempts {
                 name,
                 attempt,
                 by,
+                repeatable,
                 task,
             },
         );
@@ -79,13 +83,9 @@ impl Attempts {
     }
 
     /// Gives up on everything that can be repeated without harm. A refresh under way may have spent its
-    /// refresh token: its answer is worth waiting for.
+    /// refresh token, and so may the first use of a seed: their answers are worth waiting for.
     pub(super) fn cancel_repeatable(&mut self) {
-        for running in self
-            .running
-            .values()
-            .filter(|running| running.by == Use::Primary)
-        {
+        for running in self.running.values().filter(|running| running.repeatable) {
             running.task.abort();
         }
     }

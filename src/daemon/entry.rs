@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{mpsc, watch};
 
 use crate::config::{Environment, TokenConfig};
@@ -20,6 +21,8 @@ pub(super) struct Entry {
     sinks: Option<Sinks>,
     undelivered: BTreeSet<Output>,
     output_errors: BTreeMap<Output, Arc<str>>,
+    /// An earlier refresh stayed unanswered: the answer to a later one does not settle what became of it.
+    earlier_intent_open: bool,
 }
 
 impl Entry {
@@ -28,6 +31,7 @@ impl Entry {
             validity: None,
             health: Health::Pending,
             in_flight: false,
+            queued: false,
             next_attempt_at: None,
             failures: 0,
             attempts: 0,
@@ -48,36 +52,38 @@ impl Entry {
             sinks: None,
             undelivered: outputs(config),
             output_errors: BTreeMap::new(),
+            earlier_intent_open: false,
         }
     }
 
-    pub(super) fn reconfigured(
-        mut self,
-        config: &Arc<TokenConfig>,
-        kept: &BTreeSet<&PathBuf>,
-    ) -> Self {
+    /// Takes over another configuration. Whether the outputs are others now.
+    pub(super) fn reconfigure(&mut self, config: &Arc<TokenConfig>) -> bool {
         let before = self.config();
         if Arc::ptr_eq(&before, config) {
-            return self;
+            return false;
         }
-        if before.files != config.files || before.hooks != config.hooks {
-            self.retire_sinks(kept);
+        let others = before.files != config.files || before.hooks != config.hooks;
+        if others {
             self.undelivered = outputs(config);
             self.output_errors.clear();
         }
         self.view
             .send_modify(|view| view.config = Arc::clone(config));
-        self
+        others
     }
 
-    /// Starts the outputs, if there are any and they are not running. A restored token is published before.
+    /// Starts the outputs, if there are any, they are not running, and nobody is `leaving` their files. A
+    /// restored token is published before.
     pub(super) fn start_sinks(
         &mut self,
         environment: &Arc<Environment>,
         reports: &mpsc::Sender<Report>,
+        leaving: &BTreeSet<PathBuf>,
     ) {
         let config = self.config();
-        if self.sinks.is_none() && !(config.files.is_empty() && config.hooks.is_empty()) {
+        let none = config.files.is_empty() && config.hooks.is_empty();
+        let wait = config.files.iter().any(|file| leaving.contains(&file.path));
+        if self.sinks.is_none() && !none && !wait {
             let view = self.subscribe();
             self.sinks = Some(sink::spawn(view, Arc::clone(environment), reports.clone()));
         }
@@ -88,11 +94,17 @@ impl Entry {
         self.sinks.take().map(Sinks::stop)
     }
 
-    /// Takes note of what an output reports.
+    /// Takes note of what an output reports; one that is not configured any more may still do so.
     pub(super) fn report(&mut self, report: Report) {
+        if !has_output(&self.config(), &report.output) {
+            return;
+        }
         match report.result {
             Ok(()) => {
-                self.undelivered.remove(&report.output);
+                // Generation 0 is no token: at start, what an earlier run left has been removed.
+                if report.generation != 0 {
+                    self.undelivered.remove(&report.output);
+                }
                 self.output_errors.remove(&report.output);
             }
             Err(error) => {
@@ -105,19 +117,6 @@ impl Entry {
             view.standing.output_errors = errors;
             differs
         });
-    }
-
-    /// Ends the outputs, and removes the files that nobody writes any more.
-    pub(super) fn retire_sinks(&mut self, kept: &BTreeSet<&PathBuf>) {
-        let mut config = TokenConfig::clone(&self.config());
-        config.files.retain(|file| !kept.contains(&file.path));
-        if let Some(sinks) = self.sinks.take() {
-            tokio::spawn(async move {
-                sinks.stop().await;
-                // Each failure is logged where it happens.
-                tokio::task::spawn_blocking(move || sink::remove_files(&config)).await
-            });
-        }
     }
 
     pub(super) fn config(&self) -> Arc<TokenConfig> {
@@ -138,6 +137,11 @@ impl Entry {
         self.view.borrow().standing.status
     }
 
+    /// A new token with what its reply may leave out.
+    pub(super) fn completed(&self, token: Token) -> Token {
+        completed(self.record.as_ref().map(|record| &*record.token), token)
+    }
+
     /// Makes a new token the durable one; readers see it once it is published.
     pub(super) fn commit(&mut self, token: Token, identity: [u8; 16]) -> &Record {
         let old = self.record.take();
@@ -153,28 +157,34 @@ impl Entry {
         })
     }
 
-    pub(super) fn publish(&self, now: Instant) {
-        let Some(record) = &self.record else { return };
-        if record.token.validity.expires_at > now {
-            let token = Arc::clone(&record.token);
-            let published = Published {
-                token,
-                generation: record.generation,
-            };
-            self.view.send_modify(|view| view.current = Some(published));
-        }
+    /// Lets readers see a token, unless it has expired or they have a newer one. Whether they see it now.
+    pub(super) fn publish(&self, now: Instant, published: Published) -> bool {
+        let valid = now < published.token.validity.expires_at;
+        valid
+            && self.view.send_if_modified(|view| {
+                let current = view.current.as_ref();
+                let newer = current.is_none_or(|held| held.generation < published.generation);
+                if newer {
+                    view.current = Some(published);
+                }
+                newer
+            })
     }
 
     /// Notes that the refresh token is about to be used. `None` if there is none.
     pub(super) fn open_intent(&mut self, now: Instant) -> Option<&Record> {
         let record = self.record.as_mut()?;
         record.token.refresh_token.as_ref()?;
-        record.open_intent = Some(now);
+        self.earlier_intent_open = record.open_intent.is_some();
+        record.open_intent.get_or_insert(now);
         Some(record)
     }
 
-    /// Notes that the refresh token has not been spent. `None` if nothing was open.
+    /// Notes that the refresh under way has not spent the refresh token. `None` if that changes nothing.
     pub(super) fn close_intent(&mut self) -> Option<&Record> {
+        if self.earlier_intent_open {
+            return None;
+        }
         let record = self
             .record
             .as_mut()
@@ -212,10 +222,72 @@ impl Entry {
     }
 }
 
+fn has_output(config: &TokenConfig, output: &Output) -> bool {
+    match output {
+        Output::File(path) => config.files.iter().any(|file| file.path == *path),
+        Output::Hook(index) => *index < config.hooks.len(),
+    }
+}
+
+/// A refresh token that stays in use keeps its expiry, which the reply need not repeat (RFC 6749 section 6).
+fn completed(held: Option<&Token>, mut token: Token) -> Token {
+    let refresh_of = |held: &Token| {
+        let same = same(token.refresh_token.as_ref(), held.refresh_token.as_ref());
+        held.validity.refresh.filter(|_| same)
+    };
+    let before = held.and_then(refresh_of);
+    if let (Some(refresh), Some(before)) = (&mut token.validity.refresh, before) {
+        refresh.expires_at = refresh.expires_at.or(before.expires_at);
+    }
+    token
+}
+
+fn same(one: Option<&SecretString>, other: Option<&SecretString>) -> bool {
+    one.map(ExposeSecret::expose_secret) == other.map(ExposeSecret::expose_secret)
+}
+
 fn outputs(config: &TokenConfig) -> BTreeSet<Output> {
     config
         .files
         .iter()
         .map(|file| Output::File(file.path.clone()))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::credential::{RefreshValidity, Validity};
+
+    fn token(refresh_token: &str, refresh_expires_in: Option<u64>) -> Token {
+        let after = |seconds| Instant::BOOT + Duration::from_secs(seconds);
+        let expires_at = refresh_expires_in.map(after);
+        Token {
+            access_token: "access".into(),
+            token_type: "Bearer".into(),
+            scope: None,
+            id_token: None,
+            refresh_token: Some(refresh_token.into()),
+            validity: Validity {
+                obtained_at: Instant::BOOT,
+                expires_at: after(60),
+                refresh: Some(RefreshValidity { expires_at }),
+            },
+        }
+    }
+
+    #[test]
+    fn a_refresh_token_that_stays_keeps_its_expiry() {
+        let held = token("same", Some(3600));
+        let refresh_expiry = |held: &Token, new: Token| {
+            let refresh = completed(Some(held), new).validity.refresh;
+            refresh.and_then(|refresh| refresh.expires_at)
+        };
+        let kept = held.validity.refresh.and_then(|refresh| refresh.expires_at);
+        assert_eq!(refresh_expiry(&held, token("same", None)), kept);
+        assert_eq!(refresh_expiry(&held, token("other", None)), None);
+        assert_ne!(refresh_expiry(&held, token("same", Some(7200))), kept);
+    }
 }

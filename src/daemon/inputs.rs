@@ -8,7 +8,7 @@ use crate::clock;
 use crate::config::{self, ClientConfig, Config, ConfigErrors, Environment};
 use crate::error_chain::error_chain;
 use crate::source::{Registration, SourceError};
-use crate::watch::Followed;
+use crate::watch::{Followed, Stamp};
 
 /// A client's registration, or why it cannot be used.
 pub(super) type Loaded = Result<Arc<Registration>, Arc<SourceError>>;
@@ -48,8 +48,8 @@ impl Changed {
 pub(super) struct Inputs {
     pub(super) config: Arc<Config>,
     pub(super) registrations: BTreeMap<String, Loaded>,
-    /// Keys and secrets that could not be replaced by their new version; the old one is in use.
-    pub(super) kept: Vec<Arc<str>>,
+    /// By client: its key or secret cannot be used, or could not be replaced by its new version.
+    pub(super) warnings: BTreeMap<String, Arc<str>>,
     pub(super) followed: Followed,
 }
 
@@ -79,46 +79,56 @@ impl Inputs {
         if let Some(before) = before {
             keep_unchanged(&mut config, &before.config);
         }
-        let mut kept = Vec::new();
+        let mut files: BTreeMap<PathBuf, Option<Stamp>> = config
+            .read_from
+            .iter()
+            .map(|file| (file.clone(), None))
+            .collect();
+        let clients = config
+            .clients
+            .values()
+            .map(|client| client.inputs(environment));
+        let tokens = config.tokens.values().map(|token| {
+            let mut files = token.inputs(environment);
+            files.extend(token.output_inputs(environment));
+            files
+        });
+        for input in clients.chain(tokens).flatten() {
+            files
+                .entry(input)
+                .or_insert_with_key(|input| Some(Stamp::of(input)));
+        }
+        let mut warnings = BTreeMap::new();
         let mut registrations = BTreeMap::new();
         for (name, client) in &config.clients {
             let same = before.filter(|old| old.config.clients.get(name) == Some(client));
             let old = same.and_then(|old| old.registrations.get(name)?.as_ref().ok());
-            let loaded = match old {
-                Some(old) if !changed.touches(&client.inputs(environment)) => Ok(Arc::clone(old)),
-                _ => load_registration(client, environment),
-            };
-            let loaded = match (loaded, old) {
-                (Err(error), Some(old)) => {
-                    let error = error_chain(error.as_ref());
-                    kept.push(format!(
-                        "client {name}: {error}; what was loaded before stays in use"
-                    ));
-                    Ok(Arc::clone(old))
-                }
-                (loaded, _) => loaded,
-            };
+            let mut warning = same.and_then(|old| old.warnings.get(name)).cloned();
+            let loaded =
+                match old {
+                    Some(old) if !changed.touches(&client.inputs(environment)) => {
+                        Ok(Arc::clone(old))
+                    }
+                    _ => {
+                        let loaded = load_registration(client, environment);
+                        let error = loaded.as_ref().err().map(|error| error_chain(error));
+                        warning = error.as_ref().map(|error| match old {
+                        Some(_) => {
+                            format!("client {name}: {error}; what was loaded before stays in use")
+                        }
+                        None => format!("client {name}: {error}"),
+                    }).map(Arc::from);
+                        loaded.or_else(|error| old.cloned().ok_or(error))
+                    }
+                };
+            warnings.extend(warning.map(|warning| (name.clone(), warning)));
             registrations.insert(name.clone(), loaded);
         }
-        let mut files: BTreeSet<PathBuf> = config.read_from.iter().cloned().collect();
-        files.extend(
-            config
-                .clients
-                .values()
-                .flat_map(|client| client.inputs(environment)),
-        );
-        files.extend(
-            config
-                .tokens
-                .values()
-                .flat_map(|token| token.inputs(environment)),
-        );
-        let kept = kept.into_iter().map(Arc::from).collect();
         let followed = Followed { files, read_at };
         Ok(Self {
             config: Arc::new(config),
             registrations,
-            kept,
+            warnings,
             followed,
         })
     }

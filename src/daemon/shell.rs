@@ -11,7 +11,7 @@ use crate::credential::{Token, TokenName};
 use crate::error_chain::{error_chain, explain};
 use crate::instant::Instant;
 use crate::refresh::{AttemptId, Command, Delivery, Event, Failure, FailureKind, Scheduler, Use};
-use crate::store::{DaemonView, Written};
+use crate::store::{DaemonView, Published, Written};
 use crate::systemd::ServiceManager;
 
 use super::Options;
@@ -48,10 +48,9 @@ pub(super) struct Shell {
 
 impl Shell {
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        [self.scheduler.poll_timeout(), self.durable.retry_at()]
-            .into_iter()
-            .flatten()
-            .min()
+        let core = self.scheduler.poll_timeout();
+        let all = [core, self.durable.retry_at(), self.announced.status_at];
+        all.into_iter().flatten().min()
     }
 
     /// Does what is due and all that the core commands.
@@ -65,6 +64,9 @@ impl Shell {
         while let Some(command) = self.scheduler.poll_command() {
             self.command(now, command);
         }
+        while let Some(name) = self.scheduler.poll_queued() {
+            self.refresh_status(&name);
+        }
     }
 
     fn command(&mut self, now: Instant, command: Command) {
@@ -72,7 +74,11 @@ impl Shell {
             Command::Cancel { name, attempt } => {
                 self.durable.forget(attempt);
                 self.attempts.cancel(attempt);
-                self.fail_text(&name, "no answer within the deadline");
+                // Not when it was given up for another configuration.
+                let status = self.scheduler.status(&name);
+                if status.is_some_and(|status| status.failures > 0) {
+                    self.note_failure(now, &name, "no answer within the deadline");
+                }
                 name
             }
             Command::Commit { name, attempt } => {
@@ -182,7 +188,8 @@ impl Shell {
         entry.set_error(None);
         let identity = entry.config().identity();
         let record = entry.commit(token, identity).clone();
-        self.durable.put(record, Some(Step::Publish(name.clone())));
+        let published = Published::from(&record);
+        self.durable.put(record, Some(Step::Publish(published)));
     }
 
     pub(super) fn attempt_finished(&mut self, now: Instant, finished: Finished) {
@@ -194,6 +201,10 @@ impl Shell {
         } = finished;
         match result {
             Ok(Ok(token)) => {
+                let token = match self.tokens.get(&name) {
+                    Some(entry) => entry.completed(token),
+                    None => token,
+                };
                 let validity = token.validity;
                 info!(token = %name, expires_in = ?(validity.expires_at - now), "obtained");
                 self.received.insert(attempt, token);
@@ -249,17 +260,17 @@ impl Shell {
 
     fn fail(&mut self, now: Instant, failed: Event, error: &str) {
         let name = failed.name().clone();
-        self.fail_text(&name, error);
         self.handle(now, failed);
-        if let Some(status) = self.scheduler.status(&name) {
-            let retry_in = status.next_attempt_at.map(|at| at - now);
-            warn!(token = %name, error, ?retry_in, failures = status.failures, "not obtained");
-        }
+        self.note_failure(now, &name, error);
     }
 
-    fn fail_text(&mut self, name: &TokenName, error: &str) {
+    fn note_failure(&mut self, now: Instant, name: &TokenName, error: &str) {
         if let Some(entry) = self.tokens.get_mut(name) {
             entry.set_error(Some(error.into()));
+        }
+        if let Some(status) = self.scheduler.status(name) {
+            let retry_in = status.next_attempt_at.map(|at| at - now);
+            warn!(token = %name, error, ?retry_in, failures = status.failures, "not obtained");
         }
     }
 
@@ -272,40 +283,41 @@ impl Shell {
             .err()
             .map(|error| error_chain(error));
         match self.durable.written(now, written) {
-            Some(Step::Publish(name)) => self.publish(now, &name),
-            Some(Step::Send(request)) => {
-                // With nothing but the refresh token to go on, it must not be risked without a record.
-                let irreplaceable = matches!(request.token.grant, GrantConfig::RefreshToken { .. });
-                match error {
-                    Some(error) if irreplaceable => {
-                        let failure = Failure {
-                            kind: FailureKind::Unavailable,
-                            delivery: Delivery::NotSent,
-                            retry_after: None,
-                        };
-                        let attempt = request.attempt;
-                        self.fail(
-                            now,
-                            Event::Failed {
-                                name,
-                                attempt,
-                                failure,
-                            },
-                            &error,
-                        );
-                    }
-                    _ => self.attempts.start(*request),
+            Some(Step::Publish(published)) => {
+                let generation = published.generation;
+                if self.tokens.publish(now, &name, published) {
+                    info!(token = %name, generation, "published");
                 }
             }
+            Some(Step::Send(request)) => self.send(now, *request, error),
             None => {}
         }
     }
 
-    fn publish(&mut self, now: Instant, name: &TokenName) {
-        // A newer one may have been committed in the meantime; the durable one is what is published.
-        self.tokens.publish(name, now);
-        self.refresh_status(name);
-        info!(token = %name, generation = self.tokens.generation(name), "published");
+    /// Sends a refresh whose intent is durable, or could not be made so.
+    fn send(&mut self, now: Instant, request: Request, unsaved: Option<String>) {
+        let name = request.name.clone();
+        // With nothing but the refresh token to go on, it must not be risked without a record.
+        let irreplaceable = matches!(request.token.grant, GrantConfig::RefreshToken { .. });
+        let refusal = unsaved.filter(|_| irreplaceable);
+        if refusal.is_none() && !self.stopping {
+            return self.attempts.start(request);
+        }
+        self.close_intent(&name);
+        if let Some(error) = refusal {
+            let failure = Failure {
+                kind: FailureKind::Unavailable,
+                delivery: Delivery::NotSent,
+                retry_after: None,
+            };
+            let attempt = request.attempt;
+            let failed = Event::Failed {
+                name,
+                attempt,
+                failure,
+            };
+            self.fail(now, failed, &error);
+        }
     }
 
     pub(super) fn refresh_all(&mut self, now: Instant) {

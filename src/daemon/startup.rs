@@ -116,7 +116,7 @@ pub(super) fn assemble(
     let followed = inputs.followed.clone();
     sink::sweep(inputs.config.tokens.values().map(AsRef::as_ref));
     let once = options.once;
-    let service = ServiceManager::default();
+    let service = ServiceManager::of_process();
     let watchdog = service.watchdog_interval().map(watchdog_interval);
     let mut shell = Shell {
         options,

@@ -15,6 +15,7 @@ pub enum Use {
     Primary,
     /// The refresh token held (RFC 6749 section 6). The shell makes an intent record durable before it
     /// sends: a crash from there on may have spent the refresh token.
+    /// An answer that is a failure closes the intent, unless an earlier attempt left it open.
     RefreshToken,
 }
 

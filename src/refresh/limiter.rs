@@ -72,6 +72,11 @@ impl Server {
         self.limits = limits;
     }
 
+    /// Whether it wants to be left alone.
+    pub(super) fn is_paused(&self, now: Instant) -> bool {
+        now < self.paused_until
+    }
+
     /// Whether somebody waits.
     pub(super) fn has_queue(&self) -> bool {
         !self.queue.is_empty()

@@ -26,6 +26,8 @@ pub struct Scheduler {
     servers: BTreeMap<ServerId, Server>,
     timers: Timers,
     commands: VecDeque<Command>,
+    /// Tokens whose status has changed with the time alone.
+    queued: Vec<TokenName>,
 }
 
 impl Scheduler {
@@ -41,6 +43,7 @@ impl Scheduler {
             servers: BTreeMap::new(),
             timers: Timers::default(),
             commands: VecDeque::new(),
+            queued: Vec::new(),
         }
     }
 
@@ -66,12 +69,10 @@ impl Scheduler {
             self.configure_token(now, &name, policy);
             self.arm_token(&name);
         }
-        let unused = self.servers.keys().filter(|id| !limits.contains_key(*id));
-        for id in unused.cloned().collect::<Vec<_>>() {
-            if let Some(mut server) = self.servers.remove(&id) {
-                self.timers.arm(&mut server.armed, None, || Key::Server(id));
-            }
-        }
+        // Nobody waits for one without tokens, so it has no timer. What it asked for is remembered, lest a
+        // token that is taken out and put back bring it down again.
+        self.servers
+            .retain(|id, server| limits.contains_key(id) || server.is_paused(now));
         for (id, limits) in limits {
             self.servers
                 .entry(id.clone())
@@ -151,6 +152,11 @@ impl Scheduler {
         self.commands.pop_front()
     }
 
+    /// A token that has begun to wait for its server: its status has changed, and no command says so.
+    pub fn poll_queued(&mut self) -> Option<TokenName> {
+        self.queued.pop()
+    }
+
     /// How a token stands; `None` for one not configured.
     #[must_use]
     pub fn status(&self, name: &TokenName) -> Option<Status> {
@@ -159,9 +165,9 @@ impl Scheduler {
             validity: slot.held,
             health: slot.health,
             in_flight: matches!(slot.phase, Phase::InFlight { .. }),
+            queued: matches!(slot.phase, Phase::Queued(_)),
             next_attempt_at: match slot.phase {
-                Phase::InFlight { .. } => None,
-                Phase::Queued(_) => self.servers.get(&slot.policy.server).and_then(|s| s.armed),
+                Phase::InFlight { .. } | Phase::Queued(_) => None,
                 Phase::Resting(due) => due,
             },
             failures: slot.failures,
@@ -196,21 +202,20 @@ impl Scheduler {
         let Some(slot) = self.slots.get_mut(name) else {
             return;
         };
-        let Some(server) = self.servers.get_mut(&slot.policy.server) else {
+        let id = slot.policy.server.clone();
+        let Some(server) = self.servers.get_mut(&id) else {
             return;
         };
-        match slot.phase {
+        let name = name.clone();
+        match std::mem::replace(&mut slot.phase, Phase::Resting(None)) {
             Phase::InFlight { attempt, .. } => {
                 server.cancelled(now, attempt);
-                self.commands.push_back(Command::Cancel {
-                    name: name.clone(),
-                    attempt,
-                });
+                self.commands.push_back(Command::Cancel { name, attempt });
             }
-            Phase::Queued(place) => server.dequeue(name, place),
+            Phase::Queued(place) => server.dequeue(&name, place),
             Phase::Resting(_) => {}
         }
-        slot.phase = Phase::Resting(None);
+        self.wake_server(now, &id);
     }
 
     fn token_due(&mut self, now: Instant, name: &TokenName) {
@@ -237,13 +242,14 @@ impl Scheduler {
                 Ok(_) => {
                     let place = slot.place(now);
                     slot.phase = Phase::Queued(place);
+                    self.queued.push(name.clone());
                     let id = slot.policy.server.clone();
                     if let Some(server) = self.servers.get_mut(&id) {
                         server.enqueue(name, place);
                     }
                     self.wake_server(now, &id);
                 }
-                Err(reason) => slot.needs_login(reason),
+                Err(why) => slot.stuck(why),
             },
             _ => {}
         }
@@ -280,7 +286,7 @@ impl Scheduler {
                         by,
                     });
                 }
-                Err(reason) => slot.needs_login(reason),
+                Err(why) => slot.stuck(why),
             }
             let wake = slot.wake();
             self.timers.arm(&mut slot.armed, wake, || Key::Token(name));
@@ -316,15 +322,13 @@ impl Scheduler {
             .held
             .is_none_or(|held| held.obtained_at < validity.obtained_at);
         if under_way(slot, attempt) {
-            slot.attempts += 1;
-            slot.phase = Phase::Resting(None);
             server.succeeded();
         } else if attempt < slot.first_attempt || !newer {
             return self.commands.push_back(Command::Discard { name, attempt });
         } else if let Phase::Queued(place) = slot.phase {
             server.dequeue(&name, place);
         }
-        slot.obtained(now, validity);
+        slot.obtained(now, attempt, validity);
         let current = slot.current;
         self.commands.push_back(Command::Commit {
             name: name.clone(),

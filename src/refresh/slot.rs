@@ -9,7 +9,7 @@ use super::limiter::Place;
 use super::policy::{Grant, Policy};
 use super::prng::Prng;
 use super::status::{Health, Reason};
-use super::verdict::{PATIENCE, Retry, judge};
+use super::verdict::{Retry, judge};
 use crate::credential::Validity;
 use crate::instant::Instant;
 
@@ -106,30 +106,28 @@ impl Slot {
     }
 
     /// By which grant the next request goes, or why there is none.
-    pub(super) fn next_use(&self, now: Instant) -> Result<Use, Reason> {
+    pub(super) fn next_use(&self, now: Instant) -> Result<Use, (ErrorState, Reason)> {
         let refresh = self.held.and_then(|held| held.refresh);
         let usable = refresh.is_some_and(|refresh| refresh.expires_at.is_none_or(|end| now < end));
         match self.policy.grant {
             Grant::ClientCredentials => Ok(Use::Primary),
             Grant::Password | Grant::RefreshToken if usable => Ok(Use::RefreshToken),
-            Grant::Password => Ok(Use::Primary),
+            Grant::Password if self.refusals == 0 || self.asked => Ok(Use::Primary),
+            Grant::Password => Err((ErrorState::FixConfig, Reason::PasswordRefused)),
             Grant::RefreshToken if self.seed_untried => Ok(Use::Primary),
-            Grant::RefreshToken => Err(match self.health {
+            Grant::RefreshToken => match self.health {
                 Health::Failing {
                     state: ErrorState::NeedsLogin,
                     reason,
-                } => reason,
-                _ => Reason::RefreshTokenExpired,
-            }),
+                } => Err((ErrorState::NeedsLogin, reason)),
+                _ => Err((ErrorState::NeedsLogin, Reason::RefreshTokenExpired)),
+            },
         }
     }
 
     /// There is no way to a token without a person.
-    pub(super) fn needs_login(&mut self, reason: Reason) {
-        self.health = Health::Failing {
-            state: ErrorState::NeedsLogin,
-            reason,
-        };
+    pub(super) fn stuck(&mut self, (state, reason): (ErrorState, Reason)) {
+        self.health = Health::Failing { state, reason };
         self.phase = Phase::Resting(None);
     }
 
@@ -166,15 +164,29 @@ impl Slot {
     }
 
     /// A token arrived and is the newest.
-    pub(super) fn obtained(&mut self, now: Instant, validity: Validity) {
+    pub(super) fn obtained(&mut self, now: Instant, attempt: AttemptId, validity: Validity) {
         self.held = Some(validity);
         self.current = now < validity.expires_at;
         self.health = Health::Fresh;
         self.settle();
-        self.seed_untried &= validity.refresh.is_none();
-        self.refusals = 0;
-        if !matches!(self.phase, Phase::InFlight { .. }) {
-            self.plan();
+        self.seed_untried &= self.outdated || validity.refresh.is_none();
+        match self.phase {
+            Phase::InFlight {
+                attempt: current,
+                by,
+                ..
+            } if current == attempt => {
+                self.attempts += 1;
+                // A refresh says nothing about the password.
+                if by == Use::Primary {
+                    self.refusals = 0;
+                }
+                self.plan();
+            }
+            // The answer to an earlier attempt: the one under way brings a spent refresh token, and some
+            // servers end the session for it.
+            Phase::InFlight { .. } => self.ambiguous = true,
+            Phase::Queued(_) | Phase::Resting(_) => self.plan(),
         }
     }
 
@@ -184,6 +196,7 @@ impl Slot {
             return false;
         };
         self.attempts += 1;
+        self.held_off_until = now + backoff::heeded(failure.retry_after);
         if basis != self.held.map(|held| held.obtained_at) {
             // A late success has replaced what this attempt was about.
             self.plan();
@@ -199,7 +212,7 @@ impl Slot {
         if (by, grant) == (Use::Primary, Grant::RefreshToken)
             && failure.kind == FailureKind::GrantRefused
         {
-            self.seed_untried = false;
+            self.seed_untried = self.outdated;
         }
         let verdict = judge(
             (by, grant, failure.kind),
@@ -211,13 +224,9 @@ impl Slot {
             state: verdict.state,
             reason: verdict.reason,
         };
-        self.refusals += u32::from(verdict.reason == Reason::PasswordRefused);
-        self.held_off_until = now + backoff::heeded(failure.retry_after);
-        let patience = if failure.kind == FailureKind::Unrecognized {
-            PATIENCE
-        } else {
-            0
-        };
+        if verdict.reason == Reason::PasswordRefused && !self.outdated {
+            self.refusals += 1;
+        }
         let due = match verdict.retry {
             Retry::Backoff(cap) => {
                 // Several tries while there is something to lose.
@@ -226,9 +235,9 @@ impl Slot {
                     .map_or(Duration::MAX, |lost_at| lost_at - now);
                 Some(now + backoff::delay(self.failures, cap.min(runway / 4), prng))
             }
-            Retry::OnChange | Retry::Slowly if self.outdated => Some(now),
+            Retry::OnChange | Retry::Slowly(_) if self.outdated => Some(now),
             Retry::OnChange => None,
-            Retry::Slowly => Some(now + backoff::slow_delay(streak.saturating_sub(patience), prng)),
+            Retry::Slowly(failures) => Some(now + backoff::slow_delay(failures, prng)),
             Retry::Soon => Some(now),
         };
         self.phase = Phase::Resting(due.map(|due| due.max(self.not_before())));
@@ -245,6 +254,7 @@ impl Slot {
                 self.ambiguous = true;
                 false
             }
+            (Delivery::Unknown, Use::RefreshToken, Grant::Password) if self.refusals > 0 => false,
             (Delivery::Unknown, Use::RefreshToken, Grant::ClientCredentials | Grant::Password) => {
                 self.set_aside()
             }

@@ -13,6 +13,8 @@ pub struct Status {
     pub health: Health,
     /// Whether a request is under way.
     pub in_flight: bool,
+    /// Whether one is due and waits for its turn at the authorization server.
+    pub queued: bool,
     /// When the next request is due; `None` while one is under way or when only a change helps.
     pub next_attempt_at: Option<Instant>,
     /// Consecutive failures.

@@ -537,3 +537,89 @@ fn one_server_answers_for_all_its_tokens() {
         "{requests} requests in ten minutes of outage"
     );
 }
+
+#[test]
+fn a_token_from_the_future_is_replaced_like_any_other() {
+    let mut bench = Bench::new(Grant::ClientCredentials);
+    let validity = Validity {
+        obtained_at: at(50_000),
+        expires_at: at(60_000),
+        refresh: None,
+    };
+    bench.event(Event::Restored {
+        name: name("a"),
+        validity,
+        current: true,
+        open_intent: false,
+    });
+    bench.event(Event::RefreshRequested { name: name("a") });
+    let (attempt, _) = bench.request(1);
+    let sent_at = bench.now;
+    assert_eq!(bench.obtained(attempt, sent_at, 100), [commit(attempt)]);
+    // And so is one whose answer comes after its deadline.
+    let (late, _) = bench.request(100);
+    let sent_at = bench.now;
+    bench.until(sent_at + Duration::from_secs(10));
+    assert_eq!(bench.obtained(late, sent_at, 100), [commit(late)]);
+}
+
+#[test]
+fn a_changed_schedule_moves_the_next_refresh_only() {
+    let mut bench = Bench::holding(Grant::Password);
+    let due = bench.status().next_attempt_at;
+    bench.configure(policy(Grant::Password));
+    assert_eq!(bench.status().next_attempt_at, due);
+    let refresh_at = RefreshAt::BeforeExpiry(Duration::from_secs(50));
+    bench.configure(Policy {
+        refresh_at,
+        ..policy(Grant::Password)
+    });
+    assert_eq!(bench.commands(), []);
+    assert!(bench.status().next_attempt_at < due);
+    assert_eq!(bench.request(50).1, Use::RefreshToken);
+}
+
+#[test]
+fn what_a_server_asked_for_outlasts_its_tokens() {
+    let mut bench = Bench::new(Grant::ClientCredentials);
+    let (attempt, _) = bench.request(0);
+    let failure = Failure {
+        kind: FailureKind::RateLimited,
+        delivery: Delivery::Answered,
+        retry_after: Some(Duration::from_secs(60)),
+    };
+    let paused_until = bench.now + Duration::from_secs(60);
+    bench.event(Event::Failed {
+        name: name("a"),
+        attempt,
+        failure,
+    });
+    bench.scheduler.configure(bench.now, BTreeMap::new());
+    assert_eq!(bench.scheduler.poll_timeout(), None);
+    bench.configure(policy(Grant::ClientCredentials));
+    bench.request(60);
+    assert_eq!(bench.now, paused_until);
+}
+
+#[test]
+fn the_smallest_limits_of_a_server_count() {
+    let limits = |max_in_flight, requests_per_minute| Limits {
+        max_in_flight,
+        requests_per_minute,
+    };
+    let mut scheduler = Scheduler::new(1);
+    let policies = [limits(8, Some(300)), limits(2, None), limits(3, Some(20))];
+    let policies = policies.into_iter().enumerate().map(|(i, limits)| {
+        let policy = Policy {
+            limits,
+            ..policy(Grant::ClientCredentials)
+        };
+        (name(&format!("t{i}")), policy)
+    });
+    scheduler.configure(at(0), policies.collect());
+    scheduler.handle_timeout(at(0));
+    let commands = std::iter::from_fn(|| scheduler.poll_command()).count();
+    assert_eq!(commands, 2);
+    // The third waits for a place, not for an instant.
+    assert_eq!(scheduler.status(&name("t2")).unwrap().next_attempt_at, None);
+}

@@ -24,14 +24,14 @@ pub(super) enum Retry {
     Backoff(Duration),
     /// When something changes or somebody asks.
     OnChange,
-    /// In minutes, or at once when something changes.
-    Slowly,
+    /// In minutes, more after each of so many such failures, or at once when something changes.
+    Slowly(u32),
     /// As soon as the floor permits: there is another way.
     Soon,
 }
 
 /// An error name unknown to us is transient this often in a row.
-pub(super) const PATIENCE: u32 = 5;
+const PATIENCE: u32 = 5;
 
 /// `streak` counts the consecutive failures of this kind. `ambiguous`: an earlier use of the same
 /// refresh token stayed unanswered. `seed`: the configured refresh token has not been tried yet.
@@ -54,10 +54,10 @@ pub(super) fn judge(
         Reason::RefreshTokenRefused
     };
     match (by, grant, kind) {
-        (_, _, FailureKind::Denied) => verdict(Denied, Reason::LastError, Retry::Slowly),
+        (_, _, FailureKind::Denied) => verdict(Denied, Reason::LastError, Retry::Slowly(streak)),
         (_, _, FailureKind::Misconfigured)
         | (Use::Primary, Grant::ClientCredentials, FailureKind::GrantRefused) => {
-            verdict(FixConfig, Reason::LastError, Retry::Slowly)
+            verdict(FixConfig, Reason::LastError, Retry::Slowly(streak))
         }
         (_, _, FailureKind::RateLimited) => verdict(
             Transient,
@@ -74,7 +74,11 @@ pub(super) fn judge(
             Reason::LastError,
             Retry::Backoff(UNAVAILABLE_CAP),
         ),
-        (_, _, FailureKind::Unrecognized) => verdict(FixConfig, Reason::LastError, Retry::Slowly),
+        (_, _, FailureKind::Unrecognized) => verdict(
+            FixConfig,
+            Reason::LastError,
+            Retry::Slowly(streak - PATIENCE),
+        ),
         (Use::Primary, Grant::Password, FailureKind::GrantRefused) => {
             verdict(FixConfig, Reason::PasswordRefused, Retry::OnChange)
         }
@@ -110,7 +114,7 @@ mod tests {
             (
                 (PRIMARY, ClientCredentials, Kind::GrantRefused),
                 FixConfig,
-                Retry::Slowly,
+                Retry::Slowly(1),
             ),
             (
                 (PRIMARY, Password, Kind::GrantRefused),
@@ -143,8 +147,8 @@ mod tests {
     #[test]
     fn other_failures_do_not() {
         let any = [
-            (Kind::Denied, Denied, Retry::Slowly),
-            (Kind::Misconfigured, FixConfig, Retry::Slowly),
+            (Kind::Denied, Denied, Retry::Slowly(1)),
+            (Kind::Misconfigured, FixConfig, Retry::Slowly(1)),
             (
                 Kind::RateLimited,
                 Transient,

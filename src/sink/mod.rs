@@ -11,6 +11,8 @@ mod retry;
 mod template;
 
 use std::collections::BTreeSet;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -134,6 +136,23 @@ pub fn remove_files(config: &TokenConfig) -> Result<(), Vec<WriteError>> {
         Ok(())
     } else {
         Err(errors)
+    }
+}
+
+/// Makes the directories of token files below the runtime directory, which each boot begins without. All
+/// others are the administrator's. Blocks.
+pub fn make_directories<'a>(runtime_dir: &Path, tokens: impl IntoIterator<Item = &'a TokenConfig>) {
+    let files = tokens.into_iter().flat_map(|token| &token.files);
+    let parents = files.filter_map(|file| file.path.parent());
+    let directories: BTreeSet<&Path> = parents
+        .filter(|parent| parent.starts_with(runtime_dir))
+        .collect();
+    for path in directories {
+        let made = DirBuilder::new().recursive(true).mode(0o755).create(path);
+        // What is missing is the files' error, reported when they are written.
+        if let Err(e) = made {
+            tracing::debug!(path = %path.display(), error = %e, "not made");
+        }
     }
 }
 

@@ -32,14 +32,10 @@ pub(super) struct Signer {
     claims: BTreeMap<String, serde_json::Value>,
 }
 
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one for each client, never moved"
-)]
 enum Key {
     Ecdsa(EcdsaKeyPair),
     Ed25519(Ed25519KeyPair),
-    Hmac(hmac::Key),
+    Hmac(Box<hmac::Key>),
     Rsa(RsaKeyPair, SignatureAlg),
 }
 
@@ -125,16 +121,16 @@ impl Signer {
         client_id: &str,
         config: &AssertionConfig,
     ) -> Result<Self, SourceError> {
-        let mut der = private_key(pem).map_err(SourceError::Key)?;
+        let mut der = private_key(pem).map_err(unusable)?;
         let matched = match &config.certificate {
             Some(path) => certificate::matches(&certificate::read(path)?, &der),
             None => true,
         };
         let key = Key::parse(&der, alg);
         der.zeroize();
-        let key = key.map_err(SourceError::Key)?;
+        let key = key.map_err(unusable)?;
         if !matched {
-            return Err(SourceError::Key(KeyError::CertificateMismatch));
+            return Err(unusable(KeyError::CertificateMismatch));
         }
         Self::new(key, &format!("{alg:?}"), client_id, config)
     }
@@ -151,7 +147,10 @@ impl Signer {
             HmacAlg::HS384 => hmac::HMAC_SHA384,
             HmacAlg::HS512 => hmac::HMAC_SHA512,
         };
-        let key = Key::Hmac(hmac::Key::new(mac, secret.expose_secret().as_bytes()));
+        let key = Key::Hmac(Box::new(hmac::Key::new(
+            mac,
+            secret.expose_secret().as_bytes(),
+        )));
         Self::new(key, &format!("{alg:?}"), client_id, config)
     }
 
@@ -255,6 +254,11 @@ impl Key {
             }
         }
     }
+}
+
+fn unusable(cause: KeyError) -> SourceError {
+    let what = "private_key_jwt.key";
+    SourceError::Key { what, cause }
 }
 
 fn rsa_encoding(alg: SignatureAlg) -> Result<&'static dyn RsaEncoding, SourceError> {

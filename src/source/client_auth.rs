@@ -18,8 +18,8 @@ pub(super) enum Credentials {
     Id,
     /// HTTP Basic (RFC 7617).
     Basic {
-        /// The whole `Authorization` header.
-        header: SecretString,
+        /// What follows the scheme in the `Authorization` header.
+        encoded: SecretString,
         /// The secret in it.
         client_secret: SecretString,
     },
@@ -41,9 +41,9 @@ impl Credentials {
                 let client_secret = read("client_secret", client_secret, environment)?;
                 // RFC 6749 section 2.3.1: both are form-encoded first (appendix B).
                 let encode = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
-                let encoded = SecretString::from(encode(client_secret.expose_secret()));
+                let secret = SecretString::from(encode(client_secret.expose_secret()));
                 Ok(Self::Basic {
-                    header: basic(&encode(client_id), &encoded),
+                    encoded: basic(&encode(client_id), &secret),
                     client_secret,
                 })
             }
@@ -53,7 +53,7 @@ impl Credentials {
                 }
                 let client_secret = read("client_secret", client_secret, environment)?;
                 Ok(Self::Basic {
-                    header: basic(client_id, &client_secret),
+                    encoded: basic(client_id, &client_secret),
                     client_secret,
                 })
             }
@@ -96,8 +96,7 @@ pub(super) fn read(
 
 fn basic(id: &str, secret: &SecretString) -> SecretString {
     let pair = SecretString::from(format!("{id}:{}", secret.expose_secret()));
-    let encoded = STANDARD.encode(pair.expose_secret());
-    SecretString::from(format!("Basic {encoded}"))
+    SecretString::from(STANDARD.encode(pair.expose_secret()))
 }
 
 #[cfg(test)]
@@ -113,11 +112,10 @@ mod tests {
             ClientAuth::ClientSecretBasic { client_secret }
         };
         match Credentials::load(&auth, id, &environment) {
-            Ok(Credentials::Basic { header, .. }) => {
-                let header = header.expose_secret().strip_prefix("Basic ").unwrap();
-                String::from_utf8(STANDARD.decode(header).unwrap()).unwrap()
+            Ok(Credentials::Basic { encoded, .. }) => {
+                String::from_utf8(STANDARD.decode(encoded.expose_secret()).unwrap()).unwrap()
             }
-            _ => panic!("no Basic header"),
+            _ => panic!("not Basic"),
         }
     }
 

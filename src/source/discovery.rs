@@ -74,7 +74,7 @@ impl Cache {
 }
 
 async fn discover(client: &Client, issuer: &HttpsUrl) -> Result<Metadata, SourceError> {
-    let mut problem = MetadataProblem::TokenEndpoint;
+    let mut problem = None;
     for url in well_known(&issuer.url) {
         let request = client
             .get(url.clone())
@@ -95,11 +95,16 @@ async fn discover(client: &Client, issuer: &HttpsUrl) -> Result<Metadata, Source
                         token_response::retry_after(&answer.headers, clock::unix_now());
                     return Err(failed(issuer, found, retry_after));
                 }
-                problem = found;
+                // What is wrong with the usual place tells more.
+                problem.get_or_insert(found);
             }
         }
     }
-    Err(failed(issuer, problem, None))
+    Err(failed(
+        issuer,
+        problem.unwrap_or(MetadataProblem::NotMetadata),
+        None,
+    ))
 }
 
 /// `{issuer}/.well-known/openid-configuration`, then the path-inserting form of RFC 8414 section 3.1.
@@ -130,6 +135,7 @@ fn read(answer: &Answer, issuer: &HttpsUrl) -> Result<Metadata, MetadataProblem>
         let shown = named.chars().filter(|c| c.is_ascii_graphic()).take(200);
         return Err(MetadataProblem::IssuerDiffers(shown.collect()));
     }
+    let endpoint = |value| endpoint(value, &issuer.url);
     let token_endpoint = members.get("token_endpoint").and_then(endpoint);
     let alias = members
         .get("mtls_endpoint_aliases")
@@ -142,11 +148,13 @@ fn read(answer: &Answer, issuer: &HttpsUrl) -> Result<Metadata, MetadataProblem>
     })
 }
 
-fn endpoint(value: &Value) -> Option<HttpsUrl> {
+/// An endpoint that credentials may go to; by plain http only where the issuer is reached so too.
+fn endpoint(value: &Value, issuer: &Url) -> Option<HttpsUrl> {
     let text = value.as_str()?;
     let url = Url::parse(text).ok()?;
     let anonymous = url.username().is_empty() && url.password().is_none();
-    (anonymous && http::is_confidential(&url)).then(|| HttpsUrl {
+    let as_safe = url.scheme() == "https" || issuer.scheme() == "http";
+    (anonymous && as_safe && http::is_confidential(&url)).then(|| HttpsUrl {
         text: text.to_owned(),
         url,
     })
@@ -205,6 +213,65 @@ mod tests {
         ] {
             let urls = well_known(&issuer.parse().unwrap());
             assert_eq!([urls[0].as_str(), urls[1].as_str()], [oidc, oauth]);
+        }
+    }
+    fn held(cache: &Cache, token_endpoint: &str, ask_again_at: Instant) {
+        let metadata = Metadata {
+            token_endpoint: endpoint(&token_endpoint.into(), &gone().url).unwrap(),
+            mtls_token_endpoint: None,
+        };
+        cache.keep(&Arc::new(metadata), ask_again_at);
+    }
+
+    /// An issuer where nobody listens.
+    fn gone() -> HttpsUrl {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let text = format!("http://{}", listener.local_addr().unwrap());
+        HttpsUrl {
+            url: text.parse().unwrap(),
+            text,
+        }
+    }
+
+    #[tokio::test]
+    async fn metadata_outlives_its_hour_while_the_server_is_out() {
+        let client = Client::builder().no_proxy().build().unwrap();
+        let issuer = gone();
+        let cache = Cache::default();
+        assert!(cache.metadata(&client, &issuer).await.is_err());
+        held(&cache, "https://as.example/t", Instant::BOOT);
+        for _ in 0..2 {
+            let metadata = cache.metadata(&client, &issuer).await.unwrap();
+            assert_eq!(metadata.token_endpoint.text, "https://as.example/t");
+        }
+        // and is not asked for at every request meanwhile
+        let entry = cache.0.load_full().unwrap();
+        assert!(entry.ask_again_at > clock::now() + ASK_AGAIN / 2);
+        assert!(entry.ask_again_at <= clock::now() + ASK_AGAIN);
+    }
+
+    #[test]
+    fn endpoints_that_credentials_may_go_to() {
+        for (text, allowed) in [
+            ("https://as.example/t", true),
+            ("http://127.0.0.1:8180/t", true),
+            ("http://[::1]/t", true),
+            ("http://localhost:8180/t", true),
+            ("http://as.example/t", false),
+            ("http://127.0.0.1.example/t", false),
+            ("https://user@as.example/t", false),
+            ("ftp://127.0.0.1/t", false),
+            ("/t", false),
+        ] {
+            let found = endpoint(&text.into(), &gone().url);
+            assert_eq!(found.is_some(), allowed, "{text}");
+            let https = "https://as.example".parse().unwrap();
+            let found = endpoint(&text.into(), &https);
+            assert_eq!(
+                found.is_some(),
+                allowed && text.starts_with("https"),
+                "{text}"
+            );
         }
     }
 }

@@ -41,9 +41,15 @@ pub enum SourceError {
     /// The HTTP client cannot be built: no system roots, for example.
     #[error("cannot set up TLS: {0}")]
     HttpClient(HttpClientProblem),
-    /// The configured private key cannot sign with the configured algorithm.
-    #[error("private_key_jwt key")]
-    Key(#[source] KeyError),
+    /// A private key is of no use.
+    #[error("{what} cannot be used")]
+    Key {
+        /// Which, by its configuration key.
+        what: &'static str,
+        /// Why.
+        #[source]
+        cause: KeyError,
+    },
     /// There is no refresh token to use.
     #[error("no refresh token is held")]
     NoRefreshToken,
@@ -205,15 +211,16 @@ impl SourceError {
             | Self::Certificate(_)
             | Self::ColonInClientId
             | Self::HttpClient(_)
-            | Self::Key(_)
+            | Self::Key { .. }
             | Self::NoRefreshToken
             | Self::RequestEncoding
             | Self::Secret { .. }
             | Self::TlsIdentity { .. }
             | Self::Unreadable { .. } => (FailureKind::Misconfigured, Delivery::NotSent),
             Self::Discovery { problem, .. } => (problem.kind(), Delivery::NotSent),
-            Self::Redirect { .. } => (FailureKind::Misconfigured, Delivery::Answered),
-            Self::Refused(refusal) => (refusal.kind(), Delivery::Answered),
+            // A maintenance page or a wrong endpoint: only persistence tells.
+            Self::Redirect { .. } => (FailureKind::Unrecognized, Delivery::Answered),
+            Self::Refused(refusal) => (refusal.kind(), refusal.delivery()),
             Self::Transport {
                 trouble, delivery, ..
             } => (trouble.kind(), *delivery),
@@ -237,9 +244,13 @@ impl SourceError {
                 Some("install the ca-certificates package, or set tls.ca")
             }
             Self::HttpClient(HttpClientProblem::Proxy) => Some("use an http or https proxy URL"),
-            Self::Key(cause) => cause.hint(),
+            Self::Key { cause, .. } => cause.hint(),
             Self::Redirect { .. } => Some("set token_endpoint to the final URL"),
             Self::Refused(refusal) => refusal.hint(),
+            Self::Secret {
+                cause: SecretError::Permissions { .. },
+                ..
+            } => Some("make it mode 0600, owned by root or the user the daemon runs as"),
             Self::Transport { trouble, .. } => trouble.hint(),
             Self::Unusable { problem, .. } => problem.hint(),
             _ => None,
@@ -256,6 +267,19 @@ impl SourceError {
 }
 
 impl Refusal {
+    /// A 5xx may be a proxy's word on an answer that never reached it, or follow after the refresh token was
+    /// spent; 503 and `temporarily_unavailable` come before any work.
+    fn delivery(&self) -> Delivery {
+        let before_work = self.status == StatusCode::SERVICE_UNAVAILABLE
+            || self.error.as_deref() == Some("temporarily_unavailable");
+        match self.kind() {
+            FailureKind::Unavailable if self.status.is_server_error() && !before_work => {
+                Delivery::Unknown
+            }
+            _ => Delivery::Answered,
+        }
+    }
+
     /// Classifies by `error` first, then by status. Codes outside RFC 6749 are of GitHub, Microsoft Entra,
     /// NHS England and Slack.
     fn kind(&self) -> FailureKind {

@@ -1,6 +1,7 @@
 //! HTTP towards authorization servers: TLS, time limits, bounded answers, no redirects, no repeats.
 
 use std::fs;
+use std::sync::{Arc, OnceLock};
 
 use http::{HeaderMap, StatusCode};
 use reqwest::{
@@ -21,9 +22,16 @@ use crate::refresh::Delivery;
 pub(super) struct Http {
     /// Keeps connections: for requests that may be repeated without harm.
     pub(super) pooled: Client,
-    /// A connection for each request: on a kept one that the server is just closing, nobody can tell
-    /// whether a rotating refresh token was spent.
-    pub(super) unpooled: Client,
+    /// Built when first used: most registrations never need it, and each client holds its own roots.
+    unpooled: OnceLock<Client>,
+    settings: Settings,
+}
+
+/// What files said when the registration was loaded.
+struct Settings {
+    config: Arc<ClientConfig>,
+    roots: Option<Vec<Certificate>>,
+    identity: Option<Identity>,
 }
 
 /// An answer, read to its end.
@@ -35,33 +43,46 @@ pub(super) struct Answer {
 
 impl Http {
     pub(super) fn load(
-        config: &ClientConfig,
+        config: &Arc<ClientConfig>,
         environment: &Environment,
     ) -> Result<Self, SourceError> {
-        let roots = roots(config)?;
-        let identity = config
-            .tls
-            .identity
-            .as_ref()
-            .map(|identity| self::identity(identity, environment))
-            .transpose()?;
-        let build = |max_idle: usize| {
-            let mut builder = base(config)?.pool_max_idle_per_host(max_idle);
-            if let Some(roots) = &roots {
-                builder = builder.tls_certs_only(roots.clone());
-            }
-            if let Some(identity) = &identity {
-                builder = builder.identity(identity.clone());
-            }
-            builder.build().map_err(|_| match &config.tls.ca {
-                Some(path) => SourceError::CaBundle(path.clone()),
-                None => SourceError::HttpClient(HttpClientProblem::NoRoots),
-            })
+        let tls = config.tls.identity.as_ref();
+        let settings = Settings {
+            config: Arc::clone(config),
+            roots: roots(config)?,
+            identity: tls.map(|tls| identity(tls, environment)).transpose()?,
         };
         let kept = usize::try_from(config.limits.max_in_flight).unwrap_or(usize::MAX);
         Ok(Self {
-            pooled: build(kept)?,
-            unpooled: build(0)?,
+            pooled: settings.client(kept)?,
+            unpooled: OnceLock::new(),
+            settings,
+        })
+    }
+
+    /// A connection for each request: on a kept one that the server is just closing, nobody can tell
+    /// whether a rotating refresh token was spent.
+    pub(super) fn unpooled(&self) -> Result<&Client, SourceError> {
+        if let Some(client) = self.unpooled.get() {
+            return Ok(client);
+        }
+        let client = self.settings.client(0)?;
+        Ok(self.unpooled.get_or_init(|| client))
+    }
+}
+
+impl Settings {
+    fn client(&self, max_idle: usize) -> Result<Client, SourceError> {
+        let mut builder = base(&self.config)?.pool_max_idle_per_host(max_idle);
+        if let Some(roots) = &self.roots {
+            builder = builder.tls_certs_only(roots.clone());
+        }
+        if let Some(identity) = &self.identity {
+            builder = builder.identity(identity.clone());
+        }
+        builder.build().map_err(|_| match &self.config.tls.ca {
+            Some(path) => SourceError::CaBundle(path.clone()),
+            None => SourceError::HttpClient(HttpClientProblem::NoRoots),
         })
     }
 }
@@ -73,7 +94,8 @@ pub(super) async fn exchange(request: RequestBuilder, url: &Url) -> Result<Answe
     let status = response.status();
     let headers = response.headers().clone();
     let expected = usize::try_from(response.content_length().unwrap_or(0)).unwrap_or(MAX_BODY);
-    let mut body = Zeroizing::new(Vec::with_capacity(expected.min(MAX_BODY)));
+    // Large enough from the start, lest growing leave copies of a token behind.
+    let mut body = Zeroizing::new(Vec::with_capacity(expected.clamp(USUAL_BODY, MAX_BODY)));
     loop {
         let problem = match response.chunk().await {
             Ok(None) => break,
@@ -171,7 +193,10 @@ fn identity(config: &TlsIdentity, environment: &Environment) -> Result<Identity,
     };
     let leaf = certificate::read(&config.certificate)?;
     let key = client_auth::read("tls.key", &config.key, environment)?;
-    let der = assertion::private_key(&key).map_err(SourceError::Key)?;
+    let der = assertion::private_key(&key).map_err(|cause| SourceError::Key {
+        what: "tls.key",
+        cause,
+    })?;
     if !certificate::matches(&leaf, &der) {
         return Err(unusable("the certificate is for another key"));
     }
@@ -186,6 +211,9 @@ fn identity(config: &TlsIdentity, environment: &Environment) -> Result<Identity,
     pem.extend_from_slice(key);
     Identity::from_pem(&pem).map_err(|_| unusable("they are not usable as a PEM chain and key"))
 }
+
+/// Few token responses are longer.
+const USUAL_BODY: usize = 16 * 1024;
 
 /// More is no token response.
 const MAX_BODY: usize = 1024 * 1024;

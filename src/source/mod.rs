@@ -19,6 +19,7 @@ use std::sync::Arc;
 use ::http::{HeaderValue, header};
 use hyper::body::Bytes;
 use secrecy::{ExposeSecret, SecretString};
+use zeroize::Zeroizing;
 
 pub use assertion::KeyError;
 pub use error::SourceError;
@@ -116,7 +117,7 @@ async fn send(
     body: Bytes,
 ) -> Result<Answer, SourceError> {
     let client = match grant {
-        GrantRequest::RefreshToken(_) => &registration.http.unpooled,
+        GrantRequest::RefreshToken(_) => registration.http.unpooled()?,
         _ => &registration.http.pooled,
     };
     // Without charset: NHS England compares the whole value.
@@ -129,9 +130,9 @@ async fn send(
         .header(header::ACCEPT, "application/json")
         .header(header::CONTENT_TYPE, content_type)
         .body(body);
-    if let Proof::Basic(authorization) = proof {
-        let mut value = HeaderValue::from_str(authorization.expose_secret())
-            .map_err(|_| SourceError::RequestEncoding)?;
+    if let Proof::Basic(encoded) = proof {
+        let value = Zeroizing::new(format!("Basic {}", encoded.expose_secret()));
+        let mut value = HeaderValue::from_str(&value).map_err(|_| SourceError::RequestEncoding)?;
         value.set_sensitive(true);
         request = request.header(header::AUTHORIZATION, value);
     }
@@ -150,9 +151,9 @@ fn secrets<'a>(
     let mut secrets = Vec::new();
     match credentials {
         Credentials::Basic {
-            header,
+            encoded,
             client_secret,
-        } => secrets.extend([client_secret, header]),
+        } => secrets.extend([client_secret, encoded]),
         Credentials::Post(client_secret) => secrets.push(client_secret),
         Credentials::Assertion(_) | Credentials::Id => {}
     }

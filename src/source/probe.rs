@@ -36,6 +36,18 @@ pub struct CertificateExpiry {
     pub not_after: Option<Duration>,
 }
 
+impl CertificateExpiry {
+    /// Reads the leaf certificate of a PEM file. Blocks.
+    #[must_use]
+    pub fn of(path: PathBuf) -> Self {
+        let leaf = certificate::read(&path).ok();
+        Self {
+            not_after: leaf.and_then(|der| certificate::not_after(&der)),
+            path,
+        }
+    }
+}
+
 /// Asks the server of `registration`, and requests `token` as a trial where that does no harm.
 pub async fn probe(registration: Arc<Registration>, token: Option<Arc<TokenConfig>>) -> Probe {
     let certificates = certificates(&registration);
@@ -94,13 +106,5 @@ fn certificates(registration: &Registration) -> Vec<CertificateExpiry> {
         }
     }
     paths.dedup();
-    paths
-        .into_iter()
-        .map(|path| CertificateExpiry {
-            not_after: certificate::read(&path)
-                .ok()
-                .and_then(|der| certificate::not_after(&der)),
-            path,
-        })
-        .collect()
+    paths.into_iter().map(CertificateExpiry::of).collect()
 }

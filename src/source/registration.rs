@@ -117,7 +117,7 @@ impl Registration {
     ) -> Result<Proof<'_>, SourceError> {
         let signer = match self.credentials(grant) {
             Credentials::Id => return Ok(Proof::Id),
-            Credentials::Basic { header, .. } => return Ok(Proof::Basic(header)),
+            Credentials::Basic { encoded, .. } => return Ok(Proof::Basic(encoded)),
             Credentials::Post(secret) => return Ok(Proof::Post(secret)),
             Credentials::Assertion(signer) => signer,
         };
@@ -150,7 +150,8 @@ impl Registration {
         };
         let seen = skew(date, sent, clock::unix_now());
         let seen = if seen.abs() > TOLERATED { seen } else { 0 };
-        if self.clock_skew.swap(seen, Ordering::Relaxed) != seen {
+        if (seen - self.clock_skew()).abs() > TOLERATED {
+            self.clock_skew.store(seen, Ordering::Relaxed);
             tracing::warn!(
                 client = self.config.name,
                 seconds = seen,

@@ -25,7 +25,7 @@ pub(super) enum GrantRequest {
 pub(super) enum Proof<'a> {
     /// `client_id` only.
     Id,
-    /// In the `Authorization` header, given whole; nothing in the body (RFC 6749 section 2.3).
+    /// In the `Authorization` header, encoded; nothing in the body (RFC 6749 section 2.3).
     Basic(&'a SecretString),
     /// `client_id` and `client_secret`.
     Post(&'a SecretString),

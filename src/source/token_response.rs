@@ -61,7 +61,9 @@ pub fn parse(reply: Reply<'_>, request: &Request<'_>) -> Result<Granted, SourceE
             .headers
             .get(header::LOCATION)
             .and_then(|location| Url::parse(location.to_str().ok()?).ok())
-            .and_then(|url| url.host_str().map(str::to_owned));
+            .and_then(|url| url.host_str().map(str::to_owned))
+            // RFC 1035 section 2.3.4: no name is longer.
+            .filter(|host| host.len() <= 255);
         return Err(SourceError::Redirect { status, host });
     }
     let members = members(reply.body);
@@ -212,7 +214,9 @@ fn shown(text: &str, request: &Request<'_>, limit: usize) -> Option<String> {
         let secret = secret.expose_secret();
         // A very short secret would take apart ordinary words, and give itself away by it.
         if secret.len() >= 4 {
+            let in_form: String = form_urlencoded::byte_serialize(secret.as_bytes()).collect();
             text = text.replace(secret, "[redacted]");
+            text = text.replace(&in_form, "[redacted]");
         }
     }
     let allowed = |c: char| match c {

@@ -21,6 +21,9 @@ pub struct StateDir {
     /// Whose files are there and could not be read. They are set aside, not replaced, by the next write:
     /// the refresh tokens in them may come back with the key.
     pub(super) unread: BTreeSet<TokenName>,
+    /// What the last process did not come to remove. The writer does, when it has time: a disk may take
+    /// long over it, and the start must not.
+    pub(super) leftovers: Vec<OsString>,
     tightened: Option<u32>,
 }
 
@@ -133,9 +136,10 @@ impl StateDir {
         if open_to_others {
             directory.set_mode(0o700)?;
         }
-        directory.sweep()?;
+        let leftovers = directory.temporary_names()?;
         Ok(Self {
             directory,
+            leftovers,
             unread: BTreeSet::new(),
             tightened: open_to_others.then_some(mode),
         })

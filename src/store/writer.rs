@@ -4,8 +4,9 @@
 //! a sync is paid per batch, not per token.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::thread;
 use std::time::Duration;
 
@@ -65,18 +66,20 @@ impl StateWriter {
     /// # Errors
     /// When the system grants no thread.
     pub fn spawn(
-        dir: StateDir,
+        mut dir: StateDir,
         sealer: Sealer,
         boot: BootId,
     ) -> io::Result<(Self, UnboundedReceiver<Written>)> {
         let (jobs, queue) = channel();
         let (acknowledge, written) = unbounded_channel();
         let (ends, ended) = channel();
+        let replaced = std::mem::take(&mut dir.leftovers);
         let mut thread = Thread {
             dir,
             sealer,
             boot,
             acknowledge,
+            replaced,
         };
         thread::Builder::new().name("state".into()).spawn(move || {
             thread.run(&queue);
@@ -121,6 +124,8 @@ struct Thread {
     sealer: Sealer,
     boot: BootId,
     acknowledge: UnboundedSender<Written>,
+    /// Old files that still take up room.
+    replaced: Vec<OsString>,
 }
 
 /// What is to become of one token's file, and who wants to know.
@@ -132,7 +137,7 @@ struct Latest {
 
 impl Thread {
     fn run(&mut self, queue: &Receiver<Job>) {
-        while let Ok(first) = queue.recv() {
+        while let Some(first) = self.next(queue) {
             let mut batch = BTreeMap::<TokenName, Latest>::new();
             let waiting = std::iter::from_fn(|| queue.try_recv().ok());
             for job in std::iter::once(first).chain(waiting.take(MAX_BATCH - 1)) {
@@ -140,6 +145,27 @@ impl Thread {
             }
             self.write(batch);
         }
+    }
+
+    /// Waits for work; until there is some, the old files go. At the end only some of them do, so as not to
+    /// hold up the stop: the next start finds the others.
+    fn next(&mut self, queue: &Receiver<Job>) -> Option<Job> {
+        let mut discarded_at_end = 0;
+        while let Some(replaced) = self.replaced.pop() {
+            self.dir.directory.discard(&replaced);
+            if self.replaced.len() > MAX_REPLACED {
+                continue;
+            }
+            match queue.try_recv() {
+                Ok(job) => return Some(job),
+                Err(TryRecvError::Empty) => {}
+                Err(TryRecvError::Disconnected) if discarded_at_end == MAX_DISCARDED_AT_END => {
+                    return None;
+                }
+                Err(TryRecvError::Disconnected) => discarded_at_end += 1,
+            }
+        }
+        queue.recv().ok()
     }
 
     fn write(&mut self, batch: BTreeMap<TokenName, Latest>) {
@@ -177,10 +203,13 @@ impl Thread {
                 }
             }
         });
-        let results = self.dir.directory.write_all(files, &ATTRIBUTES);
+        let directory = &self.dir.directory;
+        let mut replaced = Vec::new();
+        let results = directory.write_all(files, &ATTRIBUTES, &mut replaced);
         for ((name, tickets), result) in waiting.into_iter().zip(results) {
             self.answer(&name, tickets, &result.map_err(StateError::from));
         }
+        self.replaced.append(&mut replaced);
     }
 
     /// A file that could not be read is not overwritten.
@@ -246,5 +275,10 @@ const ATTRIBUTES: Attributes = Attributes {
 
 /// The larger, the fewer syncs; the smaller, the sooner the first answer.
 const MAX_BATCH: usize = 4096;
+
+/// Above this the old files go first, or a writer that is always busy would fill the disk.
+const MAX_REPLACED: usize = 16_384;
+
+const MAX_DISCARDED_AT_END: u32 = 256;
 
 const FLUSH_LIMIT: Duration = Duration::from_secs(10);

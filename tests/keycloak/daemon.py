@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 import time
 
 STOP_DEADLINE = 15
@@ -19,37 +20,31 @@ class Daemon:
         self.notify_path = runtime.parent / "notify"
         self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.notify.bind(str(self.notify_path))
+        self.ready = threading.Event()
+        threading.Thread(target=self.listen, daemon=True).start()
         self.process = None
 
+    def listen(self):
+        """Takes what the daemon tells its service manager (sd_notify(3)), always: the queue is short."""
+        while True:
+            if "READY=1" in self.notify.recv(4096).decode().splitlines():
+                self.ready.set()
+
     def start(self, deadline=30):
-        """Starts it and waits for READY=1 (sd_notify(3)); the seconds that took, None if it never came."""
+        """Starts it and waits for READY=1; the seconds that took, None if it never came."""
         began = time.monotonic()
         environment = {"PATH": os.environ["PATH"], "NOTIFY_SOCKET": str(self.notify_path)}
+        self.ready.clear()
         with self.log.open("ab") as log:
             self.process = subprocess.Popen([self.binary, "run", "--config", self.config],
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             env=environment)
-        self.drain()
-        while True:
-            self.notify.settimeout(0.2)
-            try:
-                if "READY=1" in self.notify.recv(4096).decode().splitlines():
-                    return time.monotonic() - began
-            except TimeoutError:
-                pass
+        while not self.ready.wait(0.05):
             if self.process.poll() is not None:
                 raise RuntimeError(f"bearerd ended with {self.process.returncode}: {self.tail()}")
             if time.monotonic() - began > deadline:
                 return None
-
-    def drain(self):
-        """Drops what an earlier process has notified."""
-        self.notify.setblocking(False)
-        try:
-            while self.notify.recv(4096):
-                pass
-        except BlockingIOError:
-            pass
+        return time.monotonic() - began
 
     def stop(self):
         """SIGTERM; the exit code and the seconds it took."""

@@ -4,6 +4,7 @@ import hashlib
 import json
 import subprocess
 import threading
+import time
 from collections import Counter
 
 PAUSE = 0.3
@@ -46,7 +47,8 @@ class Reader(threading.Thread):
             if (self.token, outcome) in before | self.excuses.pairs:
                 outcome = EXCUSED[outcome]
             elif outcome != "accepted":
-                self.complaints.append(f"{self.token} {outcome}: {detail}")
+                at = time.strftime("%H:%M:%S", time.gmtime())
+                self.complaints.append(f"{at} {self.token} {outcome}: {detail}")
             self.counts[outcome] += 1
             self.stopping.wait(PAUSE)
 

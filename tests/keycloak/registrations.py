@@ -14,7 +14,8 @@ DAEMON = """\
 state_dir   = "{root}/state"
 runtime_dir = "{root}/run"
 """
-# A user's tokens as LEV has them: one kept by its refresh token, one by the password alone.
+# Tokens as LEV has them: one kept by its refresh token, one by the password alone. Of two users, for
+# Keycloak's protection against guessing refuses a user's second login while the first is under way.
 LEV = """
 [client.{name}]
 issuer    = "{issuer}"
@@ -27,8 +28,8 @@ client_secret = {{ file = "{root}/secrets/lev-secret" }}
 client = "{name}"
 scope  = ["openid"]
 [token.{name}.grant.password]
-username = "reports"
-password = {{ file = "{root}/secrets/password" }}
+username = "{user}"
+password = {{ file = "{root}/secrets/{user}-password" }}
 [[token.{name}.file]]
 path      = "{root}/tokens/{name}.{format}"
 format    = "{format}"
@@ -60,7 +61,6 @@ class Registrations:
             (root / name).mkdir(mode=0o700)
         self.realm = json.loads((HERE / "realm.json").read_text())
         self.clients = {client["clientId"]: client for client in self.realm["clients"]}
-        self.password = self.realm["users"][0]["credentials"][0]["value"]
         self.keys = {alg: [pki.SigningKey(alg, f"{alg}-1", "traditional"),
                            pki.SigningKey(alg, f"{alg}-2", "pkcs8")] for alg in ALGORITHMS}
         authority.leaf("mtls", "/CN=bearerd-mtls", "clientAuth")
@@ -74,16 +74,18 @@ class Registrations:
     def secrets(self):
         """The secrets by file name."""
         plain = {name: self.clients[name]["secret"] for name in ("post", "basic", "inspector")}
-        return plain | {"lev-secret": self.clients["lev-reports"]["secret"],
-                        "password": self.password}
+        passwords = {f"{user['username']}-password": user["credentials"][0]["value"]
+                     for user in self.realm["users"]}
+        return plain | passwords | {"lev-secret": self.clients["lev-reports"]["secret"]}
 
     def write(self, issuer):
         """The configuration, as the administrator of (a) to (d) has it. Returns the main file."""
         self.issuer = issuer
         main = self.root / "bearerd.toml"
-        lev = [LEV.format(root=self.root, issuer=issuer, name=name, client_id=client, format=form)
-               for name, client, form in (("lev", "lev-reports", "curl"),
-                                          ("lev_plain", "lev-plain", "headers"))]
+        lev = [LEV.format(root=self.root, issuer=issuer, name=name, client_id=client, user=user,
+                          format=form)
+               for name, client, user, form in (("lev", "lev-reports", "reports", "curl"),
+                                                ("lev_plain", "lev-plain", "archive", "headers"))]
         pki.write_secret(main, DAEMON.format(root=self.root) + "".join(lev))
         secret = 'client_secret = {{ file = "{root}/secrets/{name}" }}'
         self.drop_in("secrets", [

@@ -7,7 +7,7 @@ import pki
 from registrations import ALGORITHMS, NEW_PASSWORD, service_name
 
 # How soon a token must be there again after the cause of its trouble is gone.
-RECOVERY = 30
+RECOVERY = 60
 
 
 class Run:
@@ -46,10 +46,15 @@ class Run:
         return None
 
     def all_fresh(self, names=None, since=0):
-        """Whether these tokens are fresh, and obtained after `since` (seconds since the epoch)."""
+        """Whether these tokens are fresh, in their files, and of `since` (seconds since the epoch)."""
         status = self.daemon.status()
-        return all(status[name]["state"] == "fresh" and (status[name]["obtained_at"] or 0) >= since
-                   for name in names or self.names())
+        return all(status[reader.token]["state"] == "fresh" and reader.path.exists()
+                   and (status[reader.token]["obtained_at"] or 0) >= since
+                   for reader in self.readers if reader.token in (names or self.names()))
+
+    def user(self, name):
+        """A user's id at the server."""
+        return self.server.admin("GET", f"users?username={name}&exact=true")[0]["id"]
 
     def events(self, kind, client=None):
         """How many events of this kind the server has recorded."""
@@ -153,9 +158,8 @@ def outage(run):
 def changed_password(run):
     """The server has a new password, the daemon's file the old one."""
     run.say("(a) the user's password is changed at the server")
-    user = run.server.admin("GET", "users")[0]["id"]
     before = run.events("LOGIN_ERROR")
-    run.server.admin("PUT", f"users/{user}/reset-password",
+    run.server.admin("PUT", f"users/{run.user('archive')}/reset-password",
                      {"type": "password", "value": NEW_PASSWORD, "temporary": False})
     # It lives by the password alone, and what it holds runs out meanwhile.
     run.excuses.allow("absent", ["lev_plain"])
@@ -168,7 +172,7 @@ def changed_password(run):
     run.check("(a) password: tried once, not again and again", refused == 1, f"{refused} refusals")
     run.check("(a) password: the token with a refresh token stays fresh", run.all_fresh(["lev"]))
     mended = time.time()
-    pki.write_secret(run.registrations.root / "secrets/password", NEW_PASSWORD)
+    pki.write_secret(run.registrations.root / "secrets/archive-password", NEW_PASSWORD)
     took = run.until(lambda: run.all_fresh(["lev_plain"], mended - 1), 10)
     run.check("(a) password: obtained at once when the file is right", took is not None,
               f"{took or 10:.1f} s")
@@ -176,13 +180,13 @@ def changed_password(run):
 
 
 def ended_session(run):
-    """An administrator ends the user's sessions: tokens are revoked before they expire."""
-    run.say("(a) an administrator ends the user's sessions")
-    user = run.server.admin("GET", "users")[0]["id"]
+    """An administrator ends the users' sessions: tokens are revoked before they expire."""
+    run.say("(a) an administrator ends the users' sessions")
     # A new session is no part of the end of the old ones.
     time.sleep(1)
     run.excuses.allow("rejected", ["lev", "lev_plain"])
-    run.server.admin("POST", f"users/{user}/logout")
+    for user in ("reports", "archive"):
+        run.server.admin("POST", f"users/{run.user(user)}/logout")
     ended = time.time()
     for name in ("lev", "lev_plain"):
         run.daemon.command("refresh", name)

@@ -98,6 +98,10 @@ impl World {
         self.tokens[&view.config.name].send_replace(view);
     }
 
+    pub fn update(&self, name: &str, change: impl FnOnce(&mut TokenView)) {
+        self.tokens[&TokenName::parse(name).unwrap()].send_modify(change);
+    }
+
     /// Waits for the next event, which must ask to refresh `name`.
     pub fn asked_for(&mut self, name: &str) {
         match self.events.blocking_recv() {
@@ -136,6 +140,7 @@ pub fn pending(name: &str) -> Made {
                 validity: None,
                 health: Health::Pending,
                 in_flight: true,
+                queued: false,
                 next_attempt_at: None,
                 failures: 0,
                 attempts: 0,

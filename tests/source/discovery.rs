@@ -193,6 +193,20 @@ async fn metadata_that_cannot_be_used() {
     }
 }
 
+/// A maintenance page at the usual place is passing trouble, whatever the other place says.
+#[tokio::test]
+async fn the_usual_place_decides_what_is_wrong() {
+    let server = Server::start(|seen| match path(seen) {
+        "/r/.well-known/openid-configuration" => answer(200, "", "<html>back soon</html>"),
+        _ => answer(404, "", ""),
+    })
+    .await;
+    let config = with_issuer(&server.url("/r"));
+    let setup = Setup::new(config, GrantConfig::ClientCredentials);
+    let error = setup.primary().await.unwrap_err();
+    assert_eq!(error.failure().kind, FailureKind::Unavailable, "{error}");
+}
+
 #[tokio::test]
 async fn a_server_that_is_down_is_not_reached_by_discovery() {
     let setup = Setup::new(

@@ -1,5 +1,6 @@
 //! What goes over the wire, and what may go wrong there.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use base64::Engine;
@@ -104,12 +105,20 @@ async fn an_endless_body_is_cut_off() {
 }
 
 #[tokio::test]
-async fn a_body_just_within_the_limit_is_read() {
-    let padding = " ".repeat(1024 * 1024 - TOKEN.len());
-    let body = format!("{padding}{TOKEN}");
-    let server = Server::start(move |_| answer(200, "", &body)).await;
-    let setup = Setup::new(client(&server.url("/token")), password());
-    setup.primary().await.unwrap();
+async fn the_limit_is_one_mebibyte() {
+    for (excess, fits) in [(0, true), (1, false)] {
+        let padding = " ".repeat(1024 * 1024 - TOKEN.len() + excess);
+        let body = format!("{padding}{TOKEN}");
+        let server = Server::start(move |_| answer(200, "", &body)).await;
+        let setup = Setup::new(client(&server.url("/token")), password());
+        match setup.primary().await {
+            Ok(_) => assert!(fits),
+            Err(error) => {
+                assert!(!fits);
+                assert_eq!(trouble(&error), (Trouble::TooLarge, Delivery::Unknown));
+            }
+        }
+    }
 }
 
 #[tokio::test]
@@ -309,6 +318,29 @@ async fn a_refusal_is_not_repeated_when_the_clock_is_right() {
 }
 
 #[tokio::test]
+async fn a_clock_that_merely_drifts_is_no_news() {
+    let ahead = AtomicU64::new(3600);
+    let mut server = Server::start(move |_| {
+        let ahead = Duration::from_secs(ahead.fetch_add(1, Ordering::Relaxed));
+        let date = httpdate::fmt_http_date(std::time::UNIX_EPOCH + clock::unix_now() + ahead);
+        let body = r#"{"error":"invalid_client"}"#;
+        answer(401, &format!("date: {date}\r\n"), body)
+    })
+    .await;
+    let mut config = client(&server.url("/token"));
+    config.auth = ClientAuth::ClientSecretJwt {
+        client_secret: env("SECRET"),
+        alg: HmacAlg::HS256,
+        assertion: assertion(),
+    };
+    let setup = Setup::new(config, GrantConfig::ClientCredentials);
+    for requests in [2, 1, 1] {
+        setup.primary().await.unwrap_err();
+        assert_eq!(server.seen().len(), requests);
+    }
+}
+
+#[tokio::test]
 async fn what_a_server_echoes_is_redacted() {
     let server = Server::start(|seen| {
         let echo = seen.body.replace('"', "");
@@ -326,6 +358,25 @@ async fn what_a_server_echoes_is_redacted() {
             assert!(!text.contains("canary"), "{text}");
         }
     }
+}
+
+/// Also without the scheme before it, as a server quotes credentials that it cannot read.
+#[tokio::test]
+async fn echoed_basic_credentials_are_redacted() {
+    let server = Server::start(|seen| {
+        let line = seen.head.lines().find(|line| line.contains(": Basic "));
+        let echo = line.unwrap().rsplit(' ').next().unwrap();
+        let json = format!(r#"{{"error":"invalid_client","error_description":"got {echo}"}}"#);
+        answer(401, "", &json)
+    })
+    .await;
+    let mut config = client(&server.url("/token"));
+    config.auth = ClientAuth::ClientSecretBasic {
+        client_secret: env("SECRET"),
+    };
+    let setup = Setup::new(config, GrantConfig::ClientCredentials);
+    let error = setup.primary().await.unwrap_err().to_string();
+    assert!(error.ends_with("(got [redacted])"), "{error}");
 }
 
 #[tokio::test]

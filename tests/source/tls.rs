@@ -206,20 +206,39 @@ async fn tls_client_auth() {
     );
 }
 
+fn refused(identity: TlsIdentity) -> SourceError {
+    let mut config = client("https://as.example/t");
+    config.tls.identity = Some(identity);
+    match Registration::load(config.into(), environment()) {
+        Err(error) => error,
+        Ok(_) => panic!("loaded"),
+    }
+}
+
 #[test]
-fn a_key_for_another_certificate() {
+fn identities_of_no_use() {
     let ca = Ca::new();
     let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let mut identity = ca.identity(one.path());
     identity.key = ca.identity(two.path()).key;
-    let mut config = client("https://as.example/t");
-    config.tls.identity = Some(identity);
-    match Registration::load(config.into(), environment()) {
-        Err(error) => assert!(
-            error
-                .to_string()
-                .ends_with("the certificate is for another key")
-        ),
-        Ok(_) => panic!("loaded"),
-    }
+    let error = refused(identity.clone()).to_string();
+    assert!(
+        error.ends_with("the certificate is for another key"),
+        "{error}"
+    );
+
+    identity.key = SecretRef::File(identity.certificate.clone());
+    let error = refused(identity.clone());
+    assert_eq!(error.to_string(), "tls.key cannot be used");
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert_eq!(cause, "it is a certificate, not a private key");
+
+    let path = one.path().join("empty.crt");
+    write(&path, "");
+    identity.certificate = path.clone();
+    let error = refused(identity).to_string();
+    assert_eq!(
+        error,
+        format!("{} holds no PEM certificate", path.display())
+    );
 }

@@ -83,6 +83,10 @@ async fn exchange(
     };
     let body = match fault {
         Some(Fault::CloseBeforeReply) => return Err(Cut),
+        Some(Fault::LateReply) => {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            ReplyBody::whole(reply.body.clone())
+        }
         Some(Fault::LostReply) => std::future::pending().await,
         Some(Fault::ResetMidBody) => {
             // Closing with unsent linger time zero sends RST instead of FIN.
@@ -134,6 +138,7 @@ impl Turn {
                 .and_then(|system| state.next_fault(system, request.asks_for_token()));
             let log = &mut state.log;
             log.requests.push(request.clone());
+            log.faults += usize::from(fault.is_some());
             log.in_flight += 1;
             log.max_in_flight = log.max_in_flight.max(log.in_flight);
             (log.requests.len() - 1, fault)
@@ -182,7 +187,8 @@ async fn receive(request: hyper::Request<Incoming>) -> Result<Request, Cut> {
 }
 
 fn system_of(path: &str) -> Option<System> {
-    if path.starts_with(lev::REALM) {
+    // The realm's own paths, and where RFC 8414 section 3.1 would have its metadata: it has none there.
+    if path.contains(lev::REALM) {
         Some(System::Lev)
     } else if path.starts_with("/tenant/") {
         Some(System::Entra)

@@ -26,6 +26,8 @@ pub enum Fault {
     Html200,
     /// Not processed: `invalid_grant`, status 400.
     InvalidGrant,
+    /// Processed; the answer comes a second later.
+    LateReply,
     /// Processed, then no answer for as long as the client waits.
     LostReply,
     /// Not processed: a redirect elsewhere.
@@ -57,7 +59,11 @@ impl Fault {
     pub fn processed(&self) -> bool {
         matches!(
             self,
-            Self::CloseBeforeReply | Self::LostReply | Self::ResetMidBody | Self::SlowDrip
+            Self::CloseBeforeReply
+                | Self::LateReply
+                | Self::LostReply
+                | Self::ResetMidBody
+                | Self::SlowDrip
         )
     }
 
@@ -83,6 +89,7 @@ impl Fault {
             Self::CloseBeforeReply
             | Self::EndlessBody
             | Self::Hang
+            | Self::LateReply
             | Self::LostReply
             | Self::ResetMidBody
             | Self::SlowDrip => return None,

@@ -215,6 +215,33 @@ path = "@/tokens/nhs"
         )
     }
 
+    /// Configures a refresh token as the only way to a token, with a seed of its own. Publishes
+    /// `tokens/nhs_user`.
+    #[must_use]
+    pub fn nhs_user(&self, server: &Server) -> String {
+        let nhs = server.with(|state| state.settings.nhs.clone());
+        self.secret("nhs-secret", &nhs.api_secret);
+        self.secret("seed", &server.seed_refresh_token());
+        format!(
+            r#"
+[client.nhs]
+token_endpoint = "{url}"
+client_id = "{id}"
+{common}[client.nhs.auth.client_secret_post]
+client_secret = {{ file = "@/secrets/nhs-secret" }}
+[token.nhs_user]
+client = "nhs"
+[token.nhs_user.grant.refresh_token]
+refresh_token = {{ file = "@/secrets/seed" }}
+[[token.nhs_user.file]]
+path = "@/tokens/nhs_user"
+"#,
+            url = server.nhs_url(),
+            id = nhs.api_key,
+            common = self.common(server),
+        )
+    }
+
     // Short deadlines: what hangs is to be over soon.
     fn common(&self, server: &Server) -> String {
         let mut keys = "connect_timeout = \"1s\"\ntimeout = \"2s\"\n".to_owned();

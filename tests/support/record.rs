@@ -98,6 +98,8 @@ pub struct Log {
     pub in_flight: usize,
     /// The most at once.
     pub max_in_flight: usize,
+    /// Faults met so far.
+    pub faults: usize,
     /// Tokens presented at `/check`.
     pub checks: u64,
     /// Those of them that were refused.

@@ -187,20 +187,30 @@ impl Server {
         })
     }
 
-    /// Waits for this many more token requests than there have been.
-    #[track_caller]
-    pub fn wait_requests(&self, system: System, more: usize, timeout: Duration) {
-        let target = self.log(|log| log.token_requests(system)) + more;
-        let enough = |log: &Log| (log.token_requests(system) >= target).then_some(());
-        self.wait_for(&format!("{more} requests to {system:?}"), timeout, enough);
+    /// How many token requests a system has got.
+    #[must_use]
+    pub fn requests(&self, system: System) -> usize {
+        self.log(|log| log.token_requests(system))
     }
 
-    /// Waits for this many more tokens than have been issued.
+    /// How many tokens a system has issued.
+    #[must_use]
+    pub fn issued(&self, system: System) -> usize {
+        self.log(|log| log.issued_by(system))
+    }
+
+    /// Waits until a system has got so many token requests in all: count first, then cause them.
     #[track_caller]
-    pub fn wait_issued(&self, system: System, more: usize, timeout: Duration) {
-        let target = self.log(|log| log.issued_by(system)) + more;
-        let enough = |log: &Log| (log.issued_by(system) >= target).then_some(());
-        self.wait_for(&format!("{more} tokens of {system:?}"), timeout, enough);
+    pub fn wait_requests(&self, system: System, count: usize, timeout: Duration) {
+        let enough = |log: &Log| (log.token_requests(system) >= count).then_some(());
+        self.wait_for(&format!("{count} requests to {system:?}"), timeout, enough);
+    }
+
+    /// Waits until a system has issued so many tokens in all: count first, then cause them.
+    #[track_caller]
+    pub fn wait_issued(&self, system: System, count: usize, timeout: Duration) {
+        let enough = |log: &Log| (log.issued_by(system) >= count).then_some(());
+        self.wait_for(&format!("{count} tokens of {system:?}"), timeout, enough);
     }
 }
 

@@ -255,7 +255,10 @@ fn what_can_be_set() {
     let error = Signer::with_private_key(&other, SignatureAlg::ES256, "c", &config);
     assert!(matches!(
         error,
-        Err(SourceError::Key(KeyError::CertificateMismatch))
+        Err(SourceError::Key {
+            cause: KeyError::CertificateMismatch,
+            ..
+        })
     ));
 }
 
@@ -336,7 +339,7 @@ fn files_that_hold_no_usable_key() {
 
 fn refused(key: &SecretString, alg: SignatureAlg) -> KeyError {
     match load(key, alg) {
-        Err(SourceError::Key(error)) => error,
+        Err(SourceError::Key { cause, .. }) => cause,
         Err(other) => panic!("{other}"),
         Ok(_) => panic!("accepted"),
     }

@@ -6,21 +6,21 @@
     reason = "a program for the terminal"
 )]
 
-#[path = "../tests/support/mod.rs"]
+#[path = "../../tests/support/mod.rs"]
 mod support;
+mod terminal;
 
 use std::io::{self, IsTerminal, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use bearerd::clock;
 use bearerd::instant::Instant;
 use rustix::process::Signal;
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use serde_json::Value;
 use support::{Daemon, Host, Reader, Server, Settings, SigningKey, System};
+use terminal::{Action, Keys, Screen};
 
 fn main() -> ExitCode {
     if std::env::var_os(AS_DAEMON).is_some() {
@@ -46,18 +46,16 @@ fn main() -> ExitCode {
 
 /// Set in the environment of the child that is to be the daemon.
 const AS_DAEMON: &str = "BEARERD_DEMO_DAEMON";
-const FRAME: Duration = Duration::from_millis(200);
 const BAR: usize = 30;
+const LEEWAY: Duration = Duration::from_secs(1);
+/// Names, systems and published files.
+const TOKENS: [(&str, System, &str); 3] = [
+    ("lev", System::Lev, "lev"),
+    ("ardengem", System::Entra, "ardengem.headers"),
+    ("nhs", System::Nhs, "nhs"),
+];
 
-#[derive(Clone, Copy, PartialEq)]
-enum Action {
-    Outage(bool),
-    OutageToggled,
-    Quit,
-    Restart,
-}
-
-/// One minute: calm, a short outage nobody notices, a long one with a crash of the daemon in it, calm.
+/// One minute: calm, a short outage, a long one with a crash of the daemon in it, calm.
 fn script() -> Vec<(u64, Action)> {
     vec![
         (12, Action::Outage(true)),
@@ -122,27 +120,27 @@ impl Demo {
         host.variable(AS_DAEMON, "1");
         let tables =
             host.lev(&server) + &host.ardengem(&server) + &host.nhs(&server, "test-1", &key);
-        // An application had rather find no token than an expired one.
-        let removing = tables.replace(
+        let mut tables = tables.replace(
             "path = \"@/tokens",
+            // An application had rather find no token than an expired one.
             "on_expiry = \"remove\"\npath = \"@/tokens",
         );
-        host.configure(&removing.replace("timeout = \"2s\"", "timeout = \"1s\""));
+        for (name, ..) in TOKENS {
+            let grant = format!("[token.{name}.grant");
+            let early = format!("[token.{name}.refresh]\nat = 0.5\n{grant}");
+            tables = tables.replace(&grant, &early);
+        }
+        host.configure(&tables.replace("timeout = \"2s\"", "timeout = \"1s\""));
         let daemon = host.start();
         daemon.wait_ready(Duration::from_secs(30));
 
-        let files = [
-            ("lev", System::Lev, "lev"),
-            ("ardengem", System::Entra, "ardengem.headers"),
-            ("nhs", System::Nhs, "nhs"),
-        ];
         let row = |(name, system, file)| Row {
             name,
             system,
             file,
             reader: Reader::start(host.path("tokens").join(file), &server),
         };
-        let rows = files.map(row).into();
+        let rows = TOKENS.map(row).into();
         Self {
             server,
             daemon: Some(daemon),
@@ -236,11 +234,12 @@ impl Demo {
             let expires_at = issued.expires_at.saturating_sub(LEEWAY);
             Some((expires_at - clock::now(), expires_at - issued.at))
         });
+        let state = format!("{:<12}", state.unwrap_or("restarting"));
         format!(
-            "{:<10}{:<12}{}{:>9}{:>8}{:>10}",
+            "{:<10}{}{}{:>9}{:>8}{:>10}",
             row.name,
-            state.unwrap_or("restarting"),
-            bar(left),
+            self.screen.coloured(&state, state.starts_with("fresh")),
+            left.map_or_else(|| absent(token), |(left, life)| bar(left, life)),
             refreshes(&self.server, row.system),
             readings.reads,
             readings.rejected + readings.garbled,
@@ -279,16 +278,19 @@ impl Demo {
     }
 }
 
-const LEEWAY: Duration = Duration::from_secs(1);
-
 fn refreshes(server: &Server, system: System) -> usize {
     server.log(|log| log.issued_by(system)).saturating_sub(1)
 }
 
-fn bar(left: Option<(Duration, Duration)>) -> String {
-    let Some((left, life)) = left else {
-        return format!("{}  no token ", "·".repeat(BAR));
-    };
+fn absent(token: Option<&Value>) -> String {
+    let next = token.and_then(|token| token["next_refresh_in"].as_u64());
+    let next = next.map_or("no token".into(), |next| {
+        format!("no token, next try in {next} s")
+    });
+    format!("{next:<width$}", width = BAR + 11)
+}
+
+fn bar(left: Duration, life: Duration) -> String {
     let full = BAR * left.as_millis() as usize / life.as_millis().max(1) as usize;
     let full = full.min(BAR);
     let seconds = left.as_secs_f32();
@@ -308,99 +310,4 @@ fn status(host: &Host) -> Option<Value> {
     let mut response = String::new();
     stream.read_to_string(&mut response).ok()?;
     serde_json::from_str(response.split_once("\r\n\r\n")?.1).ok()
-}
-
-/// The table, redrawn in place on a terminal; else printed every few seconds.
-struct Screen {
-    terminal: bool,
-    drawn: usize,
-    frames: u32,
-}
-
-impl Screen {
-    fn new() -> Self {
-        Self {
-            terminal: io::stdout().is_terminal(),
-            drawn: 0,
-            frames: 0,
-        }
-    }
-
-    fn draw(&mut self, lines: &[String]) {
-        const EVERY: u32 = 25;
-        self.frames += 1;
-        if self.terminal {
-            self.rewind();
-            let text: String = lines
-                .iter()
-                .map(|line| format!("\x1b[2K{line}\n"))
-                .collect();
-            print!("{text}");
-            self.drawn = lines.len();
-        } else if self.frames % EVERY == 1 {
-            println!("{}\n", lines.join("\n"));
-        }
-        let _ = io::stdout().flush();
-    }
-
-    /// A line that stays above the table.
-    fn note(&mut self, line: &str) {
-        self.rewind();
-        println!("{}{line}", if self.terminal { "\x1b[J" } else { "" });
-    }
-
-    fn rewind(&mut self) {
-        if self.drawn > 0 {
-            print!("\x1b[{}A", self.drawn);
-            self.drawn = 0;
-        }
-    }
-}
-
-/// Keys as they are pressed, one frame at a time. The terminal is as before when this is dropped.
-struct Keys {
-    pressed: Receiver<u8>,
-    before: Option<Termios>,
-}
-
-impl Keys {
-    fn listen(wanted: bool) -> Self {
-        let (sender, pressed) = mpsc::channel();
-        let before = tcgetattr(io::stdin()).ok().filter(|_| wanted);
-        if let Some(before) = &before {
-            let mut raw = before.clone();
-            // Control-C too comes as a key, so that nothing is left behind.
-            raw.local_modes -= LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG;
-            let _ = tcsetattr(io::stdin(), OptionalActions::Now, &raw);
-        }
-        std::thread::spawn(move || {
-            if wanted {
-                let bytes = io::stdin().lock().bytes().map_while(Result::ok);
-                let _ = bytes.map(|byte| sender.send(byte)).find(Result::is_err);
-            } else {
-                // Kept, for a receiver without a sender would not wait.
-                std::mem::forget(sender);
-            }
-        });
-        Self { pressed, before }
-    }
-
-    /// Waits one frame at most.
-    fn next(&self) -> Option<Action> {
-        match self.pressed.recv_timeout(FRAME) {
-            Ok(b'o') => Some(Action::OutageToggled),
-            Ok(b'r') => Some(Action::Restart),
-            Ok(b'q' | 3) => Some(Action::Quit),
-            Ok(_) | Err(RecvTimeoutError::Timeout) => None,
-            Err(RecvTimeoutError::Disconnected) => Some(Action::Quit),
-        }
-    }
-}
-
-impl Drop for Keys {
-    fn drop(&mut self) {
-        if let Some(before) = &self.before {
-            let _ = tcsetattr(io::stdin(), OptionalActions::Now, before);
-        }
-    }
 }

@@ -1,0 +1,85 @@
+//! The real core in a scripted world: servers that fail in every way, people who change things, a process
+//! and a machine that stop and start, all in virtual time and all from a seed.
+//!
+//! `SEED=7 cargo test --test simulation` runs one seed only.
+
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test")]
+#![expect(unreachable_pub, reason = "a test has no outside")]
+
+mod simulation {
+    pub(crate) mod chance;
+    pub(crate) mod check;
+    pub(crate) mod mischief;
+    pub(crate) mod orders;
+    pub(crate) mod run;
+    pub(crate) mod shell;
+    pub(crate) mod totals;
+    pub(crate) mod world;
+}
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use simulation::run::World;
+use simulation::totals::Totals;
+
+const SEEDS: u64 = 1024;
+const ATTEMPTS_PER_SEED: u64 = 10_000;
+
+#[test]
+fn simulation() {
+    let started_at = bearerd::clock::now();
+    if let Ok(seed) = std::env::var("SEED") {
+        let totals = run(seed.parse().unwrap());
+        return eprintln!("{totals}");
+    }
+    let totals = run_all();
+    let took = bearerd::clock::now() - started_at;
+    eprintln!("{totals}{took:>12.1?} of real time");
+    assert!(totals.attempts >= 10_000_000);
+}
+
+/// All seeds, on as many threads as there are processors.
+fn run_all() -> Totals {
+    eprintln!("seeds 0 to {}", SEEDS - 1);
+    let next = AtomicU64::new(0);
+    let worker = || {
+        let mut totals = Totals::default();
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= SEEDS {
+                return totals;
+            }
+            let outcome = catch_unwind(|| run(seed));
+            totals.add(&outcome.unwrap_or_else(|panic| {
+                // The other threads need not look for more.
+                next.store(SEEDS, Ordering::Relaxed);
+                resume_unwind(panic)
+            }));
+        }
+    };
+    let mut totals = Totals::default();
+    thread::scope(|scope| {
+        let threads = thread::available_parallelism().map_or(1, usize::from);
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
+        for worker in workers {
+            let sum = worker.join().unwrap_or_else(|panic| resume_unwind(panic));
+            totals.add(&sum);
+        }
+    });
+    totals
+}
+
+/// One seed; a failure says which.
+fn run(seed: u64) -> Totals {
+    let mut world = World::new(seed);
+    let outcome = catch_unwind(AssertUnwindSafe(|| world.run(ATTEMPTS_PER_SEED)));
+    if let Err(panic) = outcome {
+        let (attempts, now) = (world.totals.attempts, world.now);
+        eprintln!("after {attempts} attempts, at {now:?}; to see it again:");
+        eprintln!("SEED={seed} cargo test --test simulation");
+        resume_unwind(panic);
+    }
+    world.totals
+}
