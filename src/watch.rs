@@ -263,8 +263,8 @@ const QUIET: Duration = Duration::from_millis(200);
 const QUIET_AT_LAST: Duration = Duration::from_secs(2);
 /// Where inotify cannot serve (no watches left, some network file systems).
 const POLL: Duration = Duration::from_secs(5);
-/// A watch can be lost silently; once a minute is cheap.
-const SAFETY_RESCAN: Duration = Duration::from_secs(60);
+/// A watch can be lost silently. Each look costs some wake-ups: tokio comes near a distant time in steps.
+const SAFETY_RESCAN: Duration = Duration::from_secs(240);
 /// The kernel stamps files with a clock that lags by up to one tick.
 const KERNEL_TICK: Duration = Duration::from_millis(10);
 const MAX_LINKS: usize = 8;

@@ -59,6 +59,9 @@ impl Entry {
     /// Takes over another configuration. Whether the outputs are others now.
     pub(super) fn reconfigure(&mut self, config: &Arc<TokenConfig>) -> bool {
         let before = self.config();
+        if Arc::ptr_eq(&before, config) {
+            return false;
+        }
         let others = before.files != config.files || before.hooks != config.hooks;
         if others {
             self.undelivered = outputs(config);

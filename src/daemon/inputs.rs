@@ -75,7 +75,10 @@ impl Inputs {
         changed: &Changed,
     ) -> Result<Self, ConfigErrors> {
         let read_at = clock::unix_now();
-        let config = config::load(main_file, environment)?;
+        let mut config = config::load(main_file, environment)?;
+        if let Some(before) = before {
+            keep_unchanged(&mut config, &before.config);
+        }
         let mut files: BTreeMap<PathBuf, Option<Stamp>> = config
             .read_from
             .iter()
@@ -128,6 +131,15 @@ impl Inputs {
             warnings,
             followed,
         })
+    }
+}
+
+/// Nobody has to hear of a token that has not changed, nor is it held twice.
+fn keep_unchanged(config: &mut Config, before: &Config) {
+    for (name, token) in &mut config.tokens {
+        if let Some(same) = before.tokens.get(name).filter(|old| *old == token) {
+            *token = Arc::clone(same);
+        }
     }
 }
 

@@ -119,6 +119,9 @@ async fn turn_until_stopped(mut shell: Shell, mut turns: Turns) -> Result<Outcom
             .alarm
             .set(shell.poll_timeout())
             .map_err(DaemonError::Alarm)?;
+        if shell.announced.ready {
+            turns.patience = None;
+        }
         if let Some(outcome) = shell.once_outcome() {
             stop(shell, turns).await;
             return Ok(outcome);
