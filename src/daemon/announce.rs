@@ -12,7 +12,7 @@ use super::shell::Shell;
 #[derive(Default)]
 pub(super) struct Announced {
     pub(super) ready: bool,
-    patience_over: bool,
+    pub(super) patience_over: bool,
     /// When the status may be sent that is still to be sent.
     pub(super) status_at: Option<Instant>,
 }
@@ -47,10 +47,10 @@ impl Shell {
 
     /// The bounded wait for the required tokens is over.
     pub(super) fn lose_patience(&mut self) {
-        if !self.announced.ready {
+        if !self.announced.ready && !self.options.once {
             warn!("required tokens are missing: starting without them");
-            self.announced.patience_over = true;
         }
+        self.announced.patience_over = true;
     }
 
     fn warnings(&self) -> Vec<Arc<str>> {

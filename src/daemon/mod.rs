@@ -1,6 +1,6 @@
 //! The shell around the core: owns the scheduler, the tokens and the only `select!` loop.
 //!
-//! The loop waits for one [`Turn`], acts on it, carries out what the core then commands, and sets the
+//! The loop waits for one turn, acts on it, carries out what the core then commands, and sets the
 //! alarm for what the core wants next. Nothing in it blocks: requests are tasks, state is written by a
 //! thread, keys and configuration are loaded on the blocking pool.
 
@@ -119,7 +119,7 @@ async fn turn_until_stopped(mut shell: Shell, mut turns: Turns) -> Result<Outcom
             .alarm
             .set(shell.poll_timeout())
             .map_err(DaemonError::Alarm)?;
-        if shell.announced.ready {
+        if shell.announced.ready && !shell.options.once {
             turns.patience = None;
         }
         if let Some(outcome) = shell.once_outcome() {

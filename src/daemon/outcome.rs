@@ -18,18 +18,21 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// The outcome of a single pass, once every token has had its attempt; `None` before that.
+    /// The outcome of a single pass, once every token has had its attempt; `None` before that. When patience
+    /// is over, who has had none counts as failing for now: a server that is down is asked by one token at a
+    /// time, which can take long.
     ///
     /// Tokens are served about in the order of their names. `waited_for` is where the last look ended and
     /// the next one begins: with many tokens, not every turn looks at all of them.
     pub(super) fn of_single_pass(
         tokens: &Tokens,
         waited_for: &mut Option<TokenName>,
+        patience_over: bool,
     ) -> Option<Self> {
         let mut worst = None;
         for from in [waited_for.take(), None] {
             for (name, entry) in tokens.from(from.as_ref()) {
-                if !is_done(entry) {
+                if !patience_over && !is_done(entry) {
                     *waited_for = Some(name.clone());
                     return None;
                 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tracing::{debug, error, info, warn};
 
+use crate::clock;
 use crate::config::{Environment, GrantConfig};
 use crate::credential::{Token, TokenName};
 use crate::error_chain::{error_chain, explain};
@@ -206,7 +207,8 @@ impl Shell {
                     None => token,
                 };
                 let validity = token.validity;
-                info!(token = %name, expires_in = ?(validity.expires_at - now), "obtained");
+                let expires_at = clock::utc(now, validity.expires_at);
+                info!(token = %name, %expires_at, "obtained");
                 self.received.insert(attempt, token);
                 self.handle(
                     now,
@@ -269,8 +271,13 @@ impl Shell {
             entry.set_error(Some(error.into()));
         }
         if let Some(status) = self.scheduler.status(name) {
-            let retry_in = status.next_attempt_at.map(|at| at - now);
-            warn!(token = %name, error, ?retry_in, failures = status.failures, "not obtained");
+            let failures = status.failures;
+            match status.next_attempt_at.map(|at| clock::utc(now, at)) {
+                Some(retry_at) => {
+                    warn!(token = %name, error, failures, %retry_at, "not obtained");
+                }
+                None => warn!(token = %name, error, failures, "not obtained"),
+            }
         }
     }
 
@@ -330,9 +337,11 @@ impl Shell {
 
     /// With `--once`: how it ended, once it has.
     pub(super) fn once_outcome(&mut self) -> Option<Outcome> {
-        let once = self.options.once;
-        once.then(|| Outcome::of_single_pass(&self.tokens, &mut self.once_waits_for))
-            .flatten()
+        if !self.options.once {
+            return None;
+        }
+        let waits_for = &mut self.once_waits_for;
+        Outcome::of_single_pass(&self.tokens, waits_for, self.announced.patience_over)
     }
 
     pub(super) fn begin_stop(&mut self) {
