@@ -332,7 +332,7 @@ const REFERENCES: [&str; 3] = ["credential", "env", "file"];
 /// Keys whose values are no secrets.
 #[rustfmt::skip]
 const HARMLESS: &[&str] = &[
-    "alg", "at", "assume_lifetime", "audience", "auth", "before_expiry", "body", "ca", "cert",
+    "alg", "allow", "at", "assume_lifetime", "audience", "auth", "before_expiry", "body", "ca", "cert",
     "certificate", "claims", "client", "client_id", "client_secret_basic", "client_secret_basic_raw",
     "client_secret_jwt", "client_secret_post", "command", "connect_timeout", "daemon", "format", "grant",
     "group", "headers", "hook", "issuer", "kid", "lifetime", "limits", "log", "login", "machine",
