@@ -746,3 +746,29 @@ fn other_users_read_what_they_are_allowed_and_learn_of_nothing_else() {
     after_a_turn(&world);
     assert_eq!(mode(&world), 0o600);
 }
+
+#[test]
+fn who_has_the_token_is_not_sent_it_again() {
+    let world = World::new([fresh("lev", "lev-1").0]);
+    for path in ["/v1/tokens/lev", "/v1/tokens/lev/access_token"] {
+        world.publish(fresh("lev", "lev-1").0);
+        let first = curl(&world, &[path]);
+        assert_eq!(first.status, 200);
+        let tag = first.header("etag").unwrap().to_owned();
+        assert_eq!(tag, "W/\"1\"");
+        for known in [&tag, "\"1\"", "\"x\", W/\"1\"", "*"] {
+            let again = curl(&world, &["-H", &format!("If-None-Match: {known}"), path]);
+            assert_eq!((again.status, &*again.body), (304, ""), "{known}");
+            assert_eq!(again.header("etag"), Some(&*tag));
+        }
+        for other in ["\"2\"", "1", "W/", "\"", "\"11\""] {
+            let again = curl(&world, &["-H", &format!("If-None-Match: {other}"), path]);
+            assert_eq!(again.status, 200, "{other}");
+        }
+        world.publish(fresh("lev", "lev-1").obtained(2, "lev-2", 3600, 0).0);
+        let changed = curl(&world, &["-H", &format!("If-None-Match: {tag}"), path]);
+        assert_eq!(changed.status, 200);
+        assert!(changed.body.contains("lev-2"));
+        assert_eq!(changed.header("etag"), Some("W/\"2\""));
+    }
+}

@@ -104,7 +104,10 @@ async fn answer(
     let (parts, body) = request.into_parts();
     let query = Query::parse(parts.uri.query(), parameters(&route))?;
     match route {
-        Route::AccessToken(name) => Ok(plain(&tokens::read(api, &name, query).await?)),
+        Route::AccessToken(name) => {
+            let published = tokens::read(api, &name, query).await?;
+            Ok(unless_known(&published, &parts.headers, plain(&published)))
+        }
         Route::Health => Ok(text("ok\n")),
         Route::List => json(&status::list(api, caller)),
         Route::Readiness => status::readiness(api, caller).map(|()| text("ready\n")),
@@ -116,7 +119,8 @@ async fn answer(
         Route::Status => json(&status::page(api, caller)),
         Route::Token(name) => {
             let published = tokens::read(api, &name, query).await?;
-            token(&published, &parts.headers)
+            let full = token(&published, &parts.headers)?;
+            Ok(unless_known(&published, &parts.headers, full))
         }
         Route::TokenStatus(name) => {
             let view = tokens::view(api, &name)?;
@@ -157,6 +161,40 @@ fn token(published: &Published, headers: &HeaderMap) -> Result<Response<Full<Byt
         return Ok(plain(published));
     }
     json(&TokenBody::new(published, Moment::now()))
+}
+
+/// Adds the token's `ETag`, and leaves the token out for who has it already (RFC 9110 section 13.1.2). It is
+/// weak, as `expires_in` differs from answer to answer.
+fn unless_known(
+    published: &Published,
+    headers: &HeaderMap,
+    full: Response<Full<Bytes>>,
+) -> Response<Full<Bytes>> {
+    let generation = published.generation.to_string();
+    let known = headers
+        .get_all(header::IF_NONE_MATCH)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .any(|tag| tag == "*" || opaque(tag) == Some(&generation));
+    let mut response = full;
+    if known {
+        response = Response::new(Full::default());
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    }
+    if let Ok(tag) = HeaderValue::from_str(&format!("W/\"{generation}\"")) {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    let vary = HeaderValue::from_static("accept");
+    response.headers_mut().insert(header::VARY, vary);
+    response
+}
+
+/// What stands between the quotes of an entity tag, weak or strong.
+fn opaque(tag: &str) -> Option<&str> {
+    let quoted = tag.strip_prefix("W/").unwrap_or(tag);
+    quoted.strip_prefix('"')?.strip_suffix('"')
 }
 
 /// The token's bytes and nothing else.
