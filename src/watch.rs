@@ -342,7 +342,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("10-lev.toml"), "one").unwrap();
         let mut watch = following(&[dir.path()]).await;
-        fs::write(dir.path().join("10-lev.toml"), "two").unwrap();
+        fs::write(dir.path().join("10-lev.toml"), "edited").unwrap();
         assert_eq!(next(&mut watch).await, [dir.path()]);
         fs::write(dir.path().join("20-new.toml"), "new").unwrap();
         assert_eq!(next(&mut watch).await, [dir.path()]);
