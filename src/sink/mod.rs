@@ -8,8 +8,8 @@ mod hook;
 mod retry;
 
 use std::collections::BTreeSet;
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
+use std::fs::{self, DirBuilder, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -143,9 +143,19 @@ pub fn make_directories<'a>(runtime_dir: &Path, tokens: impl IntoIterator<Item =
     let parents = files.filter_map(|file| file.path.parent());
     let directories: BTreeSet<&Path> = parents
         .filter(|parent| parent.starts_with(runtime_dir))
+        .flat_map(|parent| {
+            parent
+                .ancestors()
+                .filter(|path| path.starts_with(runtime_dir))
+        })
+        .filter(|path| !path.exists())
         .collect();
     for path in directories {
-        let made = DirBuilder::new().recursive(true).mode(0o755).create(path);
+        // The umask of a hardened unit would keep the files' readers out.
+        let made = DirBuilder::new()
+            .recursive(true)
+            .create(path)
+            .and_then(|()| fs::set_permissions(path, Permissions::from_mode(0o755)));
         // What is missing is the files' error, reported when they are written.
         if let Err(e) = made {
             tracing::debug!(path = %path.display(), error = %e, "not made");
