@@ -207,7 +207,7 @@ fn the_socket_of_somebody_else() {
     open(&world.socket, 0o666);
     let got = as_nobody();
     assert_eq!((got.code, got.stdout.as_str()), (6, ""), "{}", got.stderr);
-    assert!(got.stderr.contains("only root"), "{}", got.stderr);
+    assert!(got.stderr.contains("no rule"), "{}", got.stderr);
 }
 
 #[test]
