@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::io::{self, Write};
 
 use super::check::CheckError;
+use super::keygen::KeygenError;
 use super::output::printable;
 use crate::api::client::ClientError;
 use crate::api::code::{Code, EXIT_FRESH, EXIT_UNREACHABLE};
@@ -28,6 +29,8 @@ pub(super) enum CliError {
     Input(#[source] io::Error),
     #[error("no token on standard input")]
     NoInput,
+    #[error(transparent)]
+    Keygen(#[from] KeygenError),
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),
 }
@@ -58,6 +61,7 @@ impl CliError {
                 ClientError::Problem(problem) => problem.code.exit_code(),
                 ClientError::Unreachable { .. } => EXIT_UNREACHABLE,
             },
+            Self::Keygen(error) => error.code().exit_code(),
             Self::Hash(_) | Self::NoInput => Code::Usage.exit_code(),
             // Whoever closed the pipe has what they wanted.
             Self::Output(cause) if cause.kind() == io::ErrorKind::BrokenPipe => EXIT_FRESH,
@@ -83,6 +87,7 @@ impl CliError {
                 "`--rejected` reads the token from standard input, `--rejected=HASH` takes its sha256"
                     .into(),
             ),
+            Self::Keygen(error) => error.hint().map(Cow::from),
             Self::Answer
             | Self::Check(_)
             | Self::Daemon(_)

@@ -3,6 +3,7 @@
 pub mod check;
 mod error;
 mod get;
+mod keygen;
 mod output;
 mod refresh;
 pub mod run;
@@ -42,6 +43,8 @@ enum Command {
     Status(status::StatusArgs),
     /// Have a token replaced now
     Refresh(refresh::RefreshArgs),
+    /// Make a private key, with the public key set, certificate or request to register
+    Keygen(keygen::KeygenArgs),
 }
 
 /// Arguments of `bearerd run`.
@@ -74,7 +77,12 @@ pub struct CheckArgs {
 #[must_use]
 pub fn main() -> ExitCode {
     let Cli { socket, command } = Cli::parse();
-    if socket.is_some() && matches!(command, Command::Run(_) | Command::Check(_)) {
+    if socket.is_some()
+        && matches!(
+            command,
+            Command::Run(_) | Command::Check(_) | Command::Keygen(_)
+        )
+    {
         let message =
             "--socket is for commands that ask the daemon; where it listens is runtime_dir";
         Cli::command()
@@ -88,6 +96,7 @@ pub fn main() -> ExitCode {
         Command::Get(args) => get::run(&args, &socket()),
         Command::Status(args) => status::run(&args, &socket()),
         Command::Refresh(args) => refresh::run(&args, &socket()),
+        Command::Keygen(args) => keygen::run(&args),
     };
     ExitCode::from(exit_code.unwrap_or_else(|e| error::report(&e)))
 }
