@@ -1,13 +1,16 @@
 //! The command line, one file per command.
 
 pub mod check;
+mod credential_helper;
 mod error;
+mod exec;
 mod get;
 mod keygen;
 mod output;
 mod refresh;
 pub mod run;
 mod status;
+mod token;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -43,6 +46,10 @@ enum Command {
     Status(status::StatusArgs),
     /// Have a token replaced now
     Refresh(refresh::RefreshArgs),
+    /// Run a program with tokens in its environment
+    Exec(exec::ExecArgs),
+    /// Answer git, docker, Kubernetes and Google clients in their own protocols
+    CredentialHelper(credential_helper::CredentialHelperArgs),
     /// Make a private key, with the public key set, certificate or request to register
     Keygen(keygen::KeygenArgs),
 }
@@ -76,7 +83,7 @@ pub struct CheckArgs {
 /// Runs the command that the process was started with.
 #[must_use]
 pub fn main() -> ExitCode {
-    let Cli { socket, command } = Cli::parse();
+    let Cli { socket, command } = Cli::parse_from(credential_helper::expand(std::env::args_os()));
     if socket.is_some()
         && matches!(
             command,
@@ -96,6 +103,8 @@ pub fn main() -> ExitCode {
         Command::Get(args) => get::run(&args, &socket()),
         Command::Status(args) => status::run(&args, &socket()),
         Command::Refresh(args) => refresh::run(&args, &socket()),
+        Command::Exec(args) => exec::run(&args, &socket()),
+        Command::CredentialHelper(args) => credential_helper::run(&args, &socket()),
         Command::Keygen(args) => keygen::run(&args),
     };
     ExitCode::from(exit_code.unwrap_or_else(|e| error::report(&e)))
@@ -127,7 +136,8 @@ Exit codes:
   5  the configuration has to be fixed
   6  denied
   7  no such token
-  8  the daemon cannot be reached";
+  8  the daemon cannot be reached
+`exec` ends with the program's own; 126 and 127 when it cannot be run or is not found.";
 
 #[cfg(test)]
 mod tests {
