@@ -13,6 +13,7 @@ use crate::api::tokens::InvalidHash;
 use crate::credential::InvalidTokenName;
 use crate::daemon::DaemonError;
 use crate::error_chain::error_chain;
+use crate::sink::format::FormatError;
 
 /// Why a client command failed.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +28,8 @@ pub(super) enum CliError {
     Daemon(#[from] DaemonError),
     #[error(transparent)]
     Exec(#[from] ExecError),
+    #[error(transparent)]
+    Format(#[from] FormatError),
     #[error("cannot ask git for its configuration")]
     GitConfig(#[source] io::Error),
     #[error("the daemon's answer is not the expected JSON")]
@@ -55,9 +58,11 @@ pub(super) enum CliError {
 impl CliError {
     pub(super) fn exit_code(&self) -> u8 {
         match self {
-            Self::Answer | Self::GitConfig(_) | Self::Input(_) | Self::Question(_) => {
-                Code::Internal.exit_code()
-            }
+            Self::Answer
+            | Self::Format(_)
+            | Self::GitConfig(_)
+            | Self::Input(_)
+            | Self::Question(_) => Code::Internal.exit_code(),
             Self::Check(CheckError::Runtime(_)) => Code::Internal.exit_code(),
             Self::Check(CheckError::Online { code, .. }) => code.exit_code(),
             Self::Check(_) => Code::FixConfig.exit_code(),
@@ -116,6 +121,7 @@ impl CliError {
             Self::Answer
             | Self::Check(_)
             | Self::Daemon(_)
+            | Self::Format(_)
             | Self::GitConfig(_)
             | Self::Input(_)
             | Self::NoCredentials

@@ -1,6 +1,7 @@
 //! The command line, one file per command.
 
 pub mod check;
+mod completions;
 mod credential_helper;
 mod error;
 mod exec;
@@ -11,6 +12,7 @@ mod refresh;
 pub mod run;
 mod status;
 mod token;
+mod watch;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -52,6 +54,8 @@ enum Command {
     CredentialHelper(credential_helper::CredentialHelperArgs),
     /// Make a private key, with the public key set, certificate or request to register
     Keygen(keygen::KeygenArgs),
+    /// Print a shell's completion script
+    Completions(completions::CompletionsArgs),
 }
 
 /// Arguments of `bearerd run`.
@@ -84,12 +88,11 @@ pub struct CheckArgs {
 #[must_use]
 pub fn main() -> ExitCode {
     let Cli { socket, command } = Cli::parse_from(credential_helper::expand(std::env::args_os()));
-    if socket.is_some()
-        && matches!(
-            command,
-            Command::Run(_) | Command::Check(_) | Command::Keygen(_)
-        )
-    {
+    let alone = matches!(
+        command,
+        Command::Run(_) | Command::Check(_) | Command::Keygen(_) | Command::Completions(_)
+    );
+    if socket.is_some() && alone {
         let message =
             "--socket is for commands that ask the daemon; where it listens is runtime_dir";
         Cli::command()
@@ -106,8 +109,15 @@ pub fn main() -> ExitCode {
         Command::Exec(args) => exec::run(&args, &socket()),
         Command::CredentialHelper(args) => credential_helper::run(&args, &socket()),
         Command::Keygen(args) => keygen::run(&args),
+        Command::Completions(args) => completions::run(&args),
     };
     ExitCode::from(exit_code.unwrap_or_else(|e| error::report(&e)))
+}
+
+/// The command line's definition, for manual pages.
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// The configuration's path: as given, else a user's own where it exists, else the system's.
