@@ -89,7 +89,7 @@ pub fn remove(path: &Path) -> Result<(), WriteError> {
     }
 }
 
-/// A file as it stands, if it is a regular one with the attributes that a [`write`] would give it.
+/// A file as it stands, if it is a regular one with the attributes that a [`write()`] would give it.
 #[must_use]
 pub fn read_matching(path: &Path, attributes: &Attributes) -> Option<Existing> {
     let (directory, name) = Directory::of(path).ok()?;

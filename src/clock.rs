@@ -39,6 +39,14 @@ pub fn monotonic_usec() -> u128 {
     duration(clock_gettime(ClockId::Monotonic)).as_micros()
 }
 
+/// What the wall clock shows at `at`, to the second: for log lines.
+#[must_use]
+pub fn utc(now: Instant, at: Instant) -> jiff::Timestamp {
+    let unix = unix_now().saturating_add(at - now).saturating_sub(now - at);
+    let seconds = i64::try_from(unix.as_secs()).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::MAX)
+}
+
 fn duration(time: Timespec) -> Duration {
     let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
     let nanos = u32::try_from(time.tv_nsec).unwrap_or_default();
@@ -114,6 +122,19 @@ impl Alarm {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn instants_on_the_wall_clock() {
+        let now = now();
+        let before = unix_now().as_secs();
+        let at = |seconds| utc(now, now + Duration::from_secs(seconds)).as_second();
+        assert!(
+            (before..=unix_now().as_secs() + 60).contains(&u64::try_from(at(60) - 60).unwrap())
+        );
+        let past = utc(now, now.saturating_sub(Duration::from_secs(60)));
+        assert!(u64::try_from(past.as_second()).unwrap() < before);
+        assert_eq!(utc(now, now + Duration::MAX), jiff::Timestamp::MAX);
+    }
 
     #[tokio::test]
     async fn rings_at_the_time_set_and_not_before() {

@@ -8,6 +8,7 @@ use sd_notify::NotifyState;
 use tracing::warn;
 
 use crate::clock;
+use crate::instant::Instant;
 
 /// The service manager, if there is one.
 ///
@@ -17,6 +18,7 @@ use crate::clock;
 pub struct ServiceManager {
     messages: Option<SyncSender<Message>>,
     last_status: String,
+    next_status_at: Instant,
 }
 
 #[derive(Debug)]
@@ -46,6 +48,7 @@ impl ServiceManager {
         Self {
             messages,
             last_status: String::new(),
+            next_status_at: Instant::BOOT,
         }
     }
 
@@ -65,11 +68,20 @@ impl ServiceManager {
         self.send(Message::Stopping);
     }
 
-    /// `STATUS=…`, when it differs from the last one.
-    pub fn status(&mut self, status: &str) {
-        if self.last_status != status && self.send(Message::Status(status.to_owned())) {
-            status.clone_into(&mut self.last_status);
+    /// `STATUS=…`, when it differs from the last one; returns when to come again where it could not be sent:
+    /// thousands of tokens obtained together must not flood the service manager.
+    pub fn status(&mut self, now: Instant, status: &str) -> Option<Instant> {
+        if self.last_status == status {
+            return None;
         }
+        if now >= self.next_status_at {
+            self.next_status_at = now + STATUS_SPACING;
+            if self.send(Message::Status(status.to_owned())) {
+                status.clone_into(&mut self.last_status);
+                return None;
+            }
+        }
+        Some(self.next_status_at)
     }
 
     /// `WATCHDOG=1`. Only the main loop may call this, after a full turn.
@@ -113,8 +125,10 @@ fn send_all(messages: &Receiver<Message>) {
     }
 }
 
-/// So many may wait; a status that finds no room is sent with the next turn.
+/// So many may wait.
 const QUEUE: usize = 64;
+/// People read it.
+const STATUS_SPACING: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
@@ -126,17 +140,19 @@ mod tests {
         let mut service = ServiceManager {
             messages: Some(sender),
             last_status: String::new(),
+            next_status_at: Instant::BOOT,
         };
-        for status in ["1 of 2 tokens fresh", "2 of 2 tokens fresh"] {
-            service.status(status);
-        }
+        let at = |seconds| Instant::BOOT + Duration::from_secs(seconds);
+        assert_eq!(service.status(at(1), "1 of 2 tokens fresh"), None);
+        assert_eq!(service.status(at(1), "2 of 2 tokens fresh"), Some(at(2)));
+        assert_eq!(service.status(at(2), "2 of 2 tokens fresh"), Some(at(3)));
         service.watchdog();
         let first = receiver.recv();
         assert!(matches!(first, Ok(Message::Status(text)) if text.starts_with('1')));
-        service.status("2 of 2 tokens fresh");
+        assert_eq!(service.status(at(3), "2 of 2 tokens fresh"), None);
         let second = receiver.recv();
         assert!(matches!(second, Ok(Message::Status(text)) if text.starts_with('2')));
-        service.status("2 of 2 tokens fresh");
+        assert_eq!(service.status(at(4), "2 of 2 tokens fresh"), None);
         assert!(receiver.try_recv().is_err(), "nothing new");
     }
 }

@@ -98,7 +98,9 @@ async fn follow(
         tokio::select! {
             changed = files.changed() => if changed.is_err() { return },
             Some(()) = eyes.woken.recv() => {
-                while timeout(QUIET, eyes.woken.recv()).await.is_ok() {}
+                let quiet = async { while timeout(QUIET, eyes.woken.recv()).await.is_ok() {} };
+                // In a directory that is written to all the time it never gets quiet.
+                let _waited_enough = timeout(QUIET_AT_LAST, quiet).await;
             }
             () = sleep(pause) => {}
         }
@@ -257,10 +259,12 @@ impl Stamp {
 
 /// An editor's several steps, or a copy under way, are one change.
 const QUIET: Duration = Duration::from_millis(200);
+/// The wait for quiet ends.
+const QUIET_AT_LAST: Duration = Duration::from_secs(2);
 /// Where inotify cannot serve (no watches left, some network file systems).
 const POLL: Duration = Duration::from_secs(5);
-/// A watch can be lost silently; once a minute is cheap.
-const SAFETY_RESCAN: Duration = Duration::from_secs(60);
+/// A watch can be lost silently. Each look costs some wake-ups: tokio comes near a distant time in steps.
+const SAFETY_RESCAN: Duration = Duration::from_secs(240);
 /// The kernel stamps files with a clock that lags by up to one tick.
 const KERNEL_TICK: Duration = Duration::from_millis(10);
 const MAX_LINKS: usize = 8;
@@ -338,10 +342,29 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("10-lev.toml"), "one").unwrap();
         let mut watch = following(&[dir.path()]).await;
-        fs::write(dir.path().join("10-lev.toml"), "two").unwrap();
+        fs::write(dir.path().join("10-lev.toml"), "edited").unwrap();
         assert_eq!(next(&mut watch).await, [dir.path()]);
         fs::write(dir.path().join("20-new.toml"), "new").unwrap();
         assert_eq!(next(&mut watch).await, [dir.path()]);
+    }
+
+    #[tokio::test]
+    #[expect(clippy::disallowed_methods, reason = "the test plays the editor")]
+    async fn a_change_shows_in_a_directory_that_is_never_quiet() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("secret");
+        fs::write(&file, "one").unwrap();
+        let mut watch = following(&[&file]).await;
+        let noise = dir.path().join("log");
+        let noisy = tokio::spawn(async move {
+            loop {
+                fs::write(&noise, "a line").unwrap();
+                sleep(QUIET / 4).await;
+            }
+        });
+        fs::write(&file, "two").unwrap();
+        assert_eq!(next(&mut watch).await, [file]);
+        noisy.abort();
     }
 
     #[test]

@@ -63,7 +63,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     ("signals", &[]),
-    ("systemd", &["clock"]),
+    ("systemd", &["clock", "instant"]),
     ("watch", &["clock"]),
     ("logging", &[]),
     ("daemon", &["*", "daemon"]),

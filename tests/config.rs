@@ -153,7 +153,7 @@ fn policy() {
     let policy = token(&format!("{CLIENT}{TOKEN}")).policy();
     assert_eq!(&*policy.server.0, "https://sso.example.org:8443");
     assert_eq!(policy.grant, Grant::Password);
-    assert_eq!(policy.deadline, Duration::from_secs(2 + 2 * 10 + 5));
+    assert_eq!(policy.deadline, Duration::from_secs(4 * 10 + 5));
 }
 
 #[test]

@@ -71,9 +71,11 @@ fn tokens_are_in_the_environment() {
 fn or_on_a_descriptor_that_can_be_read_again_and_not_written() {
     let world = world();
     let script = "cat $ACCESS_TOKEN_FILE; cat $ACCESS_TOKEN_FILE; env | grep -c canary; \
-                  (echo x > $ACCESS_TOKEN_FILE) 2>/dev/null || echo refused; cat $ACCESS_TOKEN_FILE";
+                  (echo x > $ACCESS_TOKEN_FILE) 2>/dev/null || echo refused; \
+                  (echo x 1<> $ACCESS_TOKEN_FILE) 2>/dev/null || echo refused; \
+                  cat $ACCESS_TOKEN_FILE";
     let (code, stdout, stderr) = run(&world, &["lev", "--fd", "--", "sh", "-c", script]);
-    let expected = "canary-1canary-10\nrefused\ncanary-1";
+    let expected = "canary-1canary-10\nrefused\nrefused\ncanary-1";
     assert_eq!((code, stdout.as_str(), stderr.as_str()), (0, expected, ""));
     let script = "cat $LEV_ACCESS_TOKEN_FILE $X";
     let args = [

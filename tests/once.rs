@@ -104,3 +104,34 @@ fn a_broken_configuration_is_5() {
         daemon.logged()
     );
 }
+
+/// Refreshing with a dead refresh token is not all that can be tried.
+#[test]
+fn a_refused_refresh_token_falls_back_to_the_password() {
+    let server = Server::start(Settings::default().lifetime(Duration::from_secs(1)));
+    let host = Host::new();
+    host.configure(&host.lev(&server));
+    host.start_ready().kill();
+    support::pause(Duration::from_secs(1));
+    server.queue_fault(System::Lev, Fault::InvalidGrant);
+    let before = server.issued(System::Lev);
+    let status = Daemon::start(&host, &["--once"]).wait_exit(TIMEOUT);
+    assert_eq!(status.code(), Some(0));
+    assert!(server.issued(System::Lev) > before);
+}
+
+/// A token of an older configuration is served meanwhile; it is not what was asked for.
+#[test]
+fn a_token_of_another_configuration_is_replaced() {
+    let server = Server::start(Settings::default());
+    let host = Host::new();
+    let tables = host.ardengem(&server);
+    let (tables, _file) = tables.split_once("[[token.ardengem.file]]").unwrap();
+    host.configure(tables);
+    host.start_ready().kill();
+    server.change(|settings| settings.entra.client_id = "67890".into());
+    host.configure(&tables.replace("\"12345\"", "\"67890\""));
+    let status = Daemon::start(&host, &["--once"]).wait_exit(TIMEOUT);
+    assert_eq!(status.code(), Some(0));
+    assert_eq!(server.issued(System::Entra), 2);
+}

@@ -249,3 +249,84 @@ fn a_changed_client_obtains_anew() {
     assert_eq!(server.log(|log| log.token_requests(System::Entra)), 2);
     daemon.assert_sound();
 }
+
+/// What changed while the configuration was broken is not forgotten when it is mended.
+#[test]
+fn a_secret_replaced_under_a_refused_configuration_is_used_after_it() {
+    let server = Server::start(Settings::default());
+    let host = Host::new();
+    let tables = host.ardengem(&server);
+    host.configure(&tables);
+    let daemon = host.start_ready();
+    let refusals = || daemon.logged().matches("configuration is refused").count();
+    host.configure(&(tables.clone() + "\n[token.half"));
+    support::eventually("a refusal", SOON, || (refusals() == 1).then_some(()));
+    server.change(|settings| settings.entra.client_secret = "the second".into());
+    host.secret("ardengem", "the second");
+    support::eventually("another", SOON, || (refusals() == 2).then_some(()));
+    host.configure(&tables);
+    support::eventually("the mending noticed", SOON, || {
+        configuration_error(&daemon).is_none().then_some(())
+    });
+    daemon.signal(Signal::USR1);
+    server.wait_issued(System::Entra, 2, SOON);
+    assert_eq!(wait_state(&daemon, "ardengem", "fresh")["failures"], 0);
+}
+
+/// A key of no use is in the warnings until it is replaced, whatever else is loaded meanwhile.
+#[test]
+fn a_bad_key_is_warned_of_until_it_is_replaced() {
+    let key = SigningKey::rsa();
+    let server = Server::start(Settings::with_key(&key));
+    let host = Host::new();
+    host.configure(&host.nhs(&server, "test-1", &key));
+    let daemon = host.start_ready();
+    let warned = || {
+        let warnings = daemon.status_json()["daemon"]["warnings"].to_string();
+        warnings.contains("client nhs")
+    };
+    host.secret("nhs.pem", &key.private_pem[..200]);
+    support::eventually("the warning", SOON, || warned().then_some(()));
+    host.drop_in("20-lev.toml", &host.lev(&server));
+    support::eventually("another load", SOON, || host.token("lev"));
+    assert!(warned(), "the key is still bad");
+    host.secret("nhs.pem", &key.private_pem);
+    support::eventually("the end of the warning", SOON, || (!warned()).then_some(()));
+}
+
+/// A header's secret goes into the file when it changes, not only with the next token.
+#[test]
+fn a_changed_header_is_written_at_once() {
+    let server = Server::start(Settings::default());
+    let host = Host::new();
+    host.configure(&host.ardengem(&server));
+    let daemon = host.start_ready();
+    host.secret("ardengem-subscription", "subscription-key-of-next-year");
+    support::eventually("the new header", SOON, || {
+        let text = host.token("ardengem.headers")?;
+        text.contains("subscription-key-of-next-year").then_some(())
+    });
+    assert_eq!(server.requests(System::Entra), 1);
+    daemon.assert_sound();
+}
+
+/// Its outputs of before end first: they must not remove what the new ones have written.
+#[test]
+fn a_token_that_comes_back_keeps_its_file() {
+    let server = Server::start(Settings::default());
+    let host = Host::new();
+    let hook = "[[token.ardengem.hook]]\ncommand = [\"sleep\", \"2\"]\n";
+    let tables = host.ardengem(&server) + hook;
+    host.configure(&tables);
+    let daemon = host.start_ready();
+    let token = host.token("ardengem.headers");
+    assert!(token.is_some());
+    host.configure("");
+    daemon.reload();
+    host.configure(&tables);
+    daemon.reload();
+    // Longer than the hook that was running.
+    support::pause(Duration::from_secs(3));
+    assert_eq!(host.token("ardengem.headers"), token);
+    assert_eq!(status_of(&daemon, "ardengem")["state"], "fresh");
+}

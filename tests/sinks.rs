@@ -147,6 +147,7 @@ impl Scene {
                     validity: None,
                     health: Health::Pending,
                     in_flight: false,
+                    queued: false,
                     next_attempt_at: None,
                     failures: 0,
                     attempts: 0,

@@ -50,3 +50,18 @@ fn a_removed_tokens_files_are_gone() {
     daemon.wait_exit(SOON);
     assert_eq!(host.token("ardengem.headers"), None);
 }
+
+/// A file that never answers, as on a network file system that is gone: here a pipe without a writer.
+#[test]
+fn a_read_that_never_ends_does_not_keep_the_process() {
+    let server = Server::start(Settings::default());
+    let host = Host::new();
+    let mut mkfifo = std::process::Command::new("mkfifo");
+    assert!(mkfifo.arg(host.path("pipe")).status().unwrap().success());
+    let file = "[[token.ardengem.file]]\npath = \"@/tokens/other\"\nformat = \"template\"\ntemplate = \"@/pipe\"\n";
+    host.configure(&(host.ardengem(&server) + file));
+    let mut daemon = host.start();
+    support::eventually("the first file", SOON, || host.token("ardengem.headers"));
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.wait_exit(Duration::from_secs(20)).code(), Some(0));
+}

@@ -53,6 +53,31 @@ fn ready_only_after_the_first_publish() {
     );
 }
 
+/// A queue of ten would hold up a daemon that tells of each of its thousand tokens.
+#[test]
+fn status_tells_of_many_tokens_at_once() {
+    let server = Server::start(Settings::default());
+    let host = Host::new();
+    let tables = host.ardengem(&server);
+    let (client, token) = tables.split_once("[token.ardengem]").unwrap();
+    let token = token.split_once("[[token").unwrap().0;
+    let tokens = (0..60).map(|n| {
+        let table = format!("[token.t{n}]{token}");
+        table.replace("token.ardengem", &format!("token.t{n}"))
+    });
+    host.configure(&(client.to_owned() + &tokens.collect::<String>()));
+    let daemon = host.start();
+    let last = "STATUS=60 of 60 tokens fresh";
+    let notice = daemon.wait_notice(0, last, Duration::from_secs(20));
+    let notices = daemon.notices();
+    let sent: Vec<_> = notices.iter().filter_map(|n| n.value("STATUS")).collect();
+    let seconds = notice.at.saturating_since(notices[0].at).as_secs_f64();
+    assert!(
+        (sent.len() as f64) < seconds + 3.0,
+        "{sent:?} in {seconds} s"
+    );
+}
+
 #[test]
 fn readiness_does_not_wait_for_what_is_not_required() {
     let server = Server::start(Settings::default());

@@ -1,5 +1,6 @@
 //! Ten thousand tokens due at once, beside a bare HTTP client that makes the same requests.
 
+use std::fs::{self, File};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,6 +18,8 @@ use crate::token_server::TokenServer;
 
 const TOKENS: usize = 10_000;
 const ROUNDS: usize = 5;
+/// Bytes of a state file here.
+const RECORD_LENGTH: usize = 1600;
 
 pub(crate) fn refresh() -> Vec<Row> {
     let server = TokenServer::start();
@@ -35,6 +38,7 @@ pub(crate) fn refresh() -> Vec<Row> {
     let row = |what, time| Row::new(what, millis(time)).over(millis(floor), ratio(time, floor));
     let in_memory_ratio = ratio(in_memory, floor);
     let disk = 100.0 * (ratio(on_disk, floor) - in_memory_ratio) / (ratio(on_disk, floor) - 1.0);
+    let writer = bare_writer();
     vec![
         row("10,000 tokens due at once, state on disk", on_disk)
             .goal("≤ 1.25", ratio(on_disk, floor) <= 1.25),
@@ -43,6 +47,7 @@ pub(crate) fn refresh() -> Vec<Row> {
             "… the disk's part of the difference",
             format!("{disk:.0} %"),
         ),
+        Row::new("… as many files replaced by a bare writer", millis(writer)),
     ]
 }
 
@@ -61,6 +66,30 @@ fn refresh_all(host: &Host, daemon: &Daemon) -> Duration {
     let ended = log.published(TOKENS, Duration::from_secs(120));
     pause(Duration::from_secs(2));
     ended - begun
+}
+
+/// As many files as large as the state's, replaced as safely, in batches as large as the daemon's largest.
+fn bare_writer() -> Duration {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = |kind: &str, number: usize| directory.path().join(format!("{kind}{number}"));
+    let content = vec![b'x'; RECORD_LENGTH];
+    let descriptor = File::open(directory.path()).expect("a directory");
+    let replace = || {
+        for batch in (0..TOKENS).collect::<Vec<_>>().chunks(4096) {
+            for number in batch {
+                fs::write(path("new", *number), &content).expect("a file");
+            }
+            rustix::fs::syncfs(&descriptor).expect("a disk");
+            for number in batch {
+                fs::rename(path("new", *number), path("old", *number)).expect("a file");
+            }
+            descriptor.sync_all().expect("a disk");
+        }
+    };
+    replace();
+    let begun = clock::now();
+    replace();
+    clock::now() - begun
 }
 
 /// The same requests by a client that does nothing else, on one thread as the daemon's are.

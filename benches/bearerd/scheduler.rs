@@ -126,20 +126,21 @@ impl World {
     }
 }
 
-/// No scheduler of ordered timers does less for a token than to take it out and put it back.
+/// No scheduler of ordered timers does less for a token than to take it out and put it back. Its times are
+/// spread as jitter spreads them, so that neighbours in time are none in memory.
 fn bare_set(names: &[TokenName], start: Instant) {
-    let spread = LIFETIME / u32::try_from(names.len()).expect("not so many");
-    let due = |number: usize| start + spread * u32::try_from(number).expect("not so many");
-    let mut set: BTreeSet<_> = names
-        .iter()
-        .enumerate()
-        .map(|(n, name)| (due(n), name.clone()))
+    let spread = LIFETIME / u32::try_from(TOKENS).expect("not so many");
+    let jitter =
+        |number: usize| spread * u32::try_from(number * 7919 % TOKENS).expect("not so many");
+    let first = names.iter().enumerate();
+    let mut set: BTreeSet<_> = first
+        .map(|(number, name)| (start + jitter(number), name.clone()))
         .collect();
-    for _ in 0..CYCLES {
+    for number in 0..CYCLES {
         let Some((at, name)) = set.pop_first() else {
             return;
         };
-        set.insert((at + LIFETIME, name));
+        set.insert((at + LIFETIME / 4 * 3 + jitter(number) / 10, name));
     }
     black_box(set);
 }

@@ -43,7 +43,7 @@ enum Format {
     Headers,
     /// Options, for `curl -K -`
     Curl,
-    /// `ACCESS_TOKEN="…"`, for a shell or an EnvironmentFile
+    /// `ACCESS_TOKEN="TOKEN"`, for a shell or an EnvironmentFile
     Env,
 }
 

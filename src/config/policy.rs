@@ -27,8 +27,9 @@ impl TokenConfig {
                 GrantConfig::RefreshToken { .. } => Grant::RefreshToken,
             },
             refresh_at: self.refresh_at,
-            // One connection, and two requests over it: discovery and the token request.
-            deadline: client.connect_timeout + 2 * client.timeout + SLACK,
+            // Two places of metadata, and the token request, again where the clock was wrong: each ends by
+            // itself in time, and a rotated refresh token in the last answer must not be given up before.
+            deadline: 4 * client.timeout + SLACK,
             identity: self.identity(),
         }
     }

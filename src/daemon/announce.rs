@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tracing::{info, warn};
 
-use crate::error_chain::error_chain;
+use crate::instant::Instant;
 
 use super::shell::Shell;
 
@@ -12,12 +12,14 @@ use super::shell::Shell;
 #[derive(Default)]
 pub(super) struct Announced {
     pub(super) ready: bool,
-    patience_over: bool,
+    pub(super) patience_over: bool,
+    /// When the status may be sent that is still to be sent.
+    pub(super) status_at: Option<Instant>,
 }
 
 impl Shell {
     /// Says what has changed since the last turn.
-    pub(super) fn announce(&mut self) {
+    pub(super) fn announce(&mut self, now: Instant) {
         let ready = self.tokens.ready();
         if !self.announced.ready && (ready || self.announced.patience_over) {
             self.announced.ready = true;
@@ -40,25 +42,20 @@ impl Shell {
         if refused {
             status.push_str("; the newest configuration is refused");
         }
-        self.service.status(&status);
+        self.announced.status_at = self.service.status(now, &status);
     }
 
     /// The bounded wait for the required tokens is over.
     pub(super) fn lose_patience(&mut self) {
-        if !self.announced.ready {
+        if !self.announced.ready && !self.options.once {
             warn!("required tokens are missing: starting without them");
-            self.announced.patience_over = true;
         }
+        self.announced.patience_over = true;
     }
 
     fn warnings(&self) -> Vec<Arc<str>> {
         let mut warnings = self.start_warnings.clone();
-        warnings.extend(self.inputs.kept.iter().cloned());
-        for (name, loaded) in &self.inputs.registrations {
-            if let Err(error) = loaded {
-                warnings.push(format!("client {name}: {}", error_chain(error.as_ref())).into());
-            }
-        }
+        warnings.extend(self.inputs.warnings.values().cloned());
         if self.durable.has_unsaved() {
             warnings
                 .push("the state directory cannot be written: a restart would lose tokens".into());

@@ -10,15 +10,15 @@ use crate::credential::TokenName;
 use crate::error_chain::error_chain;
 use crate::instant::Instant;
 use crate::refresh::AttemptId;
-use crate::store::{Record, StateWriter, Written};
+use crate::store::{Published, Record, StateWriter, Written};
 
 use super::attempts::Request;
 use super::tokens::Tokens;
 
 /// What to do once a record is durable.
 pub(super) enum Step {
-    /// Readers may see it.
-    Publish(TokenName),
+    /// Readers may see this one; a newer one may have been committed in the meantime.
+    Publish(Published),
     /// The refresh may be sent.
     Send(Box<Request>),
 }

@@ -31,6 +31,7 @@ impl Entry {
             validity: None,
             health: Health::Pending,
             in_flight: false,
+            queued: false,
             next_attempt_at: None,
             failures: 0,
             attempts: 0,
@@ -55,30 +56,34 @@ impl Entry {
         }
     }
 
-    pub(super) fn reconfigured(
-        mut self,
-        config: &Arc<TokenConfig>,
-        kept: &BTreeSet<&PathBuf>,
-    ) -> Self {
+    /// Takes over another configuration. Whether the outputs are others now.
+    pub(super) fn reconfigure(&mut self, config: &Arc<TokenConfig>) -> bool {
         let before = self.config();
-        if before.files != config.files || before.hooks != config.hooks {
-            self.retire_sinks(kept);
+        if Arc::ptr_eq(&before, config) {
+            return false;
+        }
+        let others = before.files != config.files || before.hooks != config.hooks;
+        if others {
             self.undelivered = outputs(config);
             self.output_errors.clear();
         }
         self.view
             .send_modify(|view| view.config = Arc::clone(config));
-        self
+        others
     }
 
-    /// Starts the outputs, if there are any and they are not running. A restored token is published before.
+    /// Starts the outputs, if there are any, they are not running, and nobody is `leaving` their files. A
+    /// restored token is published before.
     pub(super) fn start_sinks(
         &mut self,
         environment: &Arc<Environment>,
         reports: &mpsc::Sender<Report>,
+        leaving: &BTreeSet<PathBuf>,
     ) {
         let config = self.config();
-        if self.sinks.is_none() && !(config.files.is_empty() && config.hooks.is_empty()) {
+        let none = config.files.is_empty() && config.hooks.is_empty();
+        let wait = config.files.iter().any(|file| leaving.contains(&file.path));
+        if self.sinks.is_none() && !none && !wait {
             let view = self.subscribe();
             self.sinks = Some(sink::spawn(view, Arc::clone(environment), reports.clone()));
         }
@@ -89,8 +94,11 @@ impl Entry {
         self.sinks.take().map(Sinks::stop)
     }
 
-    /// Takes note of what an output reports.
+    /// Takes note of what an output reports; one that is not configured any more may still do so.
     pub(super) fn report(&mut self, report: Report) {
+        if !has_output(&self.config(), &report.output) {
+            return;
+        }
         match report.result {
             Ok(()) => {
                 // Generation 0 is no token: at start, what an earlier run left has been removed.
@@ -109,19 +117,6 @@ impl Entry {
             view.standing.output_errors = errors;
             differs
         });
-    }
-
-    /// Ends the outputs, and removes the files that nobody writes any more.
-    pub(super) fn retire_sinks(&mut self, kept: &BTreeSet<&PathBuf>) {
-        let mut config = TokenConfig::clone(&self.config());
-        config.files.retain(|file| !kept.contains(&file.path));
-        if let Some(sinks) = self.sinks.take() {
-            tokio::spawn(async move {
-                sinks.stop().await;
-                // Each failure is logged where it happens.
-                tokio::task::spawn_blocking(move || sink::remove_files(&config)).await
-            });
-        }
     }
 
     pub(super) fn config(&self) -> Arc<TokenConfig> {
@@ -162,16 +157,18 @@ impl Entry {
         })
     }
 
-    pub(super) fn publish(&self, now: Instant) {
-        let Some(record) = &self.record else { return };
-        if record.token.validity.expires_at > now {
-            let token = Arc::clone(&record.token);
-            let published = Published {
-                token,
-                generation: record.generation,
-            };
-            self.view.send_modify(|view| view.current = Some(published));
-        }
+    /// Lets readers see a token, unless it has expired or they have a newer one. Whether they see it now.
+    pub(super) fn publish(&self, now: Instant, published: Published) -> bool {
+        let valid = now < published.token.validity.expires_at;
+        valid
+            && self.view.send_if_modified(|view| {
+                let current = view.current.as_ref();
+                let newer = current.is_none_or(|held| held.generation < published.generation);
+                if newer {
+                    view.current = Some(published);
+                }
+                newer
+            })
     }
 
     /// Notes that the refresh token is about to be used. `None` if there is none.
@@ -222,6 +219,13 @@ impl Entry {
             view.standing.last_error = error;
             differs
         });
+    }
+}
+
+fn has_output(config: &TokenConfig, output: &Output) -> bool {
+    match output {
+        Output::File(path) => config.files.iter().any(|file| file.path == *path),
+        Output::Hook(index) => *index < config.hooks.len(),
     }
 }
 

@@ -53,4 +53,7 @@ pub enum DaemonError {
     /// No thread for the state.
     #[error("cannot start the state writer")]
     Thread(#[source] io::Error),
+    /// The state writer panicked: a defect.
+    #[error("the state writer has died")]
+    WriterDied,
 }

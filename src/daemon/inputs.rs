@@ -48,8 +48,8 @@ impl Changed {
 pub(super) struct Inputs {
     pub(super) config: Arc<Config>,
     pub(super) registrations: BTreeMap<String, Loaded>,
-    /// Keys and secrets that could not be replaced by their new version; the old one is in use.
-    pub(super) kept: Vec<Arc<str>>,
+    /// By client: its key or secret cannot be used, or could not be replaced by its new version.
+    pub(super) warnings: BTreeMap<String, Arc<str>>,
     pub(super) followed: Followed,
 }
 
@@ -75,7 +75,10 @@ impl Inputs {
         changed: &Changed,
     ) -> Result<Self, ConfigErrors> {
         let read_at = clock::unix_now();
-        let config = config::load(main_file, environment)?;
+        let mut config = config::load(main_file, environment)?;
+        if let Some(before) = before {
+            keep_unchanged(&mut config, &before.config);
+        }
         let mut files: BTreeMap<PathBuf, Option<Stamp>> = config
             .read_from
             .iter()
@@ -95,35 +98,48 @@ impl Inputs {
                 .entry(input)
                 .or_insert_with_key(|input| Some(Stamp::of(input)));
         }
-        let mut kept = Vec::new();
+        let mut warnings = BTreeMap::new();
         let mut registrations = BTreeMap::new();
         for (name, client) in &config.clients {
             let same = before.filter(|old| old.config.clients.get(name) == Some(client));
             let old = same.and_then(|old| old.registrations.get(name)?.as_ref().ok());
-            let loaded = match old {
-                Some(old) if !changed.touches(&client.inputs(environment)) => Ok(Arc::clone(old)),
-                _ => load_registration(client, environment),
-            };
-            let loaded = match (loaded, old) {
-                (Err(error), Some(old)) => {
-                    let error = error_chain(error.as_ref());
-                    kept.push(format!(
-                        "client {name}: {error}; what was loaded before stays in use"
-                    ));
-                    Ok(Arc::clone(old))
-                }
-                (loaded, _) => loaded,
-            };
+            let mut warning = same.and_then(|old| old.warnings.get(name)).cloned();
+            let loaded =
+                match old {
+                    Some(old) if !changed.touches(&client.inputs(environment)) => {
+                        Ok(Arc::clone(old))
+                    }
+                    _ => {
+                        let loaded = load_registration(client, environment);
+                        let error = loaded.as_ref().err().map(|error| error_chain(error));
+                        warning = error.as_ref().map(|error| match old {
+                        Some(_) => {
+                            format!("client {name}: {error}; what was loaded before stays in use")
+                        }
+                        None => format!("client {name}: {error}"),
+                    }).map(Arc::from);
+                        loaded.or_else(|error| old.cloned().ok_or(error))
+                    }
+                };
+            warnings.extend(warning.map(|warning| (name.clone(), warning)));
             registrations.insert(name.clone(), loaded);
         }
-        let kept = kept.into_iter().map(Arc::from).collect();
         let followed = Followed { files, read_at };
         Ok(Self {
             config: Arc::new(config),
             registrations,
-            kept,
+            warnings,
             followed,
         })
+    }
+}
+
+/// Nobody has to hear of a token that has not changed, nor is it held twice.
+fn keep_unchanged(config: &mut Config, before: &Config) {
+    for (name, token) in &mut config.tokens {
+        if let Some(same) = before.tokens.get(name).filter(|old| *old == token) {
+            *token = Arc::clone(same);
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The shell around the core: owns the scheduler, the tokens and the only `select!` loop.
 //!
-//! The loop waits for one [`Turn`], acts on it, carries out what the core then commands, and sets the
+//! The loop waits for one turn, acts on it, carries out what the core then commands, and sets the
 //! alarm for what the core wants next. Nothing in it blocks: requests are tasks, state is written by a
 //! thread, keys and configuration are loaded on the blocking pool.
 
@@ -69,10 +69,13 @@ pub fn run(
         .thread_keep_alive(Duration::from_secs(2))
         .build()
         .map_err(DaemonError::Runtime)?;
-    runtime.block_on(async {
+    let outcome = runtime.block_on(async {
         let (shell, turns) = startup::assemble(options, environment, inputs)?;
         turn_until_stopped(shell, turns).await
-    })
+    });
+    // Whatever is worth waiting for has been waited for; a read that never ends must not keep the process.
+    runtime.shutdown_background();
+    outcome
 }
 
 /// One thing that happened.
@@ -85,10 +88,12 @@ enum Turn {
     PatienceOver,
     Reported(Report),
     Requested(Event),
+    Retired,
     ServerEnded(Result<ApiError, JoinError>),
     Signal(Signal),
     Watchdog,
     Written(Written),
+    WriterEnded,
 }
 
 /// Where turns come from, apart from the attempts.
@@ -107,12 +112,16 @@ struct Turns {
 
 async fn turn_until_stopped(mut shell: Shell, mut turns: Turns) -> Result<Outcome, DaemonError> {
     loop {
-        shell.carry_out(clock::now());
+        let now = clock::now();
+        shell.carry_out(now);
+        shell.announce(now);
         turns
             .alarm
             .set(shell.poll_timeout())
             .map_err(DaemonError::Alarm)?;
-        shell.announce();
+        if shell.announced.ready && !shell.options.once {
+            turns.patience = None;
+        }
         if let Some(outcome) = shell.once_outcome() {
             stop(shell, turns).await;
             return Ok(outcome);
@@ -126,6 +135,7 @@ async fn turn_until_stopped(mut shell: Shell, mut turns: Turns) -> Result<Outcom
             Turn::PatienceOver => shell.lose_patience(),
             Turn::Reported(report) => shell.tokens.report(report),
             Turn::Requested(event) => shell.handle(clock::now(), event),
+            Turn::Retired => shell.tokens.start_sinks(),
             Turn::ServerEnded(end) => {
                 return Err(end.map_or_else(DaemonError::Died, DaemonError::Socket));
             }
@@ -138,6 +148,8 @@ async fn turn_until_stopped(mut shell: Shell, mut turns: Turns) -> Result<Outcom
             }
             Turn::Watchdog => shell.service.watchdog(),
             Turn::Written(written) => shell.written(clock::now(), written),
+            // Without it no token would ever be published again.
+            Turn::WriterEnded => return Err(DaemonError::WriterDied),
         }
         if turns.loading.is_none() {
             turns.loading = shell.start_loading();
@@ -150,9 +162,10 @@ impl Turns {
         tokio::select! {
             () = self.alarm.rung() => Turn::Alarm,
             finished = shell.attempts.finished() => Turn::Attempt(finished),
-            Some(written) = self.written.recv() => Turn::Written(written),
+            written = self.written.recv() => written.map_or(Turn::WriterEnded, Turn::Written),
             Some(event) = self.requests.recv() => Turn::Requested(event),
             Some(report) = self.reports.recv() => Turn::Reported(report),
+            () = shell.tokens.retired() => Turn::Retired,
             Some(signal) = self.signals.recv() => Turn::Signal(signal),
             files = self.watch.changed() => Turn::Changed(Changed::Files(files)),
             loaded = ended(&mut self.loading) => loaded.map_or_else(Turn::Died, Turn::Loaded),

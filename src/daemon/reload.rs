@@ -11,6 +11,7 @@ use crate::credential::TokenName;
 use crate::instant::Instant;
 use crate::refresh::Event;
 use crate::sink;
+use crate::store::Published;
 use crate::watch::Followed;
 
 use super::inputs::{Changed, Inputs};
@@ -21,6 +22,8 @@ use super::shell::Shell;
 pub(super) struct Reload {
     pending: Option<Changed>,
     loading: Option<Changed>,
+    /// Changes that came with a configuration that was refused. They count again with the next load.
+    refused: Option<Changed>,
     /// systemd waits for READY=1 after the load under way.
     announced: bool,
 }
@@ -48,6 +51,7 @@ impl Shell {
     /// Starts a load if there is something to load; called while none is under way.
     pub(super) fn start_loading(&mut self) -> Option<JoinHandle<Result<Inputs, ConfigErrors>>> {
         let changed = self.reload.pending.take()?;
+        let changed = changed.and(self.reload.refused.take());
         self.reload.loading = Some(changed.clone());
         let (file, environment) = (self.options.config.clone(), Arc::clone(&self.environment));
         let before = self.inputs.clone();
@@ -74,6 +78,7 @@ impl Shell {
                 Some(followed)
             }
             Err(errors) => {
+                self.reload.refused = changed;
                 let text = errors.to_string();
                 error!(
                     "the new configuration is refused, the one before it stays in force\n{text}"
@@ -83,7 +88,8 @@ impl Shell {
                 None
             }
         };
-        if std::mem::take(&mut self.reload.announced) {
+        // Asked for while an earlier load was under way, the reload is still to come.
+        if self.reload.pending.is_none() && std::mem::take(&mut self.reload.announced) {
             self.service.ready();
         }
         followed
@@ -92,6 +98,9 @@ impl Shell {
     /// Puts inputs in force: the first ones at start, and each later reload.
     pub(super) fn apply(&mut self, now: Instant, inputs: Inputs, changed: Changed) {
         let before = std::mem::replace(&mut self.inputs, inputs);
+        if before.config.daemon != self.inputs.config.daemon {
+            warn!("[daemon] has changed: that takes effect at the next start");
+        }
         let new = self.tokens.configure(&self.inputs.config.tokens);
         let policies = self.inputs.config.tokens.iter();
         let policies = policies
@@ -123,7 +132,7 @@ impl Shell {
         let Config { daemon, tokens, .. } = self.inputs.config.as_ref();
         sink::make_directories(&daemon.runtime_dir, tokens.values().map(AsRef::as_ref));
         self.tokens.start_sinks();
-        for text in &self.inputs.kept {
+        for text in self.inputs.warnings.values() {
             warn!("{text}");
         }
         self.view
@@ -140,11 +149,13 @@ impl Shell {
         };
         let validity = record.token.validity;
         let open_intent = record.open_intent.is_some();
+        let identity = record.identity;
+        let published = Published::from(record);
+        let generation = published.generation;
         let config = self.inputs.config.tokens.get(name);
-        let current = config.is_some_and(|token| token.identity() == record.identity);
-        if validity.expires_at > now {
-            self.tokens.publish(name, now);
-            info!(token = %name, generation = self.tokens.generation(name), "restored");
+        let current = config.is_some_and(|token| token.identity() == identity);
+        if self.tokens.publish(now, name, published) {
+            info!(token = %name, generation, "restored");
         }
         let event = Event::Restored {
             name: name.clone(),

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tracing::{debug, error, info, warn};
 
+use crate::clock;
 use crate::config::{Environment, GrantConfig};
 use crate::credential::{Token, TokenName};
 use crate::error_chain::{error_chain, explain};
 use crate::instant::Instant;
 use crate::refresh::{AttemptId, Command, Delivery, Event, Failure, FailureKind, Scheduler, Use};
-use crate::store::{DaemonView, Written};
+use crate::store::{DaemonView, Published, Written};
 use crate::systemd::ServiceManager;
 
 use super::Options;
@@ -48,10 +49,9 @@ pub(super) struct Shell {
 
 impl Shell {
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        [self.scheduler.poll_timeout(), self.durable.retry_at()]
-            .into_iter()
-            .flatten()
-            .min()
+        let core = self.scheduler.poll_timeout();
+        let all = [core, self.durable.retry_at(), self.announced.status_at];
+        all.into_iter().flatten().min()
     }
 
     /// Does what is due and all that the core commands.
@@ -75,7 +75,11 @@ impl Shell {
             Command::Cancel { name, attempt } => {
                 self.durable.forget(attempt);
                 self.attempts.cancel(attempt);
-                self.fail_text(&name, "no answer within the deadline");
+                // Not when it was given up for another configuration.
+                let status = self.scheduler.status(&name);
+                if status.is_some_and(|status| status.failures > 0) {
+                    self.note_failure(now, &name, "no answer within the deadline");
+                }
                 name
             }
             Command::Commit { name, attempt } => {
@@ -185,7 +189,8 @@ impl Shell {
         entry.set_error(None);
         let identity = entry.config().identity();
         let record = entry.commit(token, identity).clone();
-        self.durable.put(record, Some(Step::Publish(name.clone())));
+        let published = Published::from(&record);
+        self.durable.put(record, Some(Step::Publish(published)));
     }
 
     pub(super) fn attempt_finished(&mut self, now: Instant, finished: Finished) {
@@ -202,7 +207,8 @@ impl Shell {
                     None => token,
                 };
                 let validity = token.validity;
-                info!(token = %name, expires_in = ?(validity.expires_at - now), "obtained");
+                let expires_at = clock::utc(now, validity.expires_at);
+                info!(token = %name, %expires_at, "obtained");
                 self.received.insert(attempt, token);
                 self.handle(
                     now,
@@ -256,17 +262,22 @@ impl Shell {
 
     fn fail(&mut self, now: Instant, failed: Event, error: &str) {
         let name = failed.name().clone();
-        self.fail_text(&name, error);
         self.handle(now, failed);
-        if let Some(status) = self.scheduler.status(&name) {
-            let retry_in = status.next_attempt_at.map(|at| at - now);
-            warn!(token = %name, error, ?retry_in, failures = status.failures, "not obtained");
-        }
+        self.note_failure(now, &name, error);
     }
 
-    fn fail_text(&mut self, name: &TokenName, error: &str) {
+    fn note_failure(&mut self, now: Instant, name: &TokenName, error: &str) {
         if let Some(entry) = self.tokens.get_mut(name) {
             entry.set_error(Some(error.into()));
+        }
+        if let Some(status) = self.scheduler.status(name) {
+            let failures = status.failures;
+            match status.next_attempt_at.map(|at| clock::utc(now, at)) {
+                Some(retry_at) => {
+                    warn!(token = %name, error, failures, %retry_at, "not obtained");
+                }
+                None => warn!(token = %name, error, failures, "not obtained"),
+            }
         }
     }
 
@@ -279,40 +290,41 @@ impl Shell {
             .err()
             .map(|error| error_chain(error));
         match self.durable.written(now, written) {
-            Some(Step::Publish(name)) => self.publish(now, &name),
-            Some(Step::Send(request)) => {
-                // With nothing but the refresh token to go on, it must not be risked without a record.
-                let irreplaceable = matches!(request.token.grant, GrantConfig::RefreshToken { .. });
-                match error {
-                    Some(error) if irreplaceable => {
-                        let failure = Failure {
-                            kind: FailureKind::Unavailable,
-                            delivery: Delivery::NotSent,
-                            retry_after: None,
-                        };
-                        let attempt = request.attempt;
-                        self.fail(
-                            now,
-                            Event::Failed {
-                                name,
-                                attempt,
-                                failure,
-                            },
-                            &error,
-                        );
-                    }
-                    _ => self.attempts.start(*request),
+            Some(Step::Publish(published)) => {
+                let generation = published.generation;
+                if self.tokens.publish(now, &name, published) {
+                    info!(token = %name, generation, "published");
                 }
             }
+            Some(Step::Send(request)) => self.send(now, *request, error),
             None => {}
         }
     }
 
-    fn publish(&mut self, now: Instant, name: &TokenName) {
-        // A newer one may have been committed in the meantime; the durable one is what is published.
-        self.tokens.publish(name, now);
-        self.refresh_status(name);
-        info!(token = %name, generation = self.tokens.generation(name), "published");
+    /// Sends a refresh whose intent is durable, or could not be made so.
+    fn send(&mut self, now: Instant, request: Request, unsaved: Option<String>) {
+        let name = request.name.clone();
+        // With nothing but the refresh token to go on, it must not be risked without a record.
+        let irreplaceable = matches!(request.token.grant, GrantConfig::RefreshToken { .. });
+        let refusal = unsaved.filter(|_| irreplaceable);
+        if refusal.is_none() && !self.stopping {
+            return self.attempts.start(request);
+        }
+        self.close_intent(&name);
+        if let Some(error) = refusal {
+            let failure = Failure {
+                kind: FailureKind::Unavailable,
+                delivery: Delivery::NotSent,
+                retry_after: None,
+            };
+            let attempt = request.attempt;
+            let failed = Event::Failed {
+                name,
+                attempt,
+                failure,
+            };
+            self.fail(now, failed, &error);
+        }
     }
 
     pub(super) fn refresh_all(&mut self, now: Instant) {
@@ -325,9 +337,11 @@ impl Shell {
 
     /// With `--once`: how it ended, once it has.
     pub(super) fn once_outcome(&mut self) -> Option<Outcome> {
-        let once = self.options.once;
-        once.then(|| Outcome::of_single_pass(&self.tokens, &mut self.once_waits_for))
-            .flatten()
+        if !self.options.once {
+            return None;
+        }
+        let waits_for = &mut self.once_waits_for;
+        Outcome::of_single_pass(&self.tokens, waits_for, self.announced.patience_over)
     }
 
     pub(super) fn begin_stop(&mut self) {

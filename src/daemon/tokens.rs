@@ -2,17 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, spawn_blocking};
 
 use crate::config::{Environment, TokenConfig};
 use crate::credential::TokenName;
 use crate::instant::Instant;
 use crate::refresh::{Health, Status};
-use crate::sink::Report;
-use crate::store::{Record, Registry, TokenView};
+use crate::sink::{self, Report};
+use crate::store::{Published, Record, Registry, TokenView};
 
 use super::entry::Entry;
 
@@ -24,6 +25,7 @@ pub(super) struct Tokens {
     registry: watch::Sender<Arc<BTreeMap<TokenName, watch::Receiver<TokenView>>>>,
     environment: Arc<Environment>,
     reports: mpsc::Sender<Report>,
+    retiring: Retiring,
     /// Required tokens that have not been published and delivered yet.
     awaited: BTreeSet<TokenName>,
     tally: Tally,
@@ -52,6 +54,7 @@ impl Tokens {
             registry: watch::channel(Arc::default()).0,
             environment,
             reports,
+            retiring: Retiring::default(),
             awaited: BTreeSet::new(),
             tally: Tally::default(),
         }
@@ -71,14 +74,6 @@ impl Tokens {
 
     pub(super) fn tally(&self) -> Tally {
         self.tally
-    }
-
-    pub(super) fn generation(&self, name: &TokenName) -> u64 {
-        let record = self
-            .entries
-            .get(name)
-            .and_then(|entry| entry.record.as_ref());
-        record.map_or(0, |record| record.generation)
     }
 
     pub(super) fn set_status(&mut self, name: &TokenName, status: Status) {
@@ -117,16 +112,20 @@ impl Tokens {
         &mut self,
         tokens: &BTreeMap<TokenName, Arc<TokenConfig>>,
     ) -> BTreeSet<TokenName> {
-        let kept: BTreeSet<_> = tokens
-            .values()
-            .flat_map(|token| &token.files)
-            .map(|file| &file.path)
-            .collect();
+        let files = tokens.values().flat_map(|token| &token.files);
+        let configured = files.map(|file| file.path.clone()).collect();
+        self.retiring.configured.send_replace(Arc::new(configured));
         let mut gone = std::mem::take(&mut self.entries);
         let mut new = BTreeSet::new();
         let entries = tokens.iter().map(|(name, config)| {
             let entry = match gone.remove(name) {
-                Some(entry) => entry.reconfigured(config, &kept),
+                Some(mut entry) => {
+                    let before = entry.config();
+                    if entry.reconfigure(config) {
+                        self.retiring.add(&before, entry.stop_sinks());
+                    }
+                    entry
+                }
                 None => {
                     new.insert(name.clone());
                     self.tally.enter(Health::Pending);
@@ -138,7 +137,7 @@ impl Tokens {
         self.entries = entries.collect();
         for (name, mut entry) in gone {
             self.awaited.remove(&name);
-            entry.retire_sinks(&kept);
+            self.retiring.add(&entry.config(), entry.stop_sinks());
             self.tally.leave(entry.status().health);
             if let Some(record) = entry.record {
                 self.dormant.insert(name, record);
@@ -165,27 +164,35 @@ impl Tokens {
         }
     }
 
-    /// Starts the outputs of tokens that have none running. Restored tokens are published before this.
-    pub(super) fn start_sinks(&mut self) {
-        for entry in self.entries.values_mut() {
-            entry.start_sinks(&self.environment, &self.reports);
-        }
-    }
-
     /// Ends a token's outputs, to be started again with what is in their inputs now.
     pub(super) fn retire_sinks(&mut self, name: &TokenName) {
         if let Some(entry) = self.entries.get_mut(name) {
-            let config = entry.config();
-            entry.retire_sinks(&config.files.iter().map(|file| &file.path).collect());
+            self.retiring.add(&entry.config(), entry.stop_sinks());
         }
     }
 
-    /// Publishes the durable token of this name.
-    pub(super) fn publish(&mut self, name: &TokenName, now: Instant) {
-        if let Some(entry) = self.entries.get(name) {
-            entry.publish(now);
-            self.check_ready(name);
+    /// Starts the outputs of tokens that have none running, unless others still have their files. Restored
+    /// tokens are published before this.
+    pub(super) fn start_sinks(&mut self) {
+        for entry in self.entries.values_mut() {
+            entry.start_sinks(&self.environment, &self.reports, &self.retiring.files);
         }
+    }
+
+    /// Waits until all retired outputs have ended; for ever when none are left. Then others may start.
+    pub(super) async fn retired(&mut self) {
+        if self.retiring.tasks.is_empty() && self.retiring.files.is_empty() {
+            return std::future::pending().await;
+        }
+        self.retiring.ended().await;
+    }
+
+    /// Publishes a durable token. Whether readers see it now.
+    pub(super) fn publish(&mut self, now: Instant, name: &TokenName, published: Published) -> bool {
+        let entry = self.entries.get(name);
+        let seen = entry.is_some_and(|entry| entry.publish(now, published));
+        self.check_ready(name);
+        seen
     }
 
     /// Takes note of what an output reports.
@@ -208,6 +215,45 @@ impl Tokens {
         let stops = self.entries.values_mut().filter_map(Entry::stop_sinks);
         let mut stopping: JoinSet<()> = stops.collect();
         while stopping.join_next().await.is_some() {}
+        self.retiring.ended().await;
+    }
+}
+
+/// Outputs that are no longer configured and have not ended yet.
+#[derive(Default)]
+struct Retiring {
+    tasks: JoinSet<()>,
+    /// Theirs. A new writer that did not wait for the old one could be overtaken by it.
+    files: BTreeSet<PathBuf>,
+    /// The files of the configuration in force: these stay.
+    configured: watch::Sender<Arc<BTreeSet<PathBuf>>>,
+}
+
+impl Retiring {
+    /// Once the outputs have ended, removes the files that nobody writes any more.
+    fn add(
+        &mut self,
+        config: &Arc<TokenConfig>,
+        ended: Option<impl Future<Output = ()> + Send + 'static>,
+    ) {
+        let mut config = TokenConfig::clone(config);
+        self.files
+            .extend(config.files.iter().map(|file| file.path.clone()));
+        let configured = self.configured.subscribe();
+        self.tasks.spawn(async move {
+            if let Some(ended) = ended {
+                ended.await;
+            }
+            let kept = Arc::clone(&configured.borrow());
+            config.files.retain(|file| !kept.contains(&file.path));
+            // Each failure is logged where it happens.
+            let _ = spawn_blocking(move || sink::remove_files(&config)).await;
+        });
+    }
+
+    async fn ended(&mut self) {
+        while self.tasks.join_next().await.is_some() {}
+        self.files.clear();
     }
 }
 

@@ -165,6 +165,7 @@ impl Scheduler {
             validity: slot.held,
             health: slot.health,
             in_flight: matches!(slot.phase, Phase::InFlight { .. }),
+            queued: matches!(slot.phase, Phase::Queued(_)),
             next_attempt_at: match slot.phase {
                 Phase::InFlight { .. } | Phase::Queued(_) => None,
                 Phase::Resting(due) => due,

@@ -13,8 +13,9 @@ pub struct Status {
     pub health: Health,
     /// Whether a request is under way.
     pub in_flight: bool,
-    /// When the next request is due; `None` while one is under way or waits for the authorization
-    /// server's limits, and when only a change helps.
+    /// Whether one is due and waits for its turn at the authorization server.
+    pub queued: bool,
+    /// When the next request is due; `None` while one is under way or when only a change helps.
     pub next_attempt_at: Option<Instant>,
     /// Consecutive failures.
     pub failures: u32,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use super::state_file::Record;
 use crate::config::TokenConfig;
 use crate::credential::{Token, TokenName};
 use crate::refresh::Status;
@@ -17,6 +18,15 @@ pub struct Published {
     pub token: Arc<Token>,
     /// Counts the replacements, from 1, across restarts.
     pub generation: u64,
+}
+
+impl From<&Record> for Published {
+    fn from(record: &Record) -> Self {
+        Self {
+            token: Arc::clone(&record.token),
+            generation: record.generation,
+        }
+    }
 }
 
 /// Everything a reader may learn of one configured token.

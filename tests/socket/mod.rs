@@ -140,6 +140,7 @@ pub fn pending(name: &str) -> Made {
                 validity: None,
                 health: Health::Pending,
                 in_flight: true,
+                queued: false,
                 next_attempt_at: None,
                 failures: 0,
                 attempts: 0,
