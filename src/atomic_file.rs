@@ -51,6 +51,27 @@ pub fn write(path: &Path, content: &[u8], attributes: &Attributes) -> Result<(),
     directory.sync()
 }
 
+/// Creates `path` with this content; what is there already stays.
+///
+/// # Errors
+/// [`WriteError`], with `EEXIST` as its cause where there is something of that name.
+pub fn create(path: &Path, content: &[u8], attributes: &Attributes) -> Result<(), WriteError> {
+    let (directory, name) = Directory::of(path)?;
+    directory.audit()?;
+    let mut staged = directory.stage(&name, content, attributes)?;
+    staged
+        .sync()
+        .map_err(|e| directory.failed("sync", &name, e))?;
+    if let Some(temporary) = &staged.temporary {
+        let descriptor = directory.descriptor.as_fd();
+        let flags = RenameFlags::NOREPLACE;
+        rustix::fs::renameat_with(descriptor, temporary, descriptor, &name, flags)
+            .map_err(|e| directory.failed("create", &name, e))?;
+        staged.temporary = None;
+    }
+    directory.sync()
+}
+
 /// Removes `path`; one that is not there counts as removed.
 ///
 /// # Errors

@@ -351,3 +351,125 @@ fn failing(name: &str, state: ErrorState) -> socket::Made {
     let error = "the server\u{1b}[1m said no; hint: mend it";
     pending(name).failed(state, Reason::LastError, error)
 }
+
+#[test]
+fn get_formats() {
+    let world = World::new([fresh("lev", "canary-1").0]);
+    for (format, expected) in [
+        ("headers", "Authorization: Bearer canary-1\n"),
+        ("curl", "header = \"Authorization: Bearer canary-1\"\n"),
+        ("env", "ACCESS_TOKEN=\"canary-1\"\n"),
+    ] {
+        let got = run(&world, &["get", "lev", "--format", format]);
+        assert_eq!((got.code, got.stdout.as_str()), (0, expected));
+        let got = run(&world, &["get", "absent", "--format", format]);
+        assert_eq!((got.code, got.stdout.as_str()), (7, ""));
+    }
+}
+
+/// bearerd on a terminal that script(1) makes.
+fn on_terminal(world: &World, args: &str) -> Command {
+    let command = format!("{} {args}", env!("CARGO_BIN_EXE_bearerd"));
+    let mut script = Command::new("script");
+    script
+        .args(["-qec", &command, "/dev/null"])
+        .env_remove("NO_COLOR")
+        .env("BEARERD_SOCKET", &world.socket)
+        .stdin(Stdio::null());
+    script
+}
+
+#[test]
+fn colour_is_for_terminals_whose_users_want_it() {
+    let world = World::new([
+        fresh("fresh", "canary").0,
+        failing("lev", ErrorState::Transient).0,
+        failing("x", ErrorState::NeedsLogin).0,
+    ]);
+    let shown = |command: &mut Command| {
+        let output = command.output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let text = shown(&mut on_terminal(&world, "status"));
+    for coloured in [
+        "\nfresh  \u{1b}[32mfresh\u{1b}[0m ",
+        "\nlev    \u{1b}[33mtransient\u{1b}[0m ",
+        "\nx      \u{1b}[31mneeds_login\u{1b}[0m ",
+    ] {
+        assert!(text.contains(coloured), "{text:?}");
+    }
+    let text = shown(on_terminal(&world, "status").env("NO_COLOR", "1"));
+    assert!(text.contains("transient") && !text.contains('\u{1b}'));
+    assert!(!run(&world, &["status"]).stdout.contains('\u{1b}'));
+}
+
+#[test]
+fn status_is_watched() {
+    let world = World::new([pending("lev").0]);
+    let mut child = on_terminal(&world, "status --watch")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    let mut until = |words: &str| {
+        let (mut text, mut chunk) = (String::new(), [0; 4096]);
+        while !text.contains(words) {
+            let read = std::io::Read::read(&mut stdout, &mut chunk).unwrap();
+            assert_ne!(read, 0, "{text}");
+            text.push_str(&String::from_utf8_lossy(&chunk[..read]));
+        }
+        text
+    };
+    let first = until("\u{1b}[J");
+    assert!(first.contains("\u{1b}[2J\u{1b}[H"), "{first:?}");
+    assert!(first.contains("\u{1b}[33mpending\u{1b}[0m"), "{first:?}");
+    world.publish(fresh("lev", "canary").0);
+    let next = until("\u{1b}[32mfresh\u{1b}[0m");
+    // Drawn over, not wiped away.
+    assert!(!next.contains("\u{1b}[2J"), "{next:?}");
+    // The daemon goes; the watch stays.
+    let socket = world.socket.clone();
+    drop(world);
+    for _ in 0..2 {
+        until(&format!("cannot reach the daemon at {}", socket.display()));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_watch_ends_with_its_reader() {
+    let world = World::new([fresh("lev", "canary").0]);
+    let mut child = bearerd(&world.socket)
+        .args(["status", "--watch"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    let mut page = [0; 16];
+    std::io::Read::read_exact(&mut stdout, &mut page).unwrap();
+    assert!(!page.contains(&0x1b));
+    drop(stdout);
+    let got = outcome(child.wait_with_output().unwrap());
+    assert_eq!((got.code, got.stderr.as_str()), (0, ""));
+}
+
+#[test]
+fn shells_accept_their_completions() {
+    for shell in ["bash", "zsh", "fish"] {
+        let script = bearerd(Path::new("/nonexistent"))
+            .args(["completions", shell])
+            .output()
+            .unwrap();
+        assert_eq!(script.status.code(), Some(0));
+        let text = String::from_utf8(script.stdout).unwrap();
+        assert!(text.contains("credential-helper"), "{shell}");
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        // Only shells that are installed can say.
+        if let Ok(checked) = Command::new(shell).arg("-n").arg(file.path()).output() {
+            assert!(checked.status.success(), "{checked:?}");
+        }
+    }
+}

@@ -4,23 +4,35 @@ use std::borrow::Cow;
 use std::io::{self, Write};
 
 use super::check::CheckError;
+use super::exec::ExecError;
 use super::explain::ExplainError;
+use super::keygen::KeygenError;
 use super::output::printable;
 use crate::api::client::ClientError;
 use crate::api::code::{Code, EXIT_FRESH, EXIT_UNREACHABLE};
 use crate::api::tokens::InvalidHash;
+use crate::credential::InvalidTokenName;
 use crate::daemon::DaemonError;
 use crate::error_chain::error_chain;
+use crate::format::FormatError;
 
 /// Why a client command failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CliError {
     #[error(transparent)]
     Check(#[from] CheckError),
+    #[error("a token is not sent to {0} without TLS")]
+    ClearText(String),
     #[error(transparent)]
     Client(#[from] ClientError),
     #[error(transparent)]
     Daemon(#[from] DaemonError),
+    #[error(transparent)]
+    Exec(#[from] ExecError),
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    #[error("cannot ask git for its configuration")]
+    GitConfig(#[source] io::Error),
     #[error(transparent)]
     Explain(#[from] ExplainError),
     #[error("the daemon's answer is not the expected JSON")]
@@ -29,16 +41,31 @@ pub(super) enum CliError {
     Hash(#[from] InvalidHash),
     #[error("cannot read the token from standard input")]
     Input(#[source] io::Error),
+    // The protocol's own words: docker takes them for "none", not for a failure.
+    #[error("credentials not found in native keychain")]
+    NoCredentials,
     #[error("no token on standard input")]
     NoInput,
+    #[error(transparent)]
+    Keygen(#[from] KeygenError),
+    #[error("bearerd obtains tokens itself and stores no others")]
+    NotStored,
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),
+    #[error("cannot read the question from standard input")]
+    Question(#[source] io::Error),
+    #[error("the configured token: {0}")]
+    TokenName(#[from] InvalidTokenName),
 }
 
 impl CliError {
-    fn exit_code(&self) -> u8 {
+    pub(super) fn exit_code(&self) -> u8 {
         match self {
-            Self::Answer | Self::Input(_) => Code::Internal.exit_code(),
+            Self::Answer
+            | Self::Format(_)
+            | Self::GitConfig(_)
+            | Self::Input(_)
+            | Self::Question(_) => Code::Internal.exit_code(),
             Self::Check(CheckError::Runtime(_)) => Code::Internal.exit_code(),
             Self::Check(CheckError::Online { code, .. }) => code.exit_code(),
             Self::Check(_) => Code::FixConfig.exit_code(),
@@ -62,6 +89,11 @@ impl CliError {
                 ClientError::Problem(problem) => problem.code.exit_code(),
                 ClientError::Unreachable { .. } => EXIT_UNREACHABLE,
             },
+            Self::ClearText(_) => Code::Denied.exit_code(),
+            Self::Exec(error) => error.exit_code(),
+            Self::NoCredentials => Code::NotFound.exit_code(),
+            Self::NotStored | Self::TokenName(_) => Code::Usage.exit_code(),
+            Self::Keygen(error) => error.code().exit_code(),
             Self::Hash(_) | Self::NoInput => Code::Usage.exit_code(),
             // Whoever closed the pipe has what they wanted.
             Self::Output(cause) if cause.kind() == io::ErrorKind::BrokenPipe => EXIT_FRESH,
@@ -87,12 +119,21 @@ impl CliError {
                 "`--rejected` reads the token from standard input, `--rejected=HASH` takes its sha256"
                     .into(),
             ),
+            Self::ClearText(_) => Some("use an https:// remote".into()),
+            Self::Exec(error) => error.hint().map(Cow::from),
+            Self::Keygen(error) => error.hint().map(Cow::from),
             Self::Answer
             | Self::Check(_)
             | Self::Daemon(_)
+            | Self::Format(_)
+            | Self::GitConfig(_)
             | Self::Explain(_)
             | Self::Input(_)
-            | Self::Output(_) => None,
+            | Self::NoCredentials
+            | Self::NotStored
+            | Self::Output(_)
+            | Self::Question(_)
+            | Self::TokenName(_) => None,
         }
     }
 }

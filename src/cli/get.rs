@@ -1,17 +1,21 @@
 //! `bearerd get`.
 
+use std::collections::BTreeMap;
 use std::io::{self, IsTerminal};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
 use super::error::CliError;
-use super::output;
+use super::{output, token};
 use crate::api::client::{self, Call};
 use crate::api::code::EXIT_FRESH;
 use crate::api::query::parse_duration;
-use crate::credential::TokenName;
+use crate::clock;
+use crate::config::{FileConfig, FileFormat, OnExpiry};
+use crate::credential::{Token, TokenName, Validity};
+use crate::format::{Content, Inputs, render};
 
 #[derive(Args, Debug)]
 pub(super) struct GetArgs {
@@ -35,12 +39,24 @@ enum Format {
     Raw,
     /// Token, type, expiry and scope as JSON
     Json,
+    /// A header, for `curl -H @-`
+    Headers,
+    /// Options, for `curl -K -`
+    Curl,
+    /// `ACCESS_TOKEN="TOKEN"`, for a shell or an EnvironmentFile
+    Env,
 }
 
 pub(super) fn run(args: &GetArgs, socket: &Path) -> Result<u8, CliError> {
     let page = match args.format {
         Format::Raw => "/access_token",
         Format::Json => "",
+        Format::Headers => return formatted(args, socket, FileFormat::Headers),
+        Format::Curl => return formatted(args, socket, FileFormat::Curl),
+        Format::Env => {
+            let variable = "ACCESS_TOKEN".into();
+            return formatted(args, socket, FileFormat::Env { variable });
+        }
     };
     let target = format!(
         "/v1/tokens/{}{page}?min_ttl={}ms&wait={}ms",
@@ -61,5 +77,44 @@ pub(super) fn run(args: &GetArgs, socket: &Path) -> Result<u8, CliError> {
         answer.push(b'\n');
     }
     output::write(&answer)?;
+    Ok(EXIT_FRESH)
+}
+
+/// As a token file of that format.
+fn formatted(args: &GetArgs, socket: &Path, format: FileFormat) -> Result<u8, CliError> {
+    let token = token::ask(socket, &args.name, args.min_ttl, args.wait)?;
+    let now = clock::now();
+    let token = Token {
+        access_token: token.access_token,
+        token_type: "Bearer".into(),
+        scope: None,
+        id_token: None,
+        refresh_token: None,
+        // None of these formats tells it.
+        validity: Validity {
+            obtained_at: now,
+            expires_at: now,
+            refresh: None,
+        },
+    };
+    let content = Content {
+        name: &args.name,
+        token: &token,
+        generation: 0,
+        now,
+        unix_now: clock::unix_now(),
+    };
+    let file = FileConfig {
+        path: PathBuf::new(),
+        format,
+        headers: BTreeMap::new(),
+        cert: None,
+        key: None,
+        owner: None,
+        group: None,
+        mode: 0o600,
+        on_expiry: OnExpiry::Keep,
+    };
+    output::write(&render(&file, &content, &Inputs::default())?)?;
     Ok(EXIT_FRESH)
 }

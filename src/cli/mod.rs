@@ -1,13 +1,19 @@
 //! The command line, one file per command.
 
 pub mod check;
+mod completions;
+mod credential_helper;
 mod error;
+mod exec;
 mod explain;
 mod get;
+mod keygen;
 mod output;
 mod refresh;
 pub mod run;
 mod status;
+mod token;
+mod watch;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -43,6 +49,14 @@ enum Command {
     Status(status::StatusArgs),
     /// Have a token replaced now
     Refresh(refresh::RefreshArgs),
+    /// Run a program with tokens in its environment
+    Exec(exec::ExecArgs),
+    /// Answer git, docker, Kubernetes and Google clients in their own protocols
+    CredentialHelper(credential_helper::CredentialHelperArgs),
+    /// Make a private key, with the public key set, certificate or request to register
+    Keygen(keygen::KeygenArgs),
+    /// Print a shell's completion script
+    Completions(completions::CompletionsArgs),
 }
 
 /// Arguments of `bearerd run`.
@@ -77,8 +91,12 @@ pub struct CheckArgs {
 /// Runs the command that the process was started with.
 #[must_use]
 pub fn main() -> ExitCode {
-    let Cli { socket, command } = Cli::parse();
-    if socket.is_some() && matches!(command, Command::Run(_) | Command::Check(_)) {
+    let Cli { socket, command } = Cli::parse_from(credential_helper::expand(std::env::args_os()));
+    let alone = matches!(
+        command,
+        Command::Run(_) | Command::Check(_) | Command::Keygen(_) | Command::Completions(_)
+    );
+    if socket.is_some() && alone {
         let message =
             "--socket is for commands that ask the daemon; where it listens is runtime_dir";
         Cli::command()
@@ -92,8 +110,18 @@ pub fn main() -> ExitCode {
         Command::Get(args) => get::run(&args, &socket()),
         Command::Status(args) => status::run(&args, &socket()),
         Command::Refresh(args) => refresh::run(&args, &socket()),
+        Command::Exec(args) => exec::run(&args, &socket()),
+        Command::CredentialHelper(args) => credential_helper::run(&args, &socket()),
+        Command::Keygen(args) => keygen::run(&args),
+        Command::Completions(args) => completions::run(&args),
     };
     ExitCode::from(exit_code.unwrap_or_else(|e| error::report(&e)))
+}
+
+/// The command line's definition, for manual pages.
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// The configuration's path: as given, else a user's own where it exists, else the system's.
@@ -122,7 +150,8 @@ Exit codes:
   5  the configuration has to be fixed
   6  denied
   7  no such token
-  8  the daemon cannot be reached";
+  8  the daemon cannot be reached
+`exec` ends with the program's own; 126 and 127 when it cannot be run or is not found.";
 
 #[cfg(test)]
 mod tests {

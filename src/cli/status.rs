@@ -1,5 +1,6 @@
 //! `bearerd status`.
 
+use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::time::Duration;
 
@@ -8,8 +9,9 @@ use comfy_table::{Table, presets};
 
 use super::error::CliError;
 use super::output::{self, in_words, printable};
+use super::watch;
 use crate::api::client::{self, Call};
-use crate::api::code::{Code, EXIT_FRESH};
+use crate::api::code::{Code, EXIT_FRESH, State};
 use crate::api::status::{DaemonStatus, StatusPage, TokenStatus};
 use crate::credential::TokenName;
 
@@ -21,10 +23,43 @@ pub(super) struct StatusArgs {
     /// As JSON
     #[arg(long)]
     json: bool,
+    /// Show it again every second
+    #[arg(long, conflicts_with = "json")]
+    watch: bool,
+}
+
+struct Page {
+    daemon: Option<DaemonStatus>,
+    tokens: Vec<TokenStatus>,
+    /// As the daemon sent it.
+    json: Vec<u8>,
 }
 
 /// The exit code is that of the worst state shown.
 pub(super) fn run(args: &StatusArgs, socket: &Path) -> Result<u8, CliError> {
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let coloured = io::stdout().is_terminal() && !no_color;
+    let shown = |page: &Page| {
+        let plain = printable(&text(page.daemon.as_ref(), &page.tokens));
+        if coloured {
+            colour(&plain, &page.tokens)
+        } else {
+            plain
+        }
+    };
+    if args.watch {
+        return watch::watch(socket, |socket| Ok(shown(&ask(args, socket)?)));
+    }
+    let page = ask(args, socket)?;
+    if args.json {
+        output::write(&page.json)?;
+    } else {
+        output::write(shown(&page).as_bytes())?;
+    }
+    Ok(exit_code(page.daemon.as_ref(), &page.tokens))
+}
+
+fn ask(args: &StatusArgs, socket: &Path) -> Result<Page, CliError> {
     let get = |target: &str| {
         client::call(
             socket,
@@ -36,25 +71,54 @@ pub(super) fn run(args: &StatusArgs, socket: &Path) -> Result<u8, CliError> {
             },
         )
     };
-    let (answer, page) = match &args.name {
-        Some(name) => {
-            let answer = get(&format!("/v1/status/{name}"))?;
-            let token = serde_json::from_slice(&answer).map_err(|_| CliError::Answer)?;
-            (answer, (None, vec![token]))
-        }
-        None => {
-            let answer = get("/v1/status")?;
-            let page: StatusPage = serde_json::from_slice(&answer).map_err(|_| CliError::Answer)?;
-            (answer, (Some(page.daemon), page.tokens))
-        }
+    let Some(name) = &args.name else {
+        let json = get("/v1/status")?;
+        let page: StatusPage = serde_json::from_slice(&json).map_err(|_| CliError::Answer)?;
+        return Ok(Page {
+            daemon: Some(page.daemon),
+            tokens: page.tokens,
+            json,
+        });
     };
-    let (daemon, tokens) = page;
-    if args.json {
-        output::write(&answer)?;
-    } else {
-        output::write(printable(&text(daemon.as_ref(), &tokens)).as_bytes())?;
+    let json = get(&format!("/v1/status/{name}"))?;
+    let token = serde_json::from_slice(&json).map_err(|_| CliError::Answer)?;
+    Ok(Page {
+        daemon: None,
+        tokens: vec![token],
+        json,
+    })
+}
+
+/// The states in colour: the table's lines are those that begin with a token's name.
+fn colour(text: &str, tokens: &[TokenStatus]) -> String {
+    let mut tokens = tokens.iter().peekable();
+    let mut coloured = String::new();
+    for line in text.lines() {
+        let row = tokens.next_if(|token| {
+            let rest = line.strip_prefix(token.name.as_str());
+            rest.is_some_and(|rest| rest.trim_start().starts_with(token.state.as_str()))
+        });
+        match row {
+            Some(token) => {
+                let state = token.state.as_str();
+                let (name, rest) = line.split_at(token.name.len());
+                let painted = format!("\u{1b}[{}m{state}\u{1b}[0m", paint(token.state));
+                coloured += &format!("{name}{}", rest.replacen(state, &painted, 1));
+            }
+            None => coloured += line,
+        }
+        coloured.push('\n');
     }
-    Ok(exit_code(daemon.as_ref(), &tokens))
+    coloured
+}
+
+/// The SGR parameter: green, yellow, red.
+const fn paint(state: State) -> u8 {
+    match state {
+        State::Fresh => 32,
+        State::Pending | State::Transient => 33,
+        _ => 31,
+    }
 }
 
 fn exit_code(daemon: Option<&DaemonStatus>, tokens: &[TokenStatus]) -> u8 {

@@ -129,7 +129,8 @@ const HMAC_ALGS: [(&str, HmacAlg); 3] = [
     ("HS512", HmacAlg::HS512),
 ];
 
-const SIGNATURE_ALGS: [(&str, SignatureAlg); 10] = [
+/// The algorithms of `private_key_jwt`, by name.
+pub const SIGNATURE_ALGS: [(&str, SignatureAlg); 10] = [
     ("RS256", SignatureAlg::RS256),
     ("RS384", SignatureAlg::RS384),
     ("RS512", SignatureAlg::RS512),

@@ -32,6 +32,7 @@ mod units;
 mod users;
 mod validate;
 
+pub use auth::SIGNATURE_ALGS;
 pub use environment::Environment;
 pub use error::{ConfigErrors, Problem};
 pub use load::load;

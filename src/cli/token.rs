@@ -1,0 +1,46 @@
+//! A token as the daemon hands it out.
+
+use std::path::Path;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use serde::Deserialize;
+
+use super::error::CliError;
+use crate::api::client::{self, Call};
+use crate::credential::TokenName;
+
+pub(super) struct Token {
+    pub(super) access_token: SecretString,
+    /// Seconds since the epoch.
+    pub(super) expires_at: u64,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    access_token: String,
+    expires_at: u64,
+}
+
+/// Asks for a token that is valid for at least `min_ttl`, and waits for one at most `wait`.
+pub(super) fn ask(
+    socket: &Path,
+    name: &TokenName,
+    min_ttl: Duration,
+    wait: Duration,
+) -> Result<Token, CliError> {
+    let (ttl_ms, wait_ms) = (min_ttl.as_millis(), wait.as_millis());
+    let target = format!("/v1/tokens/{name}?min_ttl={ttl_ms}ms&wait={wait_ms}ms");
+    let call = Call {
+        method: "GET",
+        target: &target,
+        body: "",
+        wait,
+    };
+    let answer = client::call(socket, call)?;
+    let answer: Answer = serde_json::from_slice(&answer).map_err(|_| CliError::Answer)?;
+    Ok(Token {
+        access_token: answer.access_token.into(),
+        expires_at: answer.expires_at,
+    })
+}
