@@ -48,9 +48,9 @@ impl Server {
     }
 
     fn launch(settings: Settings, tls: Option<Tls>) -> Self {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a loopback port");
-        let address = listener.local_addr().expect("an address");
-        drop(listener);
+        let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+        let reserved = bound(any_port).expect("a loopback port");
+        let address = reserved.local_addr().expect("an address");
         let scheme = if tls.is_some() { "https" } else { "http" };
         let shared = Arc::new(Shared::default());
         shared.with(|state| {
@@ -63,7 +63,7 @@ impl Server {
             None => (None, None),
         };
         let accepting = Accepting {
-            address,
+            reserved,
             acceptor,
             shared: Arc::clone(&shared),
             switched,
@@ -233,7 +233,8 @@ fn summary(log: &Log) -> String {
 }
 
 struct Accepting {
-    address: SocketAddr,
+    /// Bound and never listening: nobody else gets the port, whatever the switch says.
+    reserved: TcpSocket,
     acceptor: Option<TlsAcceptor>,
     shared: Arc<Shared>,
     switched: watch::Receiver<Switch>,
@@ -245,8 +246,6 @@ impl Accepting {
             let switch = *self.switched.borrow_and_update();
             match switch {
                 Switch::Refuse => {
-                    // Bound but not listening: connections are refused and nobody else gets the port.
-                    let _reserved = self.socket()?;
                     self.listening(false);
                     if self.switched.changed().await.is_err() {
                         return Ok(());
@@ -260,7 +259,8 @@ impl Accepting {
 
     /// Until the switch is turned.
     async fn serve(&mut self) -> io::Result<()> {
-        let listener: TcpListener = self.socket()?.listen(1024)?;
+        let address = self.reserved.local_addr()?;
+        let listener: TcpListener = bound(address)?.listen(1024)?;
         self.listening(true);
         let mut connections = JoinSet::new();
         loop {
@@ -279,16 +279,17 @@ impl Accepting {
         Ok(())
     }
 
-    fn socket(&self) -> io::Result<TcpSocket> {
-        let socket = TcpSocket::new_v4()?;
-        socket.set_reuseaddr(true)?;
-        socket.bind(self.address)?;
-        Ok(socket)
-    }
-
     fn listening(&self, on: bool) {
         self.shared.with(|state| state.log.listening = on);
     }
+}
+
+fn bound(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    // Several sockets may be bound to one address as long as one of them listens at most.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
 }
 
 const SWITCH_TIMEOUT: Duration = Duration::from_secs(10);
