@@ -74,17 +74,7 @@ fn token_config(files: Vec<FileConfig>, hooks: Vec<HookConfig>) -> Arc<TokenConf
 }
 
 fn file(path: impl Into<PathBuf>, format: FileFormat) -> FileConfig {
-    FileConfig {
-        path: path.into(),
-        format,
-        headers: BTreeMap::new(),
-        cert: None,
-        key: None,
-        owner: None,
-        group: None,
-        mode: 0o600,
-        on_expiry: OnExpiry::Keep,
-    }
+    FileConfig::new(path.into(), format)
 }
 
 fn shell(script: &str) -> HookConfig {

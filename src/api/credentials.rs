@@ -4,7 +4,6 @@
 //! until the end, and gives the unit what it read. The protocol knows no errors: nothing sent is failure,
 //! and the log says why.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,7 +20,7 @@ use super::peer::Peer;
 use super::query::Query;
 use super::{Api, ApiError, tokens};
 use crate::clock;
-use crate::config::{Environment, FileConfig, FileFormat, OnExpiry, TokenConfig};
+use crate::config::{Environment, FileConfig, FileFormat, TokenConfig};
 use crate::credential::TokenName;
 use crate::error_chain::error_chain;
 use crate::format::{self, Content, FormatError, InputError, Inputs};
@@ -238,17 +237,7 @@ fn default_file(format: &str) -> Option<FileConfig> {
         "raw" => FileFormat::Raw,
         _ => return None,
     };
-    Some(FileConfig {
-        path: PathBuf::new(),
-        format,
-        headers: BTreeMap::new(),
-        cert: None,
-        key: None,
-        owner: None,
-        group: None,
-        mode: 0o600,
-        on_expiry: OnExpiry::Keep,
-    })
+    Some(FileConfig::new(PathBuf::new(), format))
 }
 
 const FORMATS: [&str; 6] = ["raw", "headers", "json", "env", "curl", "netrc"];

@@ -1,6 +1,5 @@
 //! `bearerd get`.
 
-use std::collections::BTreeMap;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,7 +12,7 @@ use crate::api::client::{self, Call};
 use crate::api::code::EXIT_FRESH;
 use crate::api::query::parse_duration;
 use crate::clock;
-use crate::config::{FileConfig, FileFormat, OnExpiry};
+use crate::config::{FileConfig, FileFormat};
 use crate::credential::{Token, TokenName, Validity};
 use crate::format::{Content, Inputs, render};
 
@@ -104,17 +103,7 @@ fn formatted(args: &GetArgs, socket: &Path, format: FileFormat) -> Result<u8, Cl
         now,
         unix_now: clock::unix_now(),
     };
-    let file = FileConfig {
-        path: PathBuf::new(),
-        format,
-        headers: BTreeMap::new(),
-        cert: None,
-        key: None,
-        owner: None,
-        group: None,
-        mode: 0o600,
-        on_expiry: OnExpiry::Keep,
-    };
+    let file = FileConfig::new(PathBuf::new(), format);
     output::write(&render(&file, &content, &Inputs::default())?)?;
     Ok(EXIT_FRESH)
 }

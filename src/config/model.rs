@@ -289,6 +289,24 @@ pub struct FileConfig {
     pub on_expiry: OnExpiry,
 }
 
+impl FileConfig {
+    /// A file with everything else at its default.
+    #[must_use]
+    pub fn new(path: PathBuf, format: FileFormat) -> Self {
+        Self {
+            path,
+            format,
+            headers: BTreeMap::new(),
+            cert: None,
+            key: None,
+            owner: None,
+            group: None,
+            mode: 0o600,
+            on_expiry: OnExpiry::Keep,
+        }
+    }
+}
+
 /// A header's value: plain, or a secret by reference.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum HeaderValue {
