@@ -1,22 +1,35 @@
-//! The real programs that tests drive.
+//! The real programs that tests drive. Where one is not installed, the test that asks says loudly that it
+//! shows nothing; `.ci/run`, which installs them, takes that for a failure.
 
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses a part")]
+
+use std::io::Write;
 use std::path::Path;
+use std::process::Command;
 
-/// Whether a program is installed. Where it is not, the test that asks says loudly that it shows nothing;
-/// `.ci/run`, which installs it, takes that for a failure.
-pub(crate) fn has(program: &str) -> bool {
+/// Whether a program is in the `PATH`.
+pub fn has(program: &str) -> bool {
     let path = std::env::var("PATH").unwrap_or_default();
-    let found = path
-        .split(':')
-        .any(|dir| Path::new(dir).join(program).exists());
-    assert!(
-        found || std::env::var_os("CI").is_none(),
-        "{program} is not installed"
-    );
-    if !found {
-        use std::io::Write;
-        let mut stderr = std::io::stderr().lock();
-        _ = writeln!(stderr, "SKIPPED: {program} is not installed");
-    }
-    found
+    let mut directories = path.split(':');
+    let found = directories.any(|directory| Path::new(directory).join(program).exists());
+    found || skipped(program)
+}
+
+/// Whether Python finds a module.
+pub fn has_python_module(module: &str) -> bool {
+    let found = python().args(["-c", &format!("import {module}")]).output();
+    found.is_ok_and(|output| output.status.success()) || skipped(module)
+}
+
+/// The Python whose modules are asked for: `$BEARERD_TEST_PYTHON`, else the system's.
+pub fn python() -> Command {
+    let named = std::env::var_os("BEARERD_TEST_PYTHON");
+    Command::new(named.unwrap_or_else(|| "/usr/bin/python3".into()))
+}
+
+fn skipped(what: &str) -> bool {
+    assert!(std::env::var_os("CI").is_none(), "{what} is not installed");
+    // Not through the macro, whose output the test runner keeps to itself.
+    _ = writeln!(std::io::stderr().lock(), "SKIPPED: {what} is not installed");
+    false
 }
