@@ -133,6 +133,11 @@ fn wanted(server: &Server, caller: &Caller, request: &Request) -> Result<TokenNa
     };
     match name {
         Some(name) if server.permits_token(caller, &name) => Ok(name),
+        // Trusted callers may know.
+        None if caller.is_trusted() => {
+            let detail = "the account is neither a token's name nor an https URL of an issuer";
+            Err(Problem::usage(detail))
+        }
         name => {
             server.denied(caller, name.as_ref());
             Err(Problem::policy())
