@@ -3,6 +3,7 @@
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test may fail")]
 
+mod docs;
 mod loopback;
 mod socket;
 mod tool;
@@ -288,11 +289,12 @@ fn botocore_runs_it_as_credential_process() {
     let world = world();
     let home = world.directory.path();
     let sts = sts(true);
+    // As docs/consumers.md has it, but for the STS.
     let bearerd = env!("CARGO_BIN_EXE_bearerd");
-    let config = format!(
-        "[default]\nregion = eu-west-2\ncredential_process = {bearerd} credential-helper aws --token aws \
-         --role-arn {ROLE} --endpoint {sts}\n"
-    );
+    let config = docs::snippet("AWS", "ini", 0)
+        .replace("= bearerd ", &format!("= {bearerd} "))
+        .replace("--region eu-west-2", &format!("--endpoint {sts}"))
+        .replace("--token nhs", "--token aws");
     fs::File::create(home.join("config"))
         .unwrap()
         .write_all(config.as_bytes())

@@ -102,9 +102,7 @@ impl Scene {
     }
 
     fn write(&self, name: &str, text: &str) -> std::path::PathBuf {
-        let path = self.host.path(name);
-        fs::write(&path, text).unwrap();
-        path
+        self.host.write(name, text)
     }
 
     fn command(&self, program: &str) -> Command {
@@ -141,15 +139,11 @@ fn says(output: &Output, expected: &str) {
 
 #[test]
 fn every_recipe_is_short() {
-    for heading in docs::headings() {
-        for language in ["sh", "ini", "yaml", "toml", "json", "python", "go", "js"] {
-            let blocks = (0..).map_while(|n| {
-                let found = std::panic::catch_unwind(|| snippet(heading, language, n));
-                found.ok()
-            });
-            for block in blocks.collect::<Vec<_>>() {
-                assert!(block.lines().count() <= 10, "{heading}: {block}");
-            }
+    let mut headings = docs::headings().peekable();
+    assert!(headings.peek().is_some());
+    for heading in headings {
+        for (_, block) in docs::blocks(heading) {
+            assert!(block.lines().count() <= 10, "{heading}: {block}");
         }
     }
 }
@@ -168,11 +162,7 @@ fn shell_scripts_and_cron_jobs() {
         .next()
         .unwrap()
         .replace("nhs.headers", "lev.headers");
-    fs::write(
-        scene.host.path("tokens/lev.headers"),
-        "Authorization: Bearer x\n",
-    )
-    .unwrap();
+    scene.write("tokens/lev.headers", "Authorization: Bearer x\n");
     assert!(!scene.sh(&stranger).status.success());
 
     let report = "#!/bin/sh\nexec curl -fsS -H \"Authorization: Bearer $ACCESS_TOKEN\" $API\n";
@@ -232,6 +222,7 @@ fn go() {
     go.arg("run")
         .arg(program)
         .env("GOTOOLCHAIN", "local")
+        .env("GOCACHE", concat!(env!("CARGO_TARGET_TMPDIR"), "/go"))
         .env("GO111MODULE", "off");
     says(&go.output().unwrap(), "welcome\n");
 }
@@ -453,10 +444,12 @@ fn azures_library_shows_the_token_and_reads_it_again() {
         Answer::new(200, "application/json", answer.to_string())
     });
     let ca = scene.write("azure-ca.pem", &pem);
-    let script = "import sys\nfrom azure.identity import WorkloadIdentityCredential\n\
+    // The library reads a file again after ten minutes.
+    let script = "import sys, time\nfrom azure.identity import WorkloadIdentityCredential\n\
         credential = WorkloadIdentityCredential(disable_instance_discovery=True)\n\
         for resource in sys.stdin:\n \
-          print(credential.get_token(resource.strip()).token, flush=True)";
+          print(credential.get_token(resource.strip()).token, flush=True)\n \
+          begun = time.time; time.time = lambda: begun() + 601";
     let program = scene.write("script.py", script);
     let python = tool::python();
     let python = python.get_program().to_str().unwrap();

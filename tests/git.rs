@@ -2,14 +2,14 @@
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test may fail")]
 
+mod docs;
 mod loopback;
 mod socket;
-mod tool;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::mpsc;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -20,7 +20,7 @@ use socket::{World, fresh};
 struct Server {
     url: String,
     ca: PathBuf,
-    seen: Arc<Mutex<Vec<String>>>,
+    seen: mpsc::Receiver<String>,
 }
 
 impl Server {
@@ -33,12 +33,14 @@ impl Server {
                 BASE64_STANDARD.encode(format!("oauth2:{token}"))
             ),
         };
-        let seen = Arc::new(Mutex::new(Vec::new()));
+        let (log, seen) = mpsc::channel();
         let (tls, pem) = loopback::tls();
-        let (log, repositories) = (Arc::clone(&seen), root.to_owned());
+        let repositories = root.to_owned();
         let port = loopback::serve(Some(tls), move |request| {
             let shown = request.header("authorization").map(str::to_owned);
-            log.lock().unwrap().extend(shown.clone());
+            if let Some(shown) = shown.clone() {
+                _ = log.send(shown);
+            }
             if shown.as_ref() == Some(&expected) {
                 return http_backend(&repositories, request);
             }
@@ -57,7 +59,7 @@ impl Server {
     }
 
     fn seen(&self) -> Vec<String> {
-        self.seen.lock().unwrap().clone()
+        self.seen.try_iter().collect()
     }
 }
 
@@ -156,16 +158,13 @@ fn git(world: &World, path: &str, server: &Server, args: &[&str]) -> Output {
 }
 
 /// As docs/consumers.md says.
-fn configure(world: &World, path: &str, server: &Server, token: &str) {
-    let key = format!("bearerd.{}.token", server.url);
-    for (key, value) in [("credential.helper", "bearerd"), (&key, token)] {
-        let mut git = command(world, path, "git");
-        let done = git
-            .args(["config", "--global", key, value])
-            .status()
-            .unwrap();
-        assert!(done.success());
-    }
+fn configure(world: &World, server: &Server, token: &str) {
+    let config = docs::snippet("git", "ini", 0)
+        .replace("https://git.example.org", &server.url)
+        .replace("token = nhs", &format!("token = {token}"));
+    let file = world.directory.path().join(".gitconfig");
+    let mut file = std::fs::File::create(file).unwrap();
+    file.write_all(config.as_bytes()).unwrap();
 }
 
 #[test]
@@ -173,7 +172,7 @@ fn clones_fetches_and_pushes_with_the_token() {
     let world = World::new([fresh("ci", "canary-1").0]);
     let (root, path) = prepare(&world);
     let server = Server::start(&root, "canary-1", "Basic");
-    configure(&world, &path, &server, "ci");
+    configure(&world, &server, "ci");
     let url = format!("{}/repo.git", server.url);
     let home = world.directory.path();
     let cloned = git(&world, &path, &server, &["clone", "-q", &url, "clone"]);
@@ -224,7 +223,7 @@ fn sends_bearer_where_git_can() {
     let world = World::new([fresh("ci", "canary-1").0]);
     let (root, path) = prepare(&world);
     let server = Server::start(&root, "canary-1", "Bearer");
-    configure(&world, &path, &server, "ci");
+    configure(&world, &server, "ci");
     let url = format!("{}/repo.git", server.url);
     let cloned = git(&world, &path, &server, &["clone", "-q", &url, "clone"]);
     assert_eq!(
@@ -249,11 +248,11 @@ fn fails_cleanly_without_the_right_token() {
         text
     };
     clone();
-    configure(&world, &path, &server, "absent");
+    configure(&world, &server, "absent");
     assert!(clone().contains("bearerd: no token is named absent"));
-    configure(&world, &path, &server, "wrong");
+    configure(&world, &server, "wrong");
     assert!(clone().contains("Authentication failed"));
-    configure(&world, &path, &server, "no/name");
+    configure(&world, &server, "no/name");
     assert!(clone().contains("the configured token"));
 }
 
@@ -263,7 +262,7 @@ fn no_other_server_gets_the_token() {
     let (root, path) = prepare(&world);
     let server = Server::start(&root, "canary-1", "Basic");
     let other = Server::start(&root, "canary-1", "Basic");
-    configure(&world, &path, &server, "ci");
+    configure(&world, &server, "ci");
     let url = format!("{}/repo.git", other.url);
     let cloned = git(&world, &path, &other, &["clone", "-q", &url, "clone"]);
     assert_eq!(cloned.status.code(), Some(128), "{cloned:?}");
@@ -288,9 +287,9 @@ fn no_other_server_gets_the_token() {
     let redirecting = Server {
         url: format!("https://127.0.0.1:{port}"),
         ca,
-        seen: Arc::default(),
+        seen: mpsc::channel().1,
     };
-    configure(&world, &path, &redirecting, "ci");
+    configure(&world, &redirecting, "ci");
     let url = format!("{}/repo.git", redirecting.url);
     let cloned = git(&world, &path, &redirecting, &["clone", "-q", &url, "clone"]);
     assert_eq!(cloned.status.code(), Some(128), "{cloned:?}");

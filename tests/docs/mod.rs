@@ -4,29 +4,30 @@
 
 /// The code block so many blocks of its language after a heading; without a heading, from the beginning.
 pub fn snippet(heading: &str, language: &str, number: usize) -> String {
-    let page = include_str!("../../docs/consumers.md");
-    let section = match heading {
-        "" => page.split("\n## ").next().unwrap(),
-        _ => {
-            let start = format!("{heading}\n");
-            let mut sections = page.split("\n## ").skip(1);
-            let section = sections.find(|section| section.starts_with(&start));
-            section.unwrap_or_else(|| panic!("no section {heading}"))
-        }
-    };
-    let blocks = section.split("\n```").skip(1).step_by(2);
-    let mut of_language = blocks.filter_map(|block| block.strip_prefix(&format!("{language}\n")));
+    let blocks = blocks(heading).into_iter();
+    let mut of_language = blocks.filter(|(own, _)| *own == language);
     let found = of_language.nth(number);
-    format!(
-        "{}\n",
-        found.unwrap_or_else(|| panic!("{heading}: no block {number} of {language}"))
-    )
+    let (_, text) = found.unwrap_or_else(|| panic!("{heading}: no block {number} of {language}"));
+    format!("{text}\n")
+}
+
+/// The code blocks after a heading, each with its language.
+pub fn blocks(heading: &str) -> Vec<(&'static str, &'static str)> {
+    let page = include_str!("../../docs/consumers.md");
+    let mut sections = page.split("\n## ");
+    let section = match heading {
+        "" => sections.next(),
+        _ => sections.find(|section| section.lines().next() == Some(heading)),
+    };
+    let section = section.unwrap_or_else(|| panic!("no section {heading}"));
+    let blocks = section.split("\n```").skip(1).step_by(2);
+    blocks
+        .map(|block| block.split_once('\n').unwrap())
+        .collect()
 }
 
 /// Every heading.
-pub fn headings() -> Vec<&'static str> {
+pub fn headings() -> impl Iterator<Item = &'static str> {
     let page = include_str!("../../docs/consumers.md");
-    page.lines()
-        .filter_map(|line| line.strip_prefix("## "))
-        .collect()
+    page.lines().filter_map(|line| line.strip_prefix("## "))
 }
