@@ -32,6 +32,13 @@ pub enum InputError {
 }
 
 impl Inputs {
+    /// Whether [`Inputs::read`] reads files for this one, and so may block.
+    #[must_use]
+    pub fn are_files(file: &FileConfig) -> bool {
+        let is_secret = |value: &HeaderValue| matches!(value, HeaderValue::Secret(_));
+        file.headers.values().any(is_secret) || matches!(file.format, FileFormat::Template { .. })
+    }
+
     /// Reads the secrets of a file's headers, and its template.
     ///
     /// # Errors
