@@ -69,3 +69,28 @@ fn read_template(path: &Path) -> Result<String, InputError> {
         cause,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::SecretRef;
+
+    #[test]
+    fn only_secrets_and_templates_are_files() {
+        let with = |format, value: Option<HeaderValue>| {
+            let mut file = FileConfig::new(PathBuf::new(), format);
+            file.headers
+                .extend(value.map(|value| ("X-Key".into(), value)));
+            Inputs::are_files(&file)
+        };
+        let secret = SecretRef::File("/nonexistent".into());
+        assert!(!with(FileFormat::Raw, None));
+        assert!(!with(
+            FileFormat::Headers,
+            Some(HeaderValue::Plain("k".into()))
+        ));
+        assert!(with(FileFormat::Headers, Some(HeaderValue::Secret(secret))));
+        let template = "/nonexistent".into();
+        assert!(with(FileFormat::Template { template }, None));
+    }
+}
