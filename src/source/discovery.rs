@@ -274,6 +274,8 @@ const ASK_AGAIN: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -295,8 +297,81 @@ mod tests {
         }
     }
     fn held(cache: &Cache, token_endpoint: &str, ask_again_at: Instant) {
-        let metadata = read(&metadata(token_endpoint), &gone()).unwrap();
+        let issuer = gone();
+        let metadata = json!({"issuer": issuer.text, "token_endpoint": token_endpoint});
+        let metadata = read(&answer(&metadata), &issuer).unwrap();
         cache.keep(&Arc::new(metadata), ask_again_at);
+    }
+
+    fn answer(metadata: &Value) -> Answer {
+        Answer {
+            status: StatusCode::OK,
+            headers: ::http::HeaderMap::new(),
+            body: metadata.to_string().into_bytes().into(),
+        }
+    }
+
+    #[test]
+    fn optional_members_do_not_spoil_the_rest() {
+        let issuer: HttpsUrl = "https://op.example/realm"
+            .parse()
+            .map(|url| HttpsUrl {
+                text: "https://op.example/realm".into(),
+                url,
+            })
+            .unwrap();
+        let names = [
+            "authorization_endpoint",
+            "device_authorization_endpoint",
+            "revocation_endpoint",
+            "end_session_endpoint",
+            "jwks_uri",
+        ];
+        let optional = |metadata: &Metadata| {
+            let found = [
+                &metadata.authorization_endpoint,
+                &metadata.device_authorization_endpoint,
+                &metadata.revocation_endpoint,
+                &metadata.end_session_endpoint,
+                &metadata.jwks_uri,
+            ];
+            found.map(|url| url.as_ref().map(|url| url.text.clone()))
+        };
+        let bare = json!({"issuer": issuer.text, "token_endpoint": "https://op.example/t"});
+        let metadata = read(&answer(&bare), &issuer).unwrap();
+        assert_eq!(optional(&metadata), [const { None }; 5]);
+        assert!(metadata.id_token_signing_algs.is_empty());
+        assert!(!metadata.authorization_response_iss);
+        let mut full = bare.clone();
+        for name in names {
+            full[name] = json!(format!("https://op.example/{name}"));
+        }
+        full["id_token_signing_alg_values_supported"] =
+            json!(["none", "HS256", "RS256", 5, "ES512", "XS1"]);
+        full["authorization_response_iss_parameter_supported"] = json!(true);
+        let metadata = read(&answer(&full), &issuer).unwrap();
+        let urls = names.map(|name| Some(format!("https://op.example/{name}")));
+        assert_eq!(optional(&metadata), urls);
+        let algs = [SignatureAlg::RS256, SignatureAlg::ES512];
+        assert_eq!(metadata.id_token_signing_algs, algs);
+        assert!(metadata.authorization_response_iss);
+        for odd in [
+            json!("http://op.example/x"),
+            json!("https://u@op.example/x"),
+            json!(1),
+            json!(null),
+        ] {
+            let mut odd_ones = full.clone();
+            for name in names {
+                odd_ones[name] = odd.clone();
+            }
+            odd_ones["id_token_signing_alg_values_supported"] = odd.clone();
+            odd_ones["authorization_response_iss_parameter_supported"] = odd.clone();
+            let metadata = read(&answer(&odd_ones), &issuer).unwrap();
+            assert_eq!(optional(&metadata), [const { None }; 5], "{odd}");
+            assert!(metadata.id_token_signing_algs.is_empty());
+            assert!(!metadata.authorization_response_iss);
+        }
     }
 
     /// An issuer where nobody listens.

@@ -2,7 +2,7 @@
 
 pub(super) mod cache;
 
-use aws_lc_rs::signature::{self, ParsedPublicKey, RsaPublicKeyComponents};
+use aws_lc_rs::signature::{self, ParsedPublicKey};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::StatusCode;
@@ -257,12 +257,9 @@ fn rsa(n: &str, e: &str) -> Option<DecodingKey> {
     if !(2048..=8192).contains(&bits) {
         return None;
     }
-    // Refuses an exponent that makes forging easy.
-    let components = RsaPublicKeyComponents { n, e };
-    components
-        .to_parsed_public_key(&signature::RSA_PKCS1_2048_8192_SHA256)
-        .ok()?;
-    Some(DecodingKey::from_rsa_raw_components(n, e))
+    // With 1 as exponent, everybody can sign.
+    let sound = e.len() <= 4 && e.last().is_some_and(|last| last % 2 == 1) && e != [1];
+    sound.then(|| DecodingKey::from_rsa_raw_components(n, e))
 }
 
 /// Some providers write a sign byte, against RFC 7518 section 6.3.1.1.

@@ -28,8 +28,8 @@ struct Entry {
     keys: Arc<KeySet>,
     /// Until then it counts as fresh.
     fresh_until: Instant,
-    /// When the provider was last asked, with success or without.
-    asked_at: Instant,
+    /// Before that, the provider is not asked, whatever for.
+    ask_again_at: Instant,
 }
 
 /// What the key set is wanted for.
@@ -78,7 +78,7 @@ impl Cache {
                     jwks_uri: jwks_uri.text.clone(),
                     keys: Arc::clone(&keys),
                     fresh_until: now + lifetime,
-                    asked_at: now,
+                    ask_again_at: now + want.pause(),
                 })));
                 Ok(keys)
             }
@@ -86,7 +86,7 @@ impl Cache {
                 tracing::warn!(%error, "cannot fetch the provider's keys; using those seen before");
                 let keys = Arc::clone(&entry.keys);
                 self.held.store(Some(Arc::new(Entry {
-                    asked_at: now,
+                    ask_again_at: now + ASK_AGAIN,
                     ..Entry::clone(&entry)
                 })));
                 Ok(keys)
@@ -103,14 +103,25 @@ impl Cache {
     }
 }
 
+impl Want {
+    /// How long the provider is left alone after it was asked. New keys that are found at the first token
+    /// signed with one need no pause before, and tokens that name keys which do not exist no other limit.
+    fn pause(self) -> Duration {
+        match self {
+            Self::Keys => Duration::ZERO,
+            Self::NewKeys => ASK_AGAIN,
+        }
+    }
+}
+
 impl Entry {
-    /// Whether the provider may be asked now. However many tokens name keys it has not: once a minute.
+    /// Whether the provider is to be asked now.
     fn is_due(&self, want: Want, now: Instant) -> bool {
         let wanted = match want {
             Want::Keys => now >= self.fresh_until,
             Want::NewKeys => true,
         };
-        wanted && now >= self.asked_at + ASK_AGAIN
+        wanted && now >= self.ask_again_at
     }
 }
 
@@ -155,5 +166,61 @@ const LIFETIME: Duration = Duration::from_secs(3600);
 const SHORTEST: Duration = Duration::from_secs(300);
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
-/// How soon the provider is asked again, whatever for.
+/// How soon the provider is asked again after a failure, or when no key fitted.
 const ASK_AGAIN: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn when_the_provider_is_asked() {
+        let at = |seconds| Instant::since_boot(Duration::from_secs(seconds));
+        let key = r#"{"kty":"RSA","e":"AQAB","n":"#.to_owned()
+            + &format!("\"{}\"}}", "_".repeat(342) + "w");
+        let keys = KeySet::parse(format!("{{\"keys\":[{key}]}}").as_bytes()).unwrap();
+        let entry = Entry {
+            jwks_uri: "https://op.example/jwks".into(),
+            keys: Arc::new(keys),
+            fresh_until: at(4600),
+            ask_again_at: at(1060),
+        };
+        for (want, now, due) in [
+            (Want::Keys, 1000, false),
+            (Want::Keys, 4599, false),
+            (Want::Keys, 4600, true),
+            (Want::NewKeys, 1000, false),
+            (Want::NewKeys, 1059, false),
+            (Want::NewKeys, 1060, true),
+        ] {
+            assert_eq!(entry.is_due(want, at(now)), due, "{want:?} at {now}");
+        }
+        // after a failure, what is old is not asked for at once either
+        let failed = Entry {
+            ask_again_at: at(4700),
+            ..entry
+        };
+        assert!(!failed.is_due(Want::Keys, at(4699)));
+        assert!(failed.is_due(Want::Keys, at(4700)));
+    }
+
+    #[test]
+    fn how_long_keys_are_fresh() {
+        for (value, seconds) in [
+            (None, 3600),
+            (Some("public, max-age=19845, must-revalidate"), 19845),
+            (Some("Max-Age=\"7200\""), 7200),
+            (Some("max-age=0"), 300),
+            (Some("max-age=99999999999"), 86400),
+            (Some("max-age=-1"), 3600),
+            (Some("s-maxage=20000"), 3600),
+            (Some("no-store"), 3600),
+        ] {
+            let mut headers = HeaderMap::new();
+            if let Some(value) = value {
+                headers.insert(header::CACHE_CONTROL, value.parse().unwrap());
+            }
+            assert_eq!(lifetime(&headers).as_secs(), seconds, "{value:?}");
+        }
+    }
+}
