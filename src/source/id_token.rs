@@ -83,14 +83,14 @@ impl Claims {
     /// [`IdTokenError::Discontinuous`], naming the claim.
     pub fn continues(&self, original: &Self) -> Result<(), IdTokenError> {
         let same_audience = original.audience.iter().all(|a| self.audience.contains(a));
-        let same_time = |new, old| new == old || new == None || old == None;
+        let auth_times = self.auth_time.zip(original.auth_time);
         let checks = [
             ("iss", self.issuer == original.issuer),
             ("sub", self.subject == original.subject),
             ("aud", same_audience),
             ("azp", self.authorized_party == original.authorized_party),
             ("iat", self.issued_at >= original.issued_at),
-            ("auth_time", same_time(self.auth_time, original.auth_time)),
+            ("auth_time", auth_times.is_none_or(|(new, old)| new == old)),
             (
                 "nonce",
                 self.nonce.is_none() || self.nonce == original.nonce,

@@ -173,7 +173,8 @@ fn a_refresh_continues_a_login() {
         ..refreshed.clone()
     };
     assert_eq!(wider.continues(&login), Ok(()));
-    let rows: [(&str, fn(&mut Claims)); 7] = [
+    type Change = fn(&mut Claims);
+    let rows: [(&str, Change); 7] = [
         ("iss", |claims| claims.issuer.push('/')),
         ("sub", |claims| claims.subject = "other".into()),
         ("aud", |claims| claims.audience = vec!["api".into()]),

@@ -450,7 +450,7 @@ fn signatures() {
     let signed_es256 = es256(By::Raw(&[])).trim_end_matches('.').to_owned();
     let der = signature::EcdsaKeyPair::from_private_key_der(
         &signature::ECDSA_P256_SHA256_ASN1_SIGNING,
-        &PROVIDER.p256.to_pkcs8v1().unwrap().as_ref().to_vec(),
+        PROVIDER.p256.to_pkcs8v1().unwrap().as_ref(),
     );
     let der = der.unwrap();
     let in_der = der.sign(
