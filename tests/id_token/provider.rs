@@ -187,6 +187,12 @@ impl Provider {
         let mut long = ec_jwk(&self.p256);
         let x = URL_SAFE_NO_PAD.decode(long["x"].as_str().unwrap()).unwrap();
         long["x"] = json!(b64([&[0], x.as_slice()].concat()));
+        let mut shifted = ec_jwk(&self.p256);
+        let y = URL_SAFE_NO_PAD
+            .decode(shifted["y"].as_str().unwrap())
+            .unwrap();
+        shifted["x"] = json!(b64([x.as_slice(), &y[..1]].concat()));
+        shifted["y"] = json!(b64(&y[1..]));
         let mut wrong_curve = ec_jwk(&self.p256);
         wrong_curve["crv"] = json!("P-384");
         json!({"keys": [
@@ -216,6 +222,7 @@ impl Provider {
             with(&rsa, json!({"kid": "padded", "e": "AQAB=="})),
             with(&point, json!({"kid": "off the curve"})),
             with(&long, json!({"kid": "long"})),
+            with(&shifted, json!({"kid": "shifted"})),
             with(&wrong_curve, json!({"kid": "wrong curve"})),
             with(&ed_jwk(&self.ed25519), json!({"kid": "ed448", "crv": "Ed448"})),
             with(&ed_jwk(&self.ed25519), json!({"kid": "x25519", "crv": "X25519"})),

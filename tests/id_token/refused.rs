@@ -247,6 +247,11 @@ fn keys() {
             no_key(SignatureAlg::ES256, "long"),
         ),
         (
+            "coordinates one byte apart",
+            by_p256("ES256", "shifted"),
+            no_key(SignatureAlg::ES256, "shifted"),
+        ),
+        (
             "short for its curve",
             by_p256("ES384", "wrong curve"),
             no_key(SignatureAlg::ES384, "wrongcurve"),

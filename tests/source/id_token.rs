@@ -165,7 +165,8 @@ async fn the_last_good_keys_are_kept() {
 
 #[tokio::test]
 async fn key_sets_of_no_use() {
-    let rows: [(fn(usize) -> Act, &str, FailureKind); 6] = [
+    type Script = fn(usize) -> Act;
+    let rows: [(Script, &str, FailureKind); 6] = [
         (
             |_| answer(500, "", ""),
             "the server answered 500",
