@@ -1,6 +1,9 @@
 //! One token request to an authorization server: what is sent, and what the reply means.
 
+pub mod discovery;
 pub mod error;
+pub mod id_token;
+pub mod jwks;
 pub mod probe;
 pub mod registration;
 pub mod token_response;
@@ -8,7 +11,6 @@ pub mod token_response;
 mod assertion;
 mod certificate;
 mod client_auth;
-mod discovery;
 mod http;
 mod lifetime;
 mod token_request;
@@ -24,6 +26,7 @@ use zeroize::Zeroizing;
 pub use self::http::{is_confidential, is_loopback};
 pub use assertion::KeyError;
 pub use error::SourceError;
+pub use id_token::IdTokenError;
 pub use probe::{Probe, probe};
 pub use registration::Registration;
 pub use transport::Trouble;
