@@ -51,7 +51,7 @@ enum Command {
     Refresh(refresh::RefreshArgs),
     /// Run a program with tokens in its environment
     Exec(exec::ExecArgs),
-    /// Answer git, docker, Kubernetes and Google clients in their own protocols
+    /// Answer git, docker, Kubernetes, Google and AWS clients in their own protocols
     CredentialHelper(credential_helper::CredentialHelperArgs),
     /// Make a private key, with the public key set, certificate or request to register
     Keygen(keygen::KeygenArgs),

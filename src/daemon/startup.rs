@@ -11,9 +11,9 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tracing::warn;
 
-use crate::api::{self, Api, ApiError};
+use crate::api::{self, Api, ApiError, Protocol};
 use crate::clock::{self, Alarm};
-use crate::config::Environment;
+use crate::config::{DaemonConfig, Environment};
 use crate::error_chain::error_chain;
 use crate::refresh::Scheduler;
 use crate::signals;
@@ -146,7 +146,7 @@ pub(super) fn assemble(
             daemon: daemon_view,
             events: event_sender,
         };
-        Some(serve(&daemon.runtime_dir, api, credentials_environment)?)
+        Some(serve(&daemon, api, credentials_environment)?)
     };
     let turns = Turns {
         alarm: Alarm::new().map_err(DaemonError::Alarm)?,
@@ -164,10 +164,11 @@ pub(super) fn assemble(
 }
 
 fn serve(
-    runtime_dir: &Path,
+    config: &DaemonConfig,
     api: Api,
     environment: Arc<Environment>,
 ) -> Result<JoinHandle<ApiError>, DaemonError> {
+    let runtime_dir = &config.runtime_dir;
     runtime_directory(runtime_dir)?;
     let listen = |name| {
         let listener = api::bind(&runtime_dir.join(name))?;
@@ -175,9 +176,19 @@ fn serve(
     };
     let listener = listen("bearerd.sock")?;
     let credentials = listen("credentials.sock")?;
+    let oidc_agent = config.oidc_agent.then(|| listen("oidc-agent.sock"));
+    let oidc_agent = oidc_agent.transpose()?;
+    let agent_api = api.clone();
+    let oidc_agent = async move {
+        match oidc_agent {
+            Some(listener) => api::serve(listener, agent_api, Protocol::OidcAgent).await,
+            None => std::future::pending().await,
+        }
+    };
     Ok(tokio::spawn(async move {
         tokio::select! {
-            end = api::serve(listener, api.clone()) => end,
+            end = api::serve(listener, api.clone(), Protocol::Http) => end,
+            end = oidc_agent => end,
             end = api::credentials::serve(credentials, api, environment) => end,
         }
     }))

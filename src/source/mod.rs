@@ -23,6 +23,7 @@ use hyper::body::Bytes;
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
+pub use self::http::{is_confidential, is_loopback};
 pub use assertion::KeyError;
 pub use error::SourceError;
 pub use id_token::IdTokenError;
