@@ -39,7 +39,7 @@ use tokio::sync::{mpsc, watch};
 pub use listener::{ApiError, bind, serve};
 
 use crate::refresh;
-use crate::store::{DaemonView, Registry};
+use crate::store::{Consumers, DaemonView, Registry};
 
 /// What the API reads, and where it sends its wishes. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -50,4 +50,6 @@ pub struct Api {
     pub daemon: watch::Receiver<DaemonView>,
     /// The core's events; only [`refresh::Event::RefreshRequested`] is sent.
     pub events: mpsc::Sender<refresh::Event>,
+    /// Where it is noted which units have got which token.
+    pub consumers: Consumers,
 }

@@ -18,7 +18,9 @@ use crate::error_chain::error_chain;
 use crate::refresh::Scheduler;
 use crate::signals;
 use crate::sink;
-use crate::store::{BootId, DaemonView, Moment, Record, Sealer, StateDir, StateWriter, Written};
+use crate::store::{
+    BootId, Consumers, DaemonView, Moment, Record, Sealer, StateDir, StateWriter, Written,
+};
 use crate::systemd::ServiceManager;
 use crate::watch::Watch;
 
@@ -111,7 +113,13 @@ pub(super) fn assemble(
     let (report_sender, reports) = mpsc::channel(64);
     let (event_sender, requests) = mpsc::channel(64);
     let (view, daemon_view) = watch::channel(DaemonView::default());
-    let tokens = Tokens::new(records, Arc::clone(&environment), report_sender);
+    let consumers = Consumers::restore(&daemon.state_dir);
+    let tokens = Tokens::new(
+        records,
+        Arc::clone(&environment),
+        report_sender,
+        consumers.clone(),
+    );
     let registry = tokens.registry();
     let followed = inputs.followed.clone();
     sink::sweep(inputs.config.tokens.values().map(AsRef::as_ref));
@@ -145,6 +153,7 @@ pub(super) fn assemble(
             tokens: registry,
             daemon: daemon_view,
             events: event_sender,
+            consumers,
         };
         Some(serve(&daemon.runtime_dir, api, credentials_environment)?)
     };
