@@ -138,8 +138,7 @@ fn tables<T>(field: Field<'_>, read: impl FnMut(Field<'_>) -> Option<T>) -> Opti
 
 const GRANTS: [&str; 3] = ["client_credentials", "password", "refresh_token"];
 
-const COMMAND_HINT: &str =
-    "no shell is used: `command = [\"/path/of/program\", \"argument\"]`";
+const COMMAND_HINT: &str = "no shell is used: `command = [\"/path/of/program\", \"argument\"]`";
 const KINDS: &str = "KIND being client_credentials, password or refresh_token";
 const PASSWORD_HINT: &str = "write `password = { file = \"/etc/bearerd/secrets/NAME\" }`";
 const SEED_HINT: &str = "write `refresh_token = { file = \"/etc/bearerd/secrets/NAME\" }`";
