@@ -138,6 +138,11 @@ consumers() {
     test_that "which nothing has done" fails another_process reports.service "$other"
     test_that "and other users may do nothing" \
         fails runuser -u stranger -- systemctl --no-ask-password try-restart rotates.service
+    echo 'polkit.addRule(function (a, subject) { if (subject.user === "bearerd") return polkit.Result.NO; });' \
+        >/etc/polkit-1/rules.d/00-none.rules
+    test_that "an administrator can take that right away" \
+        eventually 5 fails as_bearerd try-restart rotates.service
+    rm /etc/polkit-1/rules.d/00-none.rules
     cat >>/etc/bearerd/conf.d/rotating.toml <<'END'
 [[token.rotating.hook]]
 command = ["systemctl", "try-reload-or-restart", "reports.service"]
