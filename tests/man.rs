@@ -61,7 +61,9 @@ fn service(run: &str) -> String {
     let unit = include_str!("../systemd/bearerd.service");
     let head = unit.lines().take_while(|line| line.starts_with('#'));
     let head = head.skip_while(|line| *line != "#").skip(1);
-    let recipes: Vec<_> = head.map(|line| line.strip_prefix("# ").unwrap_or_default()).collect();
+    let recipes: Vec<_> = head
+        .map(|line| line.strip_prefix("# ").unwrap_or_default())
+        .collect();
     assert!(recipes.len() > 20, "{recipes:?}");
     include_str!("man/bearerd.8")
         .replace("@VERSION@", env!("CARGO_PKG_VERSION"))

@@ -143,6 +143,7 @@ consumers() {
     test_that "an administrator can take that right away" \
         eventually 5 fails as_bearerd try-restart rotates.service
     rm /etc/polkit-1/rules.d/00-none.rules
+    test_that "and give it back" eventually 5 as_bearerd try-restart rotates.service
     cat >>/etc/bearerd/conf.d/rotating.toml <<'END'
 [[token.rotating.hook]]
 command = ["systemctl", "try-reload-or-restart", "reports.service"]
