@@ -104,22 +104,13 @@ pub(super) fn assemble(
     inputs: Inputs,
 ) -> Result<(Shell, Turns), DaemonError> {
     let daemon = inputs.config.daemon.clone();
-    let State {
-        writer,
-        written,
-        records,
-        warnings,
-    } = open_state(&daemon.state_dir, &environment)?;
+    let state = open_state(&daemon.state_dir, &environment)?;
     let (report_sender, reports) = mpsc::channel(64);
     let (event_sender, requests) = mpsc::channel(64);
     let (view, daemon_view) = watch::channel(DaemonView::default());
     let consumers = Consumers::restore(&daemon.state_dir);
-    let tokens = Tokens::new(
-        records,
-        Arc::clone(&environment),
-        report_sender,
-        consumers.clone(),
-    );
+    let (outputs_environment, served) = (Arc::clone(&environment), consumers.clone());
+    let tokens = Tokens::new(state.records, outputs_environment, report_sender, served);
     let registry = tokens.registry();
     let followed = inputs.followed.clone();
     sink::sweep(inputs.config.tokens.values().map(AsRef::as_ref));
@@ -135,11 +126,11 @@ pub(super) fn assemble(
         tokens,
         attempts: Default::default(),
         received: Default::default(),
-        durable: Durable::new(writer),
+        durable: Durable::new(state.writer),
         view,
         service,
         announced: Default::default(),
-        start_warnings: warnings,
+        start_warnings: state.warnings,
         reload: Reload::default(),
         once_waits_for: None,
         stopping: false,
@@ -167,7 +158,7 @@ pub(super) fn assemble(
         signals: signals::listen().map_err(DaemonError::Signals)?,
         watch: Watch::start(followed),
         watchdog,
-        written,
+        written: state.written,
     };
     Ok((shell, turns))
 }
