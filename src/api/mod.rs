@@ -42,7 +42,7 @@ use tokio::sync::{mpsc, watch};
 pub use listener::{ApiError, Protocol, bind, serve};
 
 use crate::refresh;
-use crate::store::{DaemonView, Registry};
+use crate::store::{Consumers, DaemonView, Registry};
 
 /// What the API reads, and where it sends its wishes. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -53,4 +53,6 @@ pub struct Api {
     pub daemon: watch::Receiver<DaemonView>,
     /// The core's events; only [`refresh::Event::RefreshRequested`] is sent.
     pub events: mpsc::Sender<refresh::Event>,
+    /// Where it is noted which units have got which token.
+    pub consumers: Consumers,
 }

@@ -11,6 +11,7 @@ mod keygen;
 mod output;
 mod refresh;
 pub mod run;
+mod service_user;
 mod status;
 mod token;
 mod watch;
@@ -41,7 +42,7 @@ struct Cli {
 enum Command {
     /// Run the service
     Run(RunArgs),
-    /// Validate configuration, secrets and permissions
+    /// Validate configuration, secrets and permissions; for root, as the user that the service runs as
     Check(CheckArgs),
     /// Print a token
     Get(get::GetArgs),

@@ -9,7 +9,7 @@ use toml::de::DeValue;
 use super::allow::socket;
 use super::file::file;
 use super::keys::Field;
-use super::model::{ClientConfig, GrantConfig, HookConfig, TokenConfig};
+use super::model::{ClientConfig, GrantConfig, HookAction, HookConfig, TokenConfig};
 use super::references::{params, secret};
 use super::units::{all, boolean, duration, scope, text, text_or_texts, texts, timeout};
 use super::validate;
@@ -89,13 +89,31 @@ fn grant(field: Field<'_>) -> Option<GrantConfig> {
 
 fn hook(field: Field<'_>) -> Option<HookConfig> {
     let mut keys = field.keys()?;
-    let command = keys.required("command", COMMAND_HINT, command);
+    let command = keys.optional("command", command);
+    let reload_consumers = keys.optional("reload_consumers", always);
     let timeout = keys.optional("timeout", timeout);
+    match (keys.has("command"), keys.has("reload_consumers")) {
+        (true, true) => {
+            let message = format!("`{}` has both `command` and `reload_consumers`", keys.name);
+            let hint = "make each a `[[token.NAME.hook]]` of its own";
+            keys.refuse("reload_consumers", message, hint);
+        }
+        (false, false) => keys.lacks("`command` or `reload_consumers = true`", COMMAND_HINT),
+        _ => {}
+    }
     keys.finish();
+    let command = command.map(HookAction::Command);
     Some(HookConfig {
-        command: command?,
+        action: command.or(reload_consumers.map(|()| HookAction::ReloadConsumers))?,
         timeout: timeout.unwrap_or(Duration::from_secs(30)),
     })
+}
+
+fn always(field: Field<'_>) -> Option<()> {
+    if boolean(field)? {
+        return Some(());
+    }
+    field.must_be("true", "without it, leave the hook out")
 }
 
 fn command(field: Field<'_>) -> Option<Vec<String>> {
@@ -120,8 +138,7 @@ fn tables<T>(field: Field<'_>, read: impl FnMut(Field<'_>) -> Option<T>) -> Opti
 
 const GRANTS: [&str; 3] = ["client_credentials", "password", "refresh_token"];
 
-const COMMAND_HINT: &str =
-    "no shell is used: `command = [\"systemctl\", \"try-reload-or-restart\", \"NAME.service\"]`";
+const COMMAND_HINT: &str = "no shell is used: `command = [\"/path/of/program\", \"argument\"]`";
 const KINDS: &str = "KIND being client_credentials, password or refresh_token";
 const PASSWORD_HINT: &str = "write `password = { file = \"/etc/bearerd/secrets/NAME\" }`";
 const SEED_HINT: &str = "write `refresh_token = { file = \"/etc/bearerd/secrets/NAME\" }`";

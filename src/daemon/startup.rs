@@ -18,7 +18,9 @@ use crate::error_chain::error_chain;
 use crate::refresh::Scheduler;
 use crate::signals;
 use crate::sink;
-use crate::store::{BootId, DaemonView, Moment, Record, Sealer, StateDir, StateWriter, Written};
+use crate::store::{
+    BootId, Consumers, DaemonView, Moment, Record, Sealer, StateDir, StateWriter, Written,
+};
 use crate::systemd::ServiceManager;
 use crate::watch::Watch;
 
@@ -102,16 +104,13 @@ pub(super) fn assemble(
     inputs: Inputs,
 ) -> Result<(Shell, Turns), DaemonError> {
     let daemon = inputs.config.daemon.clone();
-    let State {
-        writer,
-        written,
-        records,
-        warnings,
-    } = open_state(&daemon.state_dir, &environment)?;
+    let state = open_state(&daemon.state_dir, &environment)?;
     let (report_sender, reports) = mpsc::channel(64);
     let (event_sender, requests) = mpsc::channel(64);
     let (view, daemon_view) = watch::channel(DaemonView::default());
-    let tokens = Tokens::new(records, Arc::clone(&environment), report_sender);
+    let consumers = Consumers::restore(&daemon.state_dir);
+    let (outputs_environment, served) = (Arc::clone(&environment), consumers.clone());
+    let tokens = Tokens::new(state.records, outputs_environment, report_sender, served);
     let registry = tokens.registry();
     let followed = inputs.followed.clone();
     sink::sweep(inputs.config.tokens.values().map(AsRef::as_ref));
@@ -127,11 +126,11 @@ pub(super) fn assemble(
         tokens,
         attempts: Default::default(),
         received: Default::default(),
-        durable: Durable::new(writer),
+        durable: Durable::new(state.writer),
         view,
         service,
         announced: Default::default(),
-        start_warnings: warnings,
+        start_warnings: state.warnings,
         reload: Reload::default(),
         once_waits_for: None,
         stopping: false,
@@ -145,6 +144,7 @@ pub(super) fn assemble(
             tokens: registry,
             daemon: daemon_view,
             events: event_sender,
+            consumers,
         };
         Some(serve(&daemon, api, credentials_environment)?)
     };
@@ -158,7 +158,7 @@ pub(super) fn assemble(
         signals: signals::listen().map_err(DaemonError::Signals)?,
         watch: Watch::start(followed),
         watchdog,
-        written,
+        written: state.written,
     };
     Ok((shell, turns))
 }

@@ -16,7 +16,7 @@ use bearerd::config::{
 };
 use bearerd::credential::{Token, TokenName, Validity};
 use bearerd::refresh::{ErrorState, Event, Health, Limits, Reason, RefreshAt, Status};
-use bearerd::store::{DaemonView, Published, Standing, TokenView};
+use bearerd::store::{Consumers, DaemonView, Published, Standing, TokenView};
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub struct World {
@@ -26,6 +26,7 @@ pub struct World {
     pub oidc_agent: PathBuf,
     pub registry: watch::Sender<Arc<BTreeMap<TokenName, watch::Receiver<TokenView>>>>,
     pub daemon: watch::Sender<DaemonView>,
+    pub consumers: Consumers,
     tokens: BTreeMap<TokenName, watch::Sender<TokenView>>,
     events: mpsc::Receiver<Event>,
     stop: Option<oneshot::Sender<()>>,
@@ -45,10 +46,12 @@ impl World {
         let (registry, tokens) = watch::channel(Arc::default());
         let (event, events) = mpsc::channel(16);
         let (stop, stopped) = oneshot::channel();
+        let consumers = Consumers::default();
         let api = Api {
             tokens,
             daemon: daemon_view,
             events: event,
+            consumers: consumers.clone(),
         };
         let server = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
@@ -75,6 +78,7 @@ impl World {
             oidc_agent,
             registry,
             daemon,
+            consumers,
             tokens: BTreeMap::new(),
             events,
             stop: Some(stop),
