@@ -137,6 +137,7 @@ fn lists_and_status() {
         ready: true,
         configuration_error: Some("line 3: unknown key".into()),
         warnings: vec!["state is not sealed".into()],
+        ..DaemonView::default()
     });
     let page = curl(&world, &["/v1/status"]);
     let status = page.json();
@@ -468,6 +469,9 @@ fn other_users_are_refused() {
         &["-XPOST", "/v1/tokens/lev/refresh"],
         &["/v1/status"],
         &["/v1/status/lev"],
+        &["/v1/events"],
+        &["/v1/events?token=lev"],
+        &["/metrics"],
         &["/healthz"],
         &["/readyz"],
     ] {

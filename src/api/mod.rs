@@ -2,7 +2,8 @@
 //!
 //! | module | duty |
 //! |---|---|
-//! | `listener` | binds the socket, accepts, limits connections |
+//! | `listener` | binds the socket, accepts |
+//! | `limits` | how many clients, how long, how much |
 //! | `connection` | one client: its limits, who it is, what it asks |
 //! | [`credentials`] | systemd's credential protocol, on a socket of its own |
 //! | `audit` | what the log says of who reads what |
@@ -12,10 +13,12 @@
 //! | `router` | request to route to right to response |
 //! | [`tokens`] | reads a token, waits for one, has one replaced |
 //! | [`status`] | how tokens and daemon stand |
+//! | [`events`] | what happens, as it happens |
+//! | `metrics` | the same as numbers, for OpenMetrics |
 //! | [`query`] | `min_ttl`, `wait` |
 //! | [`code`] | the four error states as HTTP status and as exit code |
 //! | [`problem`] | error bodies (RFC 9457) |
-//! | [`client`] | the command line's side: blocking, no runtime |
+//! | [`client`], [`follow`] | the command line's side: blocking, no runtime |
 //!
 //! Nothing here owns state: every request reads the [`Registry`] and at most sends an event.
 
@@ -24,7 +27,11 @@ pub mod client;
 pub mod code;
 mod connection;
 pub mod credentials;
+pub mod events;
+pub mod follow;
+mod limits;
 mod listener;
+mod metrics;
 pub mod peer;
 pub mod problem;
 mod process;
@@ -36,10 +43,11 @@ pub mod tokens;
 
 use tokio::sync::{mpsc, watch};
 
+pub use limits::Limits;
 pub use listener::{ApiError, bind, serve};
 
 use crate::refresh;
-use crate::store::{DaemonView, Registry};
+use crate::store::{DaemonView, Newsroom, Registry};
 
 /// What the API reads, and where it sends its wishes. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -48,6 +56,16 @@ pub struct Api {
     pub tokens: Registry,
     /// The daemon as a whole.
     pub daemon: watch::Receiver<DaemonView>,
+    /// What happens to them.
+    pub news: Newsroom,
     /// The core's events; only [`refresh::Event::RefreshRequested`] is sent.
     pub events: mpsc::Sender<refresh::Event>,
+}
+
+impl Api {
+    /// Waits until the daemon is about to end.
+    async fn stopping(&self) {
+        // Without a daemon it has ended.
+        let _ = self.daemon.clone().wait_for(|view| view.stopping).await;
+    }
 }

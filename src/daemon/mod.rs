@@ -89,7 +89,7 @@ enum Turn {
     Reported(Report),
     Requested(Event),
     Retired,
-    ServerEnded(Result<ApiError, JoinError>),
+    ServerEnded(Result<Result<(), ApiError>, JoinError>),
     Signal(Signal),
     Watchdog,
     Written(Written),
@@ -103,7 +103,7 @@ struct Turns {
     patience: Option<std::pin::Pin<Box<tokio::time::Sleep>>>,
     reports: mpsc::Receiver<Report>,
     requests: mpsc::Receiver<Event>,
-    server: Option<JoinHandle<ApiError>>,
+    server: Option<JoinHandle<Result<(), ApiError>>>,
     signals: mpsc::Receiver<Signal>,
     watch: Watch,
     watchdog: Option<Interval>,
@@ -136,9 +136,7 @@ async fn turn_until_stopped(mut shell: Shell, mut turns: Turns) -> Result<Outcom
             Turn::Reported(report) => shell.tokens.report(report),
             Turn::Requested(event) => shell.handle(clock::now(), event),
             Turn::Retired => shell.tokens.start_sinks(),
-            Turn::ServerEnded(end) => {
-                return Err(end.map_or_else(DaemonError::Died, DaemonError::Socket));
-            }
+            Turn::ServerEnded(end) => end.map_err(DaemonError::Died)??,
             Turn::Died(death) => return Err(DaemonError::Died(death)),
             Turn::Signal(Signal::Reload) => shell.reload_requested(),
             Turn::Signal(Signal::RefreshAll) => shell.refresh_all(clock::now()),
@@ -188,9 +186,6 @@ async fn stop(mut shell: Shell, mut turns: Turns) {
     shell.begin_stop();
     // Nobody reads them any more: an output that waits to report would never end.
     drop(turns.reports);
-    if let Some(server) = &turns.server {
-        server.abort();
-    }
     let grace = sleep(STOP_WITHIN);
     tokio::pin!(grace);
     while shell.has_unfinished_business() {
@@ -200,6 +195,10 @@ async fn stop(mut shell: Shell, mut turns: Turns) {
             Some(written) = turns.written.recv() => shell.written(clock::now(), written),
         }
         shell.carry_out(clock::now());
+    }
+    // It has been told with the view, and does not take long.
+    if let Some(server) = turns.server {
+        let _ = server.await;
     }
     shell.end().await;
 }

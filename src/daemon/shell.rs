@@ -347,6 +347,7 @@ impl Shell {
     pub(super) fn begin_stop(&mut self) {
         self.stopping = true;
         self.service.stopping();
+        self.view.send_modify(|view| view.stopping = true);
         self.attempts.cancel_repeatable();
     }
 

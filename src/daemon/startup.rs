@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tracing::warn;
 
-use crate::api::{self, Api, ApiError};
+use crate::api::{self, Api, ApiError, Limits};
 use crate::clock::{self, Alarm};
 use crate::config::Environment;
 use crate::error_chain::error_chain;
@@ -145,6 +145,7 @@ pub(super) fn assemble(
             tokens: registry,
             daemon: daemon_view,
             events: event_sender,
+            news: shell.tokens.news().clone(),
         };
         Some(serve(&daemon.runtime_dir, api, credentials_environment)?)
     };
@@ -167,7 +168,7 @@ fn serve(
     runtime_dir: &Path,
     api: Api,
     environment: Arc<Environment>,
-) -> Result<JoinHandle<ApiError>, DaemonError> {
+) -> Result<JoinHandle<Result<(), ApiError>>, DaemonError> {
     runtime_directory(runtime_dir)?;
     let listen = |name| {
         let listener = api::bind(&runtime_dir.join(name))?;
@@ -177,8 +178,8 @@ fn serve(
     let credentials = listen("credentials.sock")?;
     Ok(tokio::spawn(async move {
         tokio::select! {
-            end = api::serve(listener, api.clone()) => end,
-            end = api::credentials::serve(credentials, api, environment) => end,
+            end = api::serve(listener, api.clone(), Limits::default()) => end,
+            end = api::credentials::serve(credentials, api, environment) => Err(end),
         }
     }))
 }

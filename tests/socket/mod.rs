@@ -16,7 +16,9 @@ use bearerd::config::{
 };
 use bearerd::credential::{Token, TokenName, Validity};
 use bearerd::refresh::{ErrorState, Event, Health, Limits, Reason, RefreshAt, Status};
-use bearerd::store::{DaemonView, Published, Standing, TokenView};
+use bearerd::store::{
+    DaemonView, Kind, Newsroom, Published, Sketch, Standing, TokenNews, TokenView, Topic,
+};
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub struct World {
@@ -25,6 +27,7 @@ pub struct World {
     pub credentials: PathBuf,
     pub registry: watch::Sender<Arc<BTreeMap<TokenName, watch::Receiver<TokenView>>>>,
     pub daemon: watch::Sender<DaemonView>,
+    pub news: Newsroom,
     tokens: BTreeMap<TokenName, watch::Sender<TokenView>>,
     events: mpsc::Receiver<Event>,
     stop: Option<oneshot::Sender<()>>,
@@ -33,6 +36,10 @@ pub struct World {
 
 impl World {
     pub fn new(views: impl IntoIterator<Item = TokenView>) -> Self {
+        Self::limited(api::Limits::default(), views)
+    }
+
+    pub fn limited(limits: api::Limits, views: impl IntoIterator<Item = TokenView>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("bearerd.sock");
         let listener = api::bind(&socket).unwrap();
@@ -42,9 +49,11 @@ impl World {
         let (registry, tokens) = watch::channel(Arc::default());
         let (event, events) = mpsc::channel(16);
         let (stop, stopped) = oneshot::channel();
+        let news = Newsroom::default();
         let api = Api {
             tokens,
             daemon: daemon_view,
+            news: news.clone(),
             events: event,
         };
         let server = std::thread::spawn(move || {
@@ -57,7 +66,7 @@ impl World {
                 let credentials = tokio::net::UnixListener::from_std(credentials_listener).unwrap();
                 let environment = Arc::new(Environment::default());
                 tokio::select! {
-                    error = api::serve(listener, api.clone()) => panic!("{error}"),
+                    end = api::serve(listener, api.clone(), limits) => end.unwrap(),
                     error = api::credentials::serve(credentials, api, environment) => panic!("{error}"),
                     _ = stopped => {}
                 }
@@ -69,6 +78,7 @@ impl World {
             credentials,
             registry,
             daemon,
+            news,
             tokens: BTreeMap::new(),
             events,
             stop: Some(stop),
@@ -89,6 +99,10 @@ impl World {
             new.insert(name.clone(), receiver);
             *tokens = Arc::new(new);
         });
+        self.news.send(Topic::Token(TokenNews::new(
+            Kind::Configured,
+            &sender.borrow(),
+        )));
         self.tokens.insert(name, sender);
     }
 
@@ -99,15 +113,21 @@ impl World {
             new.remove(&name);
             *tokens = Arc::new(new);
         });
-        self.tokens.remove(&name);
+        let gone = self.tokens.remove(&name).unwrap();
+        self.news
+            .send(Topic::Token(TokenNews::new(Kind::Removed, &gone.borrow())));
     }
 
     pub fn publish(&self, view: TokenView) {
-        self.tokens[&view.config.name].send_replace(view);
+        let name = view.config.name.clone();
+        self.update(name.as_str(), |before| *before = view);
     }
 
     pub fn update(&self, name: &str, change: impl FnOnce(&mut TokenView)) {
-        self.tokens[&TokenName::parse(name).unwrap()].send_modify(change);
+        let sender = &self.tokens[&TokenName::parse(name).unwrap()];
+        let before = Sketch::from(&*sender.borrow());
+        sender.send_modify(change);
+        self.news.compare(before, &sender.borrow());
     }
 
     /// Waits for the next event, which must ask to refresh `name`.
