@@ -13,7 +13,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use bearerd::config::{Allow, Who};
 use bearerd::refresh::{ErrorState, Reason};
 use rustix::process::Signal;
 use serde_json::Value;
-use socket::{World, fresh, pending};
+use socket::{Made, World, fresh, pending};
 use support::{Host, Server, Settings};
 
 /// A client that follows. Lines come as they are; of HTTP/1.0, so that there are no chunks.
@@ -166,7 +166,7 @@ fn others_follow_what_they_may_see() {
         written: "user:1234".into(),
         who: Who::User(1234),
     }];
-    let mut world = World::new([own, fresh("closed", "canary-2").0]);
+    let mut world = World::new([own.clone(), fresh("closed", "canary-2").0]);
     let open = std::fs::Permissions::from_mode(0o755);
     std::fs::set_permissions(world.directory.path(), open).unwrap();
     let curl = |query: &str| {
@@ -191,7 +191,7 @@ fn others_follow_what_they_may_see() {
     }
     world.publish(fresh("closed", "x").obtained(2, "canary-3", 3600, 0).0);
     world.remove("closed");
-    world.publish(fresh("own", "x").obtained(2, "canary-4", 3600, 0).0);
+    world.publish(Made(own).obtained(2, "canary-4", 3600, 0).0);
     world.update("own", |view| view.current = None);
     world.daemon.send_modify(|daemon| daemon.stopping = true);
     let rest: Vec<String> = lines.map(Result::unwrap).collect();
@@ -245,6 +245,31 @@ fn silence_has_a_heartbeat() {
     }
 }
 
+/// One request over a connection that stays open.
+fn ping(kept: &mut UnixStream) {
+    kept.set_read_timeout(Some(Duration::from_secs(10)))
+        .unwrap();
+    let request = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+    kept.write_all(request).unwrap();
+    let mut answer = [0; 1024];
+    let length = kept.read(&mut answer).unwrap();
+    assert!(answer[..length].ends_with(b"ok\n"));
+}
+
+/// `bearerd events`.
+fn follower(host: &Host, arguments: &[&str]) -> Child {
+    Command::new(&host.program[0])
+        .arg("events")
+        .args(arguments)
+        .arg("--socket")
+        .arg(host.socket())
+        .env_clear()
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
 #[test]
 fn a_reload_leaves_socket_connections_and_streams_alone() {
     let server = Server::start(Settings::default());
@@ -254,28 +279,12 @@ fn a_reload_leaves_socket_connections_and_streams_alone() {
     let mut daemon = host.start_ready();
     let inode = std::fs::metadata(host.socket()).unwrap().ino();
     let mut kept = UnixStream::connect(host.socket()).unwrap();
-    kept.set_read_timeout(Some(Duration::from_secs(10)))
-        .unwrap();
-    let mut ping = || {
-        let request = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
-        kept.write_all(request).unwrap();
-        let mut answer = [0; 1024];
-        let length = kept.read(&mut answer).unwrap();
-        assert!(answer[..length].ends_with(b"ok\n"));
-    };
-    ping();
+    ping(&mut kept);
     let mut stream = Stream::open(&host.socket(), "/v1/events");
     stream.until("synced", "");
-    let mut follower = Command::new(&host.program[0])
-        .args(["events", "ardengem", "--json", "--socket"])
-        .arg(host.socket())
-        .env_clear()
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
     // Not configured yet.
-    assert_eq!(follower.wait().unwrap().code(), Some(7));
+    let mut refused = follower(&host, &["ardengem", "--json"]);
+    assert_eq!(refused.wait().unwrap().code(), Some(7));
 
     host.configure(&(lev.clone() + &ardengem));
     daemon.reload();
@@ -288,14 +297,7 @@ fn a_reload_leaves_socket_connections_and_streams_alone() {
         refused["error"].as_str().unwrap().contains("none"),
         "{refused}"
     );
-    let mut follower = Command::new(&host.program[0])
-        .args(["events", "--socket"])
-        .arg(host.socket())
-        .env_clear()
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut follower = follower(&host, &[]);
     let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines();
     let line = lines.next().unwrap().unwrap();
     assert!(
@@ -306,7 +308,7 @@ fn a_reload_leaves_socket_connections_and_streams_alone() {
     daemon.reload();
     stream.until("removed", "ardengem");
     stream.until("configuration_loaded", "");
-    ping();
+    ping(&mut kept);
     assert_eq!(std::fs::metadata(host.socket()).unwrap().ino(), inode);
     daemon.signal(Signal::USR1);
     stream.until("published", "lev");

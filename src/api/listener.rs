@@ -42,9 +42,35 @@ pub enum ApiError {
     /// Something else has the socket's name.
     #[error("cannot listen on {}: it exists but is not a socket", .0.display())]
     NotASocket(PathBuf),
+    /// A passed descriptor is of no use.
+    #[error("the passed descriptor {name} is no listening Unix stream socket")]
+    Passed {
+        /// Its name, or its number.
+        name: String,
+        /// The system's reason.
+        #[source]
+        cause: io::Error,
+    },
+    /// A passed socket has another name than ours.
+    #[error(
+        "a socket named {0:?} was passed; hint: FileDescriptorName= is bearerd.sock or credentials.sock"
+    )]
+    PassedName(String),
+    /// More sockets were passed than there are names.
+    #[error("{0} sockets were passed; hint: one named bearerd.sock and one named credentials.sock")]
+    TooManyPassed(u32),
     /// The directory is missing.
     #[error("cannot listen on {}: its directory does not exist", .0.display())]
     NoDirectory(PathBuf),
+}
+
+/// A socket to serve.
+#[derive(Debug)]
+pub enum Listener {
+    /// Bound by [`bind`]: its mode follows the tokens' allow lists.
+    Bound(tokio::net::UnixListener),
+    /// Passed: its mode is somebody else's affair.
+    Passed(tokio::net::UnixListener),
 }
 
 /// Listens at `path`, mode 0600, in place of a socket that nobody listens on any more.
@@ -105,16 +131,15 @@ fn remove_stale(path: &Path, address: &SocketAddrUnix) -> Result<(), ApiError> {
 ///
 /// # Errors
 /// [`ApiError`] when the socket is of no more use.
-pub async fn serve(
-    listener: tokio::net::UnixListener,
-    api: Api,
-    limits: Limits,
-) -> Result<(), ApiError> {
+pub async fn serve(listener: Listener, api: Api, limits: Limits) -> Result<(), ApiError> {
     let mut tokens = api.tokens.clone();
     let server = Server::new(api, limits);
     let mut connections = Connections::default();
-    // As it was bound.
-    let mut open = false;
+    let (listener, mut open) = match listener {
+        // Nobody else may connect yet.
+        Listener::Bound(listener) => (listener, Some(false)),
+        Listener::Passed(listener) => (listener, None),
+    };
     open_to_all(&listener, &tokens, &mut open);
     loop {
         tokio::select! {
@@ -144,13 +169,13 @@ pub async fn serve(
 }
 
 /// Lets everybody connect while any token has an allow list: the socket's mode knows no rules for single
-/// tokens, and the kernel's word on the peer decides.
-fn open_to_all(listener: &tokio::net::UnixListener, tokens: &Registry, open: &mut bool) {
+/// tokens, and the kernel's word on the peer decides. `open` is `None` where the mode is not ours to set.
+fn open_to_all(listener: &tokio::net::UnixListener, tokens: &Registry, open: &mut Option<bool>) {
     let shared = tokens
         .borrow()
         .values()
         .any(|view| !view.borrow().config.allow.is_empty());
-    if shared == *open {
+    if open.is_none_or(|open| open == shared) {
         return;
     }
     let mode = if shared { 0o666 } else { 0o600 };
@@ -161,7 +186,7 @@ fn open_to_all(listener: &tokio::net::UnixListener, tokens: &Registry, open: &mu
         return;
     };
     match rustix::fs::chmod(path, Mode::from_raw_mode(mode)) {
-        Ok(()) => *open = shared,
+        Ok(()) => *open = Some(shared),
         Err(error) => {
             let path = path.display();
             tracing::warn!(%path, %error, "the socket's mode cannot be changed to {mode:o}");

@@ -3,6 +3,7 @@
 //! | module | duty |
 //! |---|---|
 //! | `listener` | binds the socket, accepts |
+//! | [`passed`] | takes sockets that systemd has bound |
 //! | `limits` | how many clients, how long, how much |
 //! | `connection` | one client: its limits, who it is, what it asks |
 //! | [`credentials`] | systemd's credential protocol, on a socket of its own |
@@ -32,6 +33,7 @@ pub mod follow;
 mod limits;
 mod listener;
 mod metrics;
+pub mod passed;
 pub mod peer;
 pub mod problem;
 mod process;
@@ -44,7 +46,8 @@ pub mod tokens;
 use tokio::sync::{mpsc, watch};
 
 pub use limits::Limits;
-pub use listener::{ApiError, bind, serve};
+pub use listener::{ApiError, Listener, bind, serve};
+pub use passed::Passed;
 
 use crate::refresh;
 use crate::store::{DaemonView, Newsroom, Registry};

@@ -25,7 +25,7 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 use tracing::info;
 
-use crate::api::ApiError;
+use crate::api::{ApiError, Passed};
 use crate::clock::{self, Alarm};
 use crate::config::{ConfigErrors, Environment};
 use crate::refresh::Event;
@@ -63,6 +63,7 @@ pub fn run(
     let inputs = Inputs::load(&options.config, &environment)?;
     start_logging(&inputs.config.daemon.log)?;
     startup::harden();
+    let passed = Passed::take(&environment)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(8)
@@ -70,7 +71,7 @@ pub fn run(
         .build()
         .map_err(DaemonError::Runtime)?;
     let outcome = runtime.block_on(async {
-        let (shell, turns) = startup::assemble(options, environment, inputs)?;
+        let (shell, turns) = startup::assemble(options, environment, inputs, passed)?;
         turn_until_stopped(shell, turns).await
     });
     // Whatever is worth waiting for has been waited for; a read that never ends must not keep the process.

@@ -140,6 +140,7 @@ impl Shell {
         for text in self.inputs.warnings.values() {
             warn!("{text}");
         }
+        self.check_passed_socket();
         self.view
             .send_modify(|view| view.configuration_error = None);
     }

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tracing::warn;
 
-use crate::api::{self, Api, ApiError, Limits};
+use crate::api::{self, Api, ApiError, Limits, Listener, Passed};
 use crate::clock::{self, Alarm};
 use crate::config::Environment;
 use crate::error_chain::error_chain;
@@ -100,23 +100,17 @@ pub(super) fn assemble(
     options: Options,
     environment: Arc<Environment>,
     inputs: Inputs,
+    passed: Passed,
 ) -> Result<(Shell, Turns), DaemonError> {
     let daemon = inputs.config.daemon.clone();
-    let State {
-        writer,
-        written,
-        records,
-        warnings,
-    } = open_state(&daemon.state_dir, &environment)?;
+    let state = open_state(&daemon.state_dir, &environment)?;
     let (report_sender, reports) = mpsc::channel(64);
     let (event_sender, requests) = mpsc::channel(64);
     let (view, daemon_view) = watch::channel(DaemonView::default());
-    let tokens = Tokens::new(records, Arc::clone(&environment), report_sender);
+    let tokens = Tokens::new(state.records, Arc::clone(&environment), report_sender);
     let registry = tokens.registry();
     let followed = inputs.followed.clone();
     sink::sweep(inputs.config.tokens.values().map(AsRef::as_ref));
-    let once = options.once;
-    let credentials_environment = Arc::clone(&environment);
     let service = ServiceManager::of_process();
     let watchdog = service.watchdog_interval().map(watchdog_interval);
     let mut shell = Shell {
@@ -127,18 +121,20 @@ pub(super) fn assemble(
         tokens,
         attempts: Default::default(),
         received: Default::default(),
-        durable: Durable::new(writer),
+        durable: Durable::new(state.writer),
         view,
         service,
         announced: Default::default(),
-        start_warnings: warnings,
+        start_warnings: state.warnings,
+        passed_socket: passed.http.as_ref().and_then(api::passed::path),
+        socket_warning: None,
         reload: Reload::default(),
         once_waits_for: None,
         stopping: false,
     };
     shell.apply(clock::now(), inputs, Changed::Anything);
     // A single pass serves nobody: a daemon may be running beside it.
-    let server = if once {
+    let server = if shell.options.once {
         None
     } else {
         let api = Api {
@@ -147,7 +143,12 @@ pub(super) fn assemble(
             events: event_sender,
             news: shell.tokens.news().clone(),
         };
-        Some(serve(&daemon.runtime_dir, api, credentials_environment)?)
+        Some(serve(
+            &daemon.runtime_dir,
+            passed,
+            api,
+            Arc::clone(&shell.environment),
+        )?)
     };
     let turns = Turns {
         alarm: Alarm::new().map_err(DaemonError::Alarm)?,
@@ -159,23 +160,32 @@ pub(super) fn assemble(
         signals: signals::listen().map_err(DaemonError::Signals)?,
         watch: Watch::start(followed),
         watchdog,
-        written,
+        written: state.written,
     };
     Ok((shell, turns))
 }
 
 fn serve(
     runtime_dir: &Path,
+    passed: Passed,
     api: Api,
     environment: Arc<Environment>,
 ) -> Result<JoinHandle<Result<(), ApiError>>, DaemonError> {
     runtime_directory(runtime_dir)?;
-    let listen = |name| {
-        let listener = api::bind(&runtime_dir.join(name))?;
+    let listen = |passed: Option<std::os::unix::net::UnixListener>, name| {
+        let listener = match passed {
+            Some(listener) => listener,
+            None => api::bind(&runtime_dir.join(name))?,
+        };
         UnixListener::from_std(listener).map_err(DaemonError::Runtime)
     };
-    let listener = listen("bearerd.sock")?;
-    let credentials = listen("credentials.sock")?;
+    let is_passed = passed.http.is_some();
+    let listener = listen(passed.http, "bearerd.sock")?;
+    let listener = match is_passed {
+        true => Listener::Passed(listener),
+        false => Listener::Bound(listener),
+    };
+    let credentials = listen(passed.credentials, "credentials.sock")?;
     Ok(tokio::spawn(async move {
         tokio::select! {
             end = api::serve(listener, api.clone(), Limits::default()) => end,

@@ -66,7 +66,7 @@ impl World {
                 let credentials = tokio::net::UnixListener::from_std(credentials_listener).unwrap();
                 let environment = Arc::new(Environment::default());
                 tokio::select! {
-                    end = api::serve(listener, api.clone(), limits) => end.unwrap(),
+                    end = api::serve(api::Listener::Bound(listener), api.clone(), limits) => end.unwrap(),
                     error = api::credentials::serve(credentials, api, environment) => panic!("{error}"),
                     _ = stopped => {}
                 }
