@@ -252,6 +252,7 @@ fn others_see_their_tokens_and_denials_are_counted() {
 #[test]
 fn promtool_finds_no_fault() {
     if Command::new("promtool").arg("--version").output().is_err() {
+        assert!(std::env::var_os("CI").is_none(), "promtool is missing");
         println!("NOT TESTED: there is no promtool");
         return;
     }

@@ -46,15 +46,9 @@ impl Audit {
         };
         let rule = grounds.as_str();
         let reader = (peer.uid, peer.unit.clone(), token.clone());
-        if self.granted.borrow().get(&reader).map(String::as_str) == Some(rule) {
+        if !self.is_news(reader, rule) {
             return;
         }
-        self.granted.send_modify(|granted| {
-            if granted.len() >= MAX_GRANTS {
-                granted.clear();
-            }
-            granted.insert(reader, rule.to_owned());
-        });
         let (uid, pid, unit) = (peer.uid, peer.pid, peer.unit.as_deref());
         tracing::info!(%token, uid, pid, unit, rule, "may read");
     }
@@ -79,6 +73,20 @@ impl Audit {
         let uncertain = peer.and_then(|peer| peer.uncertain).map(|e| e.to_string());
         // `uncertain` says why rules for groups and units could not apply.
         tracing::warn!(token, uid, pid, unit, uncertain, unlogged, "denied");
+    }
+
+    /// Whether this reader was allowed by another rule before, or by none.
+    fn is_news(&self, reader: Reader, rule: &str) -> bool {
+        if self.granted.borrow().get(&reader).map(String::as_str) == Some(rule) {
+            return false;
+        }
+        self.granted.send_modify(|granted| {
+            if granted.len() >= MAX_GRANTS {
+                granted.clear();
+            }
+            granted.insert(reader, rule.to_owned());
+        });
+        true
     }
 
     /// `None`: not now. Else how many like it were not logged since the last.
@@ -114,7 +122,35 @@ const MAX_SILENCED: usize = 64;
 
 #[cfg(test)]
 mod tests {
+    use super::super::peer::Peer;
     use super::*;
+
+    #[test]
+    fn grants_are_logged_once_for_each_reader_and_again_when_the_rule_is_another() {
+        let audit = Audit::default();
+        let lev = TokenName::parse("lev").unwrap();
+        let reader = |unit: Option<&str>| (33, unit.map(str::to_owned), lev.clone());
+        assert!(audit.is_news(reader(None), "user:33"));
+        assert!(!audit.is_news(reader(None), "user:33"));
+        assert!(audit.is_news(reader(Some("a.service")), "user:33"));
+        assert!(audit.is_news(reader(None), "group:33"));
+        assert!(audit.is_news(reader(None), "user:33"));
+        // Refused in between, it is news that it is allowed again.
+        let peer = Peer {
+            uid: 33,
+            pid: None,
+            groups: Vec::new(),
+            unit: None,
+            uncertain: None,
+        };
+        let caller = Caller {
+            peer: Some(peer),
+            own_uid: 0,
+        };
+        audit.denied(&caller, Some(&lev));
+        assert!(audit.is_news(reader(None), "user:33"));
+        assert_eq!(audit.denials(), 1);
+    }
 
     #[test]
     fn refusals_are_logged_once_in_a_while_for_each_user_and_token() {
