@@ -1,9 +1,12 @@
 //! Where log lines go and how they look.
 
+mod journal;
+
 use std::fmt;
 use std::io::{self, IsTerminal};
+use std::path::Path;
 
-use tracing::{Event, Level, Subscriber};
+use tracing::{Event, Subscriber};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::format::{self, FormatEvent, FormatFields};
@@ -12,12 +15,15 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt as layer};
 
+use journal::{Journal, SOCKET, priority};
+
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
 pub enum LogFormat {
     /// One JSON object a line.
     Json,
-    /// For the journal: a priority prefix (`sd-daemon(3)`), no time of our own.
+    /// For the journal: with fields of their own where stderr is the journal, else with a priority
+    /// prefix (`sd-daemon(3)`) on stderr; no time of our own.
     Journal,
     /// For people.
     Text,
@@ -32,11 +38,20 @@ impl LogFormat {
     /// `Journal` when stderr goes to the journal, else `Text`.
     #[must_use]
     pub fn detect(journal_stream: Option<&str>) -> Self {
-        match journal_stream {
-            Some(_) if !io::stderr().is_terminal() => Self::Journal,
-            _ => Self::Text,
+        if is_journal(journal_stream) {
+            Self::Journal
+        } else {
+            Self::Text
         }
     }
+}
+
+/// Whether stderr is what `$JOURNAL_STREAM` names, device and inode (`systemd.exec(5)`): a program in between may
+/// have redirected it.
+fn is_journal(journal_stream: Option<&str>) -> bool {
+    let stderr = rustix::fs::fstat(io::stderr());
+    let stderr = stderr.map(|stat| format!("{}:{}", stat.st_dev, stat.st_ino));
+    journal_stream.is_some_and(|stream| stderr.is_ok_and(|stderr| stderr == stream))
 }
 
 /// Checks a filter such as `info` or `bearerd::source=debug,info`.
@@ -47,11 +62,15 @@ pub fn parse_filter(filter: &str) -> Result<Targets, InvalidFilter> {
     filter.parse().map_err(|_| InvalidFilter(filter.to_owned()))
 }
 
-/// Sends log lines to stderr from here on; the first call wins.
+/// Sends log lines to stderr, or to the journal where that is the same, from here on; the first call wins.
 ///
 /// # Errors
 /// [`InvalidFilter`].
-pub fn start(log_format: LogFormat, filter: &str) -> Result<(), InvalidFilter> {
+pub fn start(
+    log_format: LogFormat,
+    journal_stream: Option<&str>,
+    filter: &str,
+) -> Result<(), InvalidFilter> {
     let filter = parse_filter(filter)?;
     let lines = match log_format {
         LogFormat::Json => layer::layer()
@@ -59,10 +78,16 @@ pub fn start(log_format: LogFormat, filter: &str) -> Result<(), InvalidFilter> {
             .flatten_event(true)
             .with_writer(io::stderr)
             .boxed(),
-        LogFormat::Journal => layer::layer()
-            .event_format(JournalLine)
-            .with_writer(io::stderr)
-            .boxed(),
+        LogFormat::Journal => {
+            let journal = is_journal(journal_stream).then(|| Journal::at(Path::new(SOCKET)));
+            match journal {
+                Some(Ok(journal)) => journal.boxed(),
+                _ => layer::layer()
+                    .event_format(JournalLine)
+                    .with_writer(io::stderr)
+                    .boxed(),
+            }
+        }
         LogFormat::Text => layer::layer()
             .with_target(false)
             .with_ansi(io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
@@ -90,12 +115,7 @@ where
         mut writer: format::Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let priority = match *event.metadata().level() {
-            Level::ERROR => 3,
-            Level::WARN => 4,
-            Level::INFO => 6,
-            Level::DEBUG | Level::TRACE => 7,
-        };
+        let priority = priority(*event.metadata().level());
         write!(writer, "<{priority}>")?;
         context.format_fields(writer.by_ref(), event)?;
         writeln!(writer)

@@ -137,6 +137,7 @@ fn lists_and_status() {
         ready: true,
         configuration_error: Some("line 3: unknown key".into()),
         warnings: vec!["state is not sealed".into()],
+        ..DaemonView::default()
     });
     let page = curl(&world, &["/v1/status"]);
     let status = page.json();
@@ -233,7 +234,9 @@ fn malformed_and_oversized_requests_are_refused() {
     let many = "A: b\r\n".repeat(100);
     let request = format!("GET /healthz HTTP/1.1\r\n{many}\r\n");
     assert_eq!(status(request.as_bytes()), 431);
-    let long = "x".repeat(64 * 1024);
+    let long = "x".repeat(17 * 1024);
+    let request = format!("GET /{long} HTTP/1.1\r\n\r\n");
+    assert_eq!(status(request.as_bytes()), 431);
     let request = format!("GET /healthz HTTP/1.1\r\nA: {long}\r\n\r\n");
     assert_eq!(status(request.as_bytes()), 431);
     let refresh = "POST /v1/tokens/lev/refresh HTTP/1.1\r\nConnection: close\r\n";
@@ -468,6 +471,9 @@ fn other_users_are_refused() {
         &["-XPOST", "/v1/tokens/lev/refresh"],
         &["/v1/status"],
         &["/v1/status/lev"],
+        &["/v1/events"],
+        &["/v1/events?token=lev"],
+        &["/metrics"],
         &["/healthz"],
         &["/readyz"],
     ] {

@@ -240,6 +240,7 @@ fn status_for_people() {
         ready: false,
         configuration_error: Some("bearerd.toml:3:1: unknown key".into()),
         warnings: vec!["state is not sealed".into()],
+        ..DaemonView::default()
     });
     let got = run(&world, &["status"]);
     assert_eq!(got.code, 5);

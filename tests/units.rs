@@ -84,6 +84,22 @@ fn the_service_is_exposed_to_little() {
 }
 
 #[test]
+fn systemd_finds_no_fault_with_the_sockets() {
+    let directory = TempDir::new().unwrap();
+    let service = unit(&directory, "systemd/bearerd.service");
+    for name in ["bearerd.socket", "bearerd-credentials.socket"] {
+        let Some(mut command) = systemd_analyze() else {
+            return;
+        };
+        let text = fs::read_to_string(format!("systemd/{name}")).unwrap();
+        let socket = directory.path().join(name);
+        fs::write(&socket, text).unwrap();
+        command.args(["--system", "verify", "--man=no", "--recursive-errors=no"]);
+        content(command.arg(socket).arg(&service));
+    }
+}
+
+#[test]
 fn peers_keep_their_names() {
     let text = fs::read_to_string("systemd/bearerd.service").unwrap();
     for (setting, why) in [

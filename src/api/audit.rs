@@ -1,72 +1,173 @@
 //! What the log says of who reads which token, and of who may not. Never a value.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
 use super::peer::{Caller, Grounds};
 use crate::clock;
 use crate::credential::TokenName;
+use crate::instant::Instant;
+
+/// Who reads which token: user, unit, token.
+type Reader = (u32, Option<String>, TokenName);
+/// Who is refused which token.
+type Refused = (Option<u32>, Option<TokenName>);
 
 /// Shared by all connections.
 #[derive(Clone, Default)]
 pub(super) struct Audit {
-    denials: Arc<Denials>,
-    granted: Arc<watch::Sender<BTreeSet<(u32, TokenName, String)>>>,
+    denials: Arc<AtomicU64>,
+    /// By reader, the rule that was logged.
+    granted: Arc<watch::Sender<BTreeMap<Reader, String>>>,
+    silenced: Arc<watch::Sender<BTreeMap<Refused, Silence>>>,
+}
+
+/// Until when a refusal is not logged again, and how often that was so.
+#[derive(Clone, Copy)]
+struct Silence {
+    until: Instant,
+    unlogged: u64,
 }
 
 impl Audit {
-    /// Logs the first time that a user is allowed a token on these grounds.
+    /// How many requests were refused.
+    pub(super) fn denials(&self) -> u64 {
+        self.denials.load(Ordering::Relaxed)
+    }
+
+    /// Logs the first time that a user's unit is allowed a token by this rule; another rule is news.
     pub(super) fn granted(&self, caller: &Caller, token: &TokenName, grounds: Grounds<'_>) {
         let Some(peer) = &caller.peer else {
             return;
         };
-        let grounds = grounds.as_str();
-        let grant = (peer.uid, token.clone(), grounds.to_owned());
-        if self.granted.borrow().contains(&grant) {
+        let rule = grounds.as_str();
+        let reader = (peer.uid, peer.unit.clone(), token.clone());
+        if !self.is_news(reader, rule) {
             return;
+        }
+        let (uid, pid, unit) = (peer.uid, peer.pid, peer.unit.as_deref());
+        tracing::info!(%token, uid, pid, unit, rule, "may read");
+    }
+
+    /// Logs a refusal, but not one line for each: a refused client may come back in a loop.
+    pub(super) fn denied(&self, caller: &Caller, token: Option<&TokenName>) {
+        self.denials.fetch_add(1, Ordering::Relaxed);
+        let peer = caller.peer.as_ref();
+        let uid = peer.map(|peer| peer.uid);
+        // What is allowed again is news then.
+        if let (Some(peer), Some(token)) = (peer, token) {
+            let reader = (peer.uid, peer.unit.clone(), token.clone());
+            self.granted
+                .send_if_modified(|granted| granted.remove(&reader).is_some());
+        }
+        let Some(unlogged) = self.speak((uid, token.cloned()), clock::now()) else {
+            return;
+        };
+        let token = token.map(TokenName::as_str);
+        let pid = peer.and_then(|peer| peer.pid);
+        let unit = peer.and_then(|peer| peer.unit.as_deref());
+        let uncertain = peer.and_then(|peer| peer.uncertain).map(|e| e.to_string());
+        // `uncertain` says why rules for groups and units could not apply.
+        tracing::warn!(token, uid, pid, unit, uncertain, unlogged, "denied");
+    }
+
+    /// Whether this reader was allowed by another rule before, or by none.
+    fn is_news(&self, reader: Reader, rule: &str) -> bool {
+        if self.granted.borrow().get(&reader).map(String::as_str) == Some(rule) {
+            return false;
         }
         self.granted.send_modify(|granted| {
             if granted.len() >= MAX_GRANTS {
                 granted.clear();
             }
-            granted.insert(grant);
+            granted.insert(reader, rule.to_owned());
         });
-        let (uid, pid, unit) = (peer.uid, peer.pid, peer.unit.as_deref());
-        tracing::info!(%token, uid, ?pid, unit, grounds, "may read: first time");
+        true
     }
 
-    /// Logs a refusal, but not one line for each: a refused client may come back in a loop.
-    pub(super) fn denied(&self, caller: &Caller, token: Option<&TokenName>) {
-        let now = clock::now().elapsed_since_boot().as_secs();
-        if now < self.denials.silent_until.load(Ordering::Relaxed) {
-            self.denials.unlogged.fetch_add(1, Ordering::Relaxed);
-            return;
-        }
-        let silent_until = now + DENIAL_LOG_INTERVAL;
-        self.denials
-            .silent_until
-            .store(silent_until, Ordering::Relaxed);
-        let unlogged = self.denials.unlogged.swap(0, Ordering::Relaxed);
-        let token = token.map(TokenName::as_str);
-        let peer = caller.peer.as_ref();
-        let (uid, pid) = peer.map(|peer| (peer.uid, peer.pid)).unzip();
-        let unit = peer.and_then(|peer| peer.unit.as_deref());
-        let uncertain = peer.and_then(|peer| peer.uncertain).map(|e| e.to_string());
-        // `uncertain` says why rules for groups and units could not apply.
-        tracing::warn!(token, ?uid, ?pid, unit, uncertain, unlogged, "denied");
+    /// `None`: not now. Else how many like it were not logged since the last.
+    fn speak(&self, refused: Refused, now: Instant) -> Option<u64> {
+        let mut speaks = None;
+        self.silenced.send_modify(|silenced| {
+            if !silenced.contains_key(&refused) && silenced.len() >= MAX_SILENCED {
+                silenced.retain(|_, silence| silence.until > now);
+            }
+            // Names are the client's to choose: those of too many share a line.
+            let full = silenced.len() >= MAX_SILENCED && !silenced.contains_key(&refused);
+            let key = if full { (None, None) } else { refused };
+            let silence = silenced.entry(key).or_insert(Silence {
+                until: now,
+                unlogged: 0,
+            });
+            if silence.until > now {
+                silence.unlogged += 1;
+            } else {
+                silence.until = now + DENIAL_LOG_INTERVAL;
+                speaks = Some(std::mem::take(&mut silence.unlogged));
+            }
+        });
+        speaks
     }
 }
 
-#[derive(Default)]
-struct Denials {
-    /// Seconds since boot before which nothing is logged.
-    silent_until: AtomicU64,
-    unlogged: AtomicU64,
-}
-
-const DENIAL_LOG_INTERVAL: u64 = 10;
+const DENIAL_LOG_INTERVAL: Duration = Duration::from_secs(10);
 /// How many grants are remembered.
 const MAX_GRANTS: usize = 10_000;
+/// How many refusals are logged within the interval, at most.
+const MAX_SILENCED: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::super::peer::Peer;
+    use super::*;
+
+    #[test]
+    fn grants_are_logged_once_for_each_reader_and_again_when_the_rule_is_another() {
+        let audit = Audit::default();
+        let lev = TokenName::parse("lev").unwrap();
+        let reader = |unit: Option<&str>| (33, unit.map(str::to_owned), lev.clone());
+        assert!(audit.is_news(reader(None), "user:33"));
+        assert!(!audit.is_news(reader(None), "user:33"));
+        assert!(audit.is_news(reader(Some("a.service")), "user:33"));
+        assert!(audit.is_news(reader(None), "group:33"));
+        assert!(audit.is_news(reader(None), "user:33"));
+        // Refused in between, it is news that it is allowed again.
+        let peer = Peer {
+            uid: 33,
+            pid: None,
+            groups: Vec::new(),
+            unit: None,
+            uncertain: None,
+        };
+        let caller = Caller {
+            peer: Some(peer),
+            own_uid: 0,
+        };
+        audit.denied(&caller, Some(&lev));
+        assert!(audit.is_news(reader(None), "user:33"));
+        assert_eq!(audit.denials(), 1);
+    }
+
+    #[test]
+    fn refusals_are_logged_once_in_a_while_for_each_user_and_token() {
+        let audit = Audit::default();
+        let refused = |uid, name: &str| (Some(uid), TokenName::parse(name).ok());
+        let at = |seconds| Instant::BOOT + Duration::from_secs(seconds);
+        assert_eq!(audit.speak(refused(1, "a"), at(1)), Some(0));
+        assert_eq!(audit.speak(refused(1, "a"), at(2)), None);
+        assert_eq!(audit.speak(refused(1, "a"), at(10)), None);
+        assert_eq!(audit.speak(refused(1, "b"), at(2)), Some(0));
+        assert_eq!(audit.speak(refused(2, "a"), at(2)), Some(0));
+        assert_eq!(audit.speak(refused(1, "a"), at(11)), Some(2));
+        // However many names are tried, few lines are written and little is remembered.
+        let tried = (0..1000).filter_map(|n| audit.speak(refused(3, &format!("t{n}")), at(12)));
+        assert!(tried.count() <= MAX_SILENCED);
+        assert!(audit.silenced.borrow().len() <= MAX_SILENCED + 1);
+        assert_eq!(audit.speak(refused(3, "t0"), at(30)), Some(0));
+        assert!(audit.speak(refused(3, "new"), at(30)).is_some());
+    }
+}

@@ -17,6 +17,15 @@ use crate::instant::Instant;
 /// Why a request got no answer, or one that says no.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
+    /// The daemon has ended while its events were followed.
+    #[error("the daemon at {} has ended", path.display())]
+    Ended {
+        /// The socket.
+        path: PathBuf,
+        /// The system's reason.
+        #[source]
+        cause: io::Error,
+    },
     /// The socket's permissions.
     #[error("cannot connect to {}", path.display())]
     Forbidden {
@@ -109,7 +118,7 @@ pub fn call(socket: &Path, call: Call<'_>) -> Result<Vec<u8>, ClientError> {
     }
 }
 
-fn connect(path: &Path) -> Result<UnixStream, ClientError> {
+pub(super) fn connect(path: &Path) -> Result<UnixStream, ClientError> {
     let connect = || {
         let address = SocketAddrUnix::new(path)?;
         let flags = SocketFlags::CLOEXEC;
@@ -152,11 +161,11 @@ fn read_to_end(stream: &mut UnixStream, deadline: Instant) -> io::Result<Vec<u8>
 }
 
 /// Status and body. The daemon always states the body's length, so a cut one is told from a whole one.
-fn parse(answer: &[u8]) -> Option<(u16, &[u8])> {
+pub(super) fn parse(answer: &[u8]) -> Option<(u16, &[u8])> {
     let end = answer.windows(4).position(|at| at == b"\r\n\r\n")?;
     let (head, body) = (&answer[..end], &answer[end + 4..]);
     let mut lines = std::str::from_utf8(head).ok()?.split("\r\n");
-    let status = lines.next()?.strip_prefix("HTTP/1.1 ")?.get(..3)?;
+    let status = lines.next()?.strip_prefix("HTTP/1.")?.get(2..5)?;
     let length: usize = lines
         .filter_map(|line| line.split_once(':'))
         .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))

@@ -94,18 +94,34 @@ impl State {
     /// How a token stands at `now`.
     #[must_use]
     pub fn of(view: &TokenView, now: Instant) -> Self {
-        match view.standing.status.health {
+        Self::of_health(view.standing.status.health, valid(view, now).is_some())
+    }
+
+    /// How a token stands of which this is known.
+    #[must_use]
+    pub const fn of_health(health: Health, valid: bool) -> Self {
+        match health {
             Health::Failing { state, .. } => match state {
                 ErrorState::Denied => Self::Denied,
                 ErrorState::FixConfig => Self::FixConfig,
                 ErrorState::NeedsLogin => Self::NeedsLogin,
                 ErrorState::Transient => Self::Transient,
             },
-            Health::Fresh if valid(view, now).is_some() => Self::Fresh,
+            Health::Fresh if valid => Self::Fresh,
             Health::Fresh => Self::Transient,
             Health::Pending => Self::Pending,
         }
     }
+
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Denied,
+        Self::FixConfig,
+        Self::Fresh,
+        Self::NeedsLogin,
+        Self::Pending,
+        Self::Transient,
+    ];
 
     /// The error that a reader gets who finds no usable token in this state; `None` when fresh.
     #[must_use]

@@ -3,10 +3,9 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use http::{HeaderValue, Request, Response, header};
-use http_body_util::Full;
+use http_body_util::{Either, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -18,6 +17,9 @@ use tokio::time::sleep;
 
 use super::Api;
 use super::audit::Audit;
+use super::events::{self, EventBody};
+use super::limits::Limits;
+use super::metrics::Counts;
 use super::peer::Caller;
 use super::problem::Problem;
 use super::router::{self, Route};
@@ -32,15 +34,20 @@ pub(super) struct Server {
     own_uid: u32,
     finished: Arc<Finished>,
     audit: Audit,
+    pub(super) limits: Limits,
+    /// Open connections, as the acceptor counts them.
+    pub(super) open: Arc<AtomicU64>,
 }
 
 impl Server {
-    pub(super) fn new(api: Api) -> Self {
+    pub(super) fn new(api: Api, limits: Limits) -> Self {
         Self {
             api,
             own_uid: rustix::process::geteuid().as_raw(),
             finished: Arc::default(),
             audit: Audit::default(),
+            limits,
+            open: Arc::default(),
         }
     }
 
@@ -53,7 +60,7 @@ impl Server {
     }
 
     /// Marks a connection as one with a request under way.
-    pub(super) fn begin<'a>(&'a self, activity: &'a Activity) -> Busy<'a> {
+    pub(super) fn begin(&self, activity: &Activity) -> Busy {
         activity.begin(&self.finished)
     }
 
@@ -74,6 +81,16 @@ impl Server {
     /// Logs that the caller was refused.
     pub(super) fn denied(&self, caller: &Caller, token: Option<&TokenName>) {
         self.audit.denied(caller, token);
+    }
+
+    /// Whether a user is root or the daemon's own.
+    pub(super) fn trusts(&self, uid: Option<u32>) -> bool {
+        uid.is_some_and(|uid| uid == 0 || uid == self.own_uid)
+    }
+
+    /// Waits until the daemon is about to end.
+    pub(super) async fn stopping(&self) {
+        self.api.stopping().await;
     }
 
     /// Waits until some request has ended; one that ended since the last call counts.
@@ -109,22 +126,22 @@ impl Activity {
         self.0.load(Ordering::Relaxed) < HAS_SERVED
     }
 
-    fn begin<'a>(&'a self, finished: &'a Finished) -> Busy<'a> {
+    fn begin(&self, finished: &Arc<Finished>) -> Busy {
         self.0.store(BUSY, Ordering::Relaxed);
         Busy {
-            activity: self,
-            finished,
+            activity: self.clone(),
+            finished: Arc::clone(finished),
         }
     }
 }
 
-/// A request under way; at its end the connection counts as used just now.
-pub(super) struct Busy<'a> {
-    activity: &'a Activity,
-    finished: &'a Finished,
+/// A request under way, its event stream included; at its end the connection counts as used just now.
+pub(super) struct Busy {
+    activity: Activity,
+    finished: Arc<Finished>,
 }
 
-impl Drop for Busy<'_> {
+impl Drop for Busy {
     fn drop(&mut self) {
         let order = self.finished.count.fetch_add(1, Ordering::Relaxed);
         self.activity.0.store(HAS_SERVED + order, Ordering::Relaxed);
@@ -134,46 +151,69 @@ impl Drop for Busy<'_> {
 
 /// Serves one connection until it ends, is idle for too long, or the client stops reading.
 pub(super) async fn run(server: Server, stream: UnixStream, activity: Activity) {
+    let limits = server.limits;
     let caller = Caller::of(&stream, server.own_uid);
-    let io = TokioIo::new(WriteLimited::new(stream, WRITE_TIMEOUT));
+    let io = TokioIo::new(WriteLimited::new(stream, limits.write));
     let service = service_fn(|request| {
         let (server, activity, caller) = (&server, &activity, &caller);
         async move {
-            let _busy = server.begin(activity);
-            Ok::<_, Infallible>(respond(server, caller, request).await)
+            let busy = server.begin(activity);
+            Ok::<_, Infallible>(respond(server, caller, request, busy).await)
         }
     });
     let mut connection = std::pin::pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(IDLE_TIMEOUT)
-            .max_headers(MAX_HEADERS)
-            .max_buf_size(MAX_HEADER_BYTES)
+            .header_read_timeout(limits.idle)
+            .max_headers(limits.headers)
+            .max_buf_size(limits.header_bytes)
             .serve_connection(io, service)
     );
     // How a connection ends is the client's affair; its requests were answered or it has gone.
     tokio::select! {
         _ = &mut connection => return,
-        () = sleep(SILENCE_TIMEOUT) => {}
+        () = server.stopping() => {}
+        () = sleep(limits.silence) => {
+            if activity.is_silent() {
+                return;
+            }
+            tokio::select! {
+                _ = &mut connection => return,
+                () = server.stopping() => {}
+            }
+        }
     }
-    if !activity.is_silent() {
-        let _ = connection.await;
-    }
+    connection.as_mut().graceful_shutdown();
+    let _ = connection.await;
 }
 
 async fn respond(
     server: &Server,
     caller: &Caller,
     request: Request<Incoming>,
-) -> Response<Full<Bytes>> {
-    let mut response = match Route::find(request.method(), request.uri().path()) {
-        Err(problem) => problem.into_response(),
-        Ok(route) if permits(server, caller, &route) => {
-            router::respond(&server.api, caller, route, request).await
+    busy: Busy,
+) -> Response<Either<Full<Bytes>, EventBody>> {
+    let mut response = match Route::find(request.method(), request.uri()) {
+        Err(problem) => problem.into_response().map(Either::Left),
+        Ok(route) if !permits(server, caller, &route) => {
+            server.denied(caller, route.token());
+            denied().map(Either::Left)
+        }
+        Ok(Route::Events(Some(name))) if !server.api.tokens.borrow().contains_key(&name) => {
+            let problem = Problem::no_such_token(&name);
+            problem.into_response().map(Either::Left)
+        }
+        Ok(Route::Events(token)) => {
+            let terms = (busy, server.limits.heartbeat);
+            events::open(server.api.clone(), caller.clone(), token, terms).map(Either::Right)
         }
         Ok(route) => {
-            server.denied(caller, route.token());
-            denied()
+            let counts = Counts {
+                connections: server.open.load(Ordering::Relaxed),
+                denials: server.audit.denials(),
+            };
+            let response = router::respond(&server.api, caller, counts, route, request).await;
+            response.map(Either::Left)
         }
     };
     let no_store = HeaderValue::from_static("no-store");
@@ -205,10 +245,3 @@ fn denied() -> Response<Full<Bytes>> {
 const BUSY: u64 = u64::MAX;
 /// Ranks below are those of connections that have not sent a request.
 const HAS_SERVED: u64 = 1 << 62;
-/// From one request to the end of the next one's headers.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
-/// The same for the first request.
-const SILENCE_TIMEOUT: Duration = Duration::from_secs(5);
-const MAX_HEADERS: usize = 64;
-const MAX_HEADER_BYTES: usize = 16 * 1024;
-const WRITE_TIMEOUT: Duration = Duration::from_secs(5);

@@ -30,10 +30,11 @@ use crate::store::{Published, Registry};
 pub async fn serve(listener: UnixListener, api: Api, environment: Arc<Environment>) -> ApiError {
     let own_uid = rustix::process::geteuid().as_raw();
     let mut open = JoinSet::new();
+    let mut stopping = false;
     loop {
         tokio::select! {
             // Each connection ends by itself in bounded time; until then, the next ones wait in the queue.
-            accepted = listener.accept(), if open.len() < MAX_CONNECTIONS => match accepted {
+            accepted = listener.accept(), if !stopping && open.len() < MAX_CONNECTIONS => match accepted {
                 Ok((stream, _)) => {
                     let (api, environment) = (api.clone(), Arc::clone(&environment));
                     open.spawn(async move { answer(stream, &api, environment, own_uid).await });
@@ -48,6 +49,8 @@ pub async fn serve(listener: UnixListener, api: Api, environment: Arc<Environmen
                 },
             },
             Some(_) = open.join_next() => {}
+            () = api.stopping(), if !stopping => stopping = true,
+            else => std::future::pending().await,
         }
     }
 }

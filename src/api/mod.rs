@@ -3,7 +3,9 @@
 //!
 //! | module | duty |
 //! |---|---|
-//! | `listener` | binds the socket, accepts, limits connections |
+//! | `listener` | binds the socket, accepts |
+//! | [`passed`] | takes sockets that systemd has bound |
+//! | `limits` | how many clients, how long, how much |
 //! | `connection` | one HTTP client: its limits, who it is, what it asks |
 //! | `oidc_agent` | one client of oidc-agent's protocol |
 //! | [`credentials`] | systemd's credential protocol, on a socket of its own |
@@ -14,10 +16,12 @@
 //! | `router` | request to route to right to response |
 //! | [`tokens`] | reads a token, waits for one, has one replaced |
 //! | [`status`] | how tokens and daemon stand |
+//! | [`events`] | what happens, as it happens |
+//! | `metrics` | the same as numbers, for OpenMetrics |
 //! | [`query`] | `min_ttl`, `wait` |
 //! | [`code`] | the four error states as HTTP status and as exit code |
 //! | [`problem`] | error bodies (RFC 9457) |
-//! | [`client`] | the command line's side: blocking, no runtime |
+//! | [`client`], [`follow`] | the command line's side: blocking, no runtime |
 //!
 //! Nothing here owns state: every request reads the [`Registry`] and at most sends an event.
 
@@ -26,8 +30,13 @@ pub mod client;
 pub mod code;
 mod connection;
 pub mod credentials;
+pub mod events;
+pub mod follow;
+mod limits;
 mod listener;
+mod metrics;
 mod oidc_agent;
+pub mod passed;
 pub mod peer;
 pub mod problem;
 mod process;
@@ -39,10 +48,12 @@ pub mod tokens;
 
 use tokio::sync::{mpsc, watch};
 
-pub use listener::{ApiError, Protocol, bind, serve};
+pub use limits::Limits;
+pub use listener::{ApiError, Listener, Protocol, bind, serve};
+pub use passed::Passed;
 
 use crate::refresh;
-use crate::store::{Consumers, DaemonView, Registry};
+use crate::store::{Consumers, DaemonView, Newsroom, Registry};
 
 /// What the API reads, and where it sends its wishes. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -51,8 +62,18 @@ pub struct Api {
     pub tokens: Registry,
     /// The daemon as a whole.
     pub daemon: watch::Receiver<DaemonView>,
+    /// What happens to them.
+    pub news: Newsroom,
     /// The core's events; only [`refresh::Event::RefreshRequested`] is sent.
     pub events: mpsc::Sender<refresh::Event>,
     /// Where it is noted which units have got which token.
     pub consumers: Consumers,
+}
+
+impl Api {
+    /// Waits until the daemon is about to end.
+    async fn stopping(&self) {
+        // Without a daemon it has ended.
+        let _ = self.daemon.clone().wait_for(|view| view.stopping).await;
+    }
 }

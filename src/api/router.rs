@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Bytes, Incoming};
 use secrecy::ExposeSecret;
@@ -11,6 +11,8 @@ use tokio::time::timeout;
 
 use super::Api;
 use super::code::Code;
+use super::events;
+use super::metrics::{self, Counts};
 use super::peer::Caller;
 use super::problem::Problem;
 use super::query::Query;
@@ -24,10 +26,14 @@ use crate::store::Published;
 pub(super) enum Route {
     /// `GET /v1/tokens/{name}/access_token`.
     AccessToken(TokenName),
+    /// `GET /v1/events`, of one token or of all.
+    Events(Option<TokenName>),
     /// `GET /healthz`.
     Health,
     /// `GET /v1/tokens`.
     List,
+    /// `GET /metrics`.
+    Metrics,
     /// `GET /readyz`.
     Readiness,
     /// `POST /v1/tokens/{name}/refresh`.
@@ -44,14 +50,16 @@ impl Route {
     /// Finds the route of a request line.
     ///
     /// # Errors
-    /// A [`Problem`] for a path that is no page and for a method that the page does not have.
-    pub(super) fn find(method: &Method, path: &str) -> Result<Self, Problem> {
+    /// A [`Problem`] for a path that is no page, for a token that cannot be one, and for a method that the page does not have.
+    pub(super) fn find(method: &Method, uri: &Uri) -> Result<Self, Problem> {
         let not_found = || Problem::new(Code::NotFound, "no such page");
         let name = |name: &str| TokenName::parse(name).map_err(|_| not_found());
-        let segments: Vec<&str> = path.split('/').skip(1).take(5).collect();
+        let segments: Vec<&str> = uri.path().split('/').skip(1).take(5).collect();
         let route = match segments.as_slice() {
             ["healthz"] => Self::Health,
+            ["metrics"] => Self::Metrics,
             ["readyz"] => Self::Readiness,
+            ["v1", "events"] => Self::Events(events::filter(uri.query())?),
             ["v1", "status"] => Self::Status,
             ["v1", "status", of] => Self::TokenStatus(name(of)?),
             ["v1", "tokens"] => Self::List,
@@ -73,7 +81,8 @@ impl Route {
     #[must_use]
     pub(super) const fn token(&self) -> Option<&TokenName> {
         match self {
-            Self::Health | Self::List | Self::Readiness | Self::Status => None,
+            Self::Events(name) => name.as_ref(),
+            Self::Health | Self::List | Self::Metrics | Self::Readiness | Self::Status => None,
             // The answer to a refresh holds the new token; whoever may not read it gains nothing from one.
             Self::AccessToken(name)
             | Self::Refresh(name)
@@ -87,10 +96,11 @@ impl Route {
 pub(super) async fn respond(
     api: &Api,
     caller: &Caller,
+    counts: Counts,
     route: Route,
     request: Request<Incoming>,
 ) -> Response<Full<Bytes>> {
-    answer(api, caller, route, request)
+    answer(api, caller, counts, route, request)
         .await
         .unwrap_or_else(Problem::into_response)
 }
@@ -98,6 +108,7 @@ pub(super) async fn respond(
 async fn answer(
     api: &Api,
     caller: &Caller,
+    counts: Counts,
     route: Route,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Problem> {
@@ -108,8 +119,16 @@ async fn answer(
             let published = tokens::read(api, &name, query).await?;
             Ok(unless_known(&published, &parts.headers, plain(&published)))
         }
+        // Answered as they come: see [`events::open`].
+        Route::Events(_) => Err(Problem::new(Code::Internal, "no stream")),
         Route::Health => Ok(text("ok\n")),
         Route::List => json(&status::list(api, caller)),
+        Route::Metrics => {
+            let text = tokio::task::spawn_blocking(metrics::scrape(api, caller, counts)).await;
+            let text = text.ok().and_then(Result::ok);
+            let defect = || Problem::new(Code::Internal, "the metrics cannot be written");
+            Ok(with_type(OPENMETRICS, text.ok_or_else(defect)?.into()))
+        }
         Route::Readiness => status::readiness(api, caller).map(|()| text("ready\n")),
         Route::Refresh(name) => {
             let rejected = RefreshBody::parse(&collect(body).await?)?;
@@ -134,9 +153,13 @@ const fn parameters(route: &Route) -> &'static [&'static str] {
     match route {
         Route::AccessToken(_) | Route::Token(_) => &["min_ttl", "wait"],
         Route::Refresh(_) => &["wait"],
-        Route::Health | Route::List | Route::Readiness | Route::Status | Route::TokenStatus(_) => {
-            &[]
-        }
+        Route::Events(_)
+        | Route::Health
+        | Route::List
+        | Route::Metrics
+        | Route::Readiness
+        | Route::Status
+        | Route::TokenStatus(_) => &[],
     }
 }
 
@@ -239,6 +262,7 @@ fn prefers_text(headers: &HeaderMap) -> bool {
         .unwrap_or(false)
 }
 
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const MAX_BODY: usize = 16 * 1024;
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -246,15 +270,22 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 mod tests {
     use super::*;
 
+    fn find(method: &Method, path: &str) -> Result<Route, Problem> {
+        Route::find(
+            method,
+            &path.parse().unwrap_or_else(|_| Uri::from_static("/")),
+        )
+    }
+
     fn status(method: &Method, path: &str) -> u16 {
-        let problem = Route::find(method, path).unwrap_err();
+        let problem = find(method, path).unwrap_err();
         problem.into_response().status().as_u16()
     }
 
     #[test]
     fn routes() {
         let lev = TokenName::parse("lev").unwrap();
-        let get = |path| Route::find(&Method::GET, path).unwrap();
+        let get = |path| find(&Method::GET, path).unwrap();
         assert_eq!(get("/v1/tokens"), Route::List);
         assert_eq!(get("/v1/tokens/lev"), Route::Token(lev.clone()));
         assert_eq!(
@@ -263,7 +294,7 @@ mod tests {
         );
         assert_eq!(get("/v1/status/lev"), Route::TokenStatus(lev.clone()));
         assert_eq!(
-            Route::find(&Method::POST, "/v1/tokens/lev/refresh").unwrap(),
+            find(&Method::POST, "/v1/tokens/lev/refresh").unwrap(),
             Route::Refresh(lev)
         );
         for path in [

@@ -90,7 +90,7 @@ impl CliError {
                 }
                 ClientError::Malformed(_) => Code::Internal.exit_code(),
                 ClientError::Problem(problem) => problem.code.exit_code(),
-                ClientError::Unreachable { .. } => EXIT_UNREACHABLE,
+                ClientError::Ended { .. } | ClientError::Unreachable { .. } => EXIT_UNREACHABLE,
             },
             Self::ClearText(_) => Code::Denied.exit_code(),
             Self::Exec(error) => error.exit_code(),
@@ -117,7 +117,9 @@ impl CliError {
                     "does it run (`systemctl status bearerd`)? --socket names another socket"
                         .into(),
                 ),
-                ClientError::Interrupted(_) | ClientError::TimedOut(_) => None,
+                ClientError::Ended { .. }
+                | ClientError::Interrupted(_)
+                | ClientError::TimedOut(_) => None,
             },
             Self::Hash(_) | Self::NoInput => Some(
                 "`--rejected` reads the token from standard input, `--rejected=HASH` takes its sha256"

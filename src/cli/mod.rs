@@ -4,6 +4,7 @@ pub mod check;
 mod completions;
 mod credential_helper;
 mod error;
+mod events;
 mod exec;
 mod explain;
 mod get;
@@ -48,6 +49,8 @@ enum Command {
     Get(get::GetArgs),
     /// Show how tokens stand
     Status(status::StatusArgs),
+    /// Follow what happens to tokens as it happens
+    Events(events::EventsArgs),
     /// Have a token replaced now
     Refresh(refresh::RefreshArgs),
     /// Run a program with tokens in its environment
@@ -110,6 +113,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => return check::run(&args),
         Command::Get(args) => get::run(&args, &socket()),
         Command::Status(args) => status::run(&args, &socket()),
+        Command::Events(args) => events::run(&args, &socket()),
         Command::Refresh(args) => refresh::run(&args, &socket()),
         Command::Exec(args) => exec::run(&args, &socket()),
         Command::CredentialHelper(args) => credential_helper::run(&args, &socket()),

@@ -15,14 +15,21 @@ pub fn run(args: &RunArgs) -> ExitCode {
     let environment = Environment::of_process();
     let uid = rustix::process::geteuid().as_raw();
     let config = config_path(args.config.clone(), &environment, uid);
+    let journal_stream = environment.var("JOURNAL_STREAM").map(str::to_owned);
     let log_format = args
         .log_format
-        .unwrap_or_else(|| LogFormat::detect(environment.var("JOURNAL_STREAM")));
+        .unwrap_or_else(|| LogFormat::detect(journal_stream.as_deref()));
     let options = Options {
         config,
         once: args.once,
     };
-    let start_logging = |filter: &str| Ok(logging::start(log_format, filter)?);
+    let start_logging = |filter: &str| {
+        Ok(logging::start(
+            log_format,
+            journal_stream.as_deref(),
+            filter,
+        )?)
+    };
     ExitCode::from(match daemon::run(options, environment, start_logging) {
         Ok(Outcome::Stopped | Outcome::AllFresh) => EXIT_FRESH,
         Ok(Outcome::Failing(state)) => Code::from(state).exit_code(),

@@ -53,9 +53,31 @@ impl Shell {
         self.announced.patience_over = true;
     }
 
+    /// Tells of allow lists that cannot work, because the socket was passed and is closed to others.
+    pub(super) fn check_passed_socket(&mut self) {
+        let mut tokens = self.inputs.config.tokens.values();
+        let shared = tokens.any(|token| !token.allow.is_empty());
+        let path = self.passed_socket.as_ref().filter(|_| shared);
+        let closed = path.and_then(|path| {
+            let mode = rustix::fs::stat(path).ok()?.st_mode & 0o777;
+            (mode & 0o002 == 0).then(|| {
+                let path = path.display();
+                format!(
+                    "tokens have an allow list, but {path} was passed with mode {mode:04o}; \
+                     hint: SocketMode=0666 in bearerd.socket"
+                )
+            })
+        });
+        self.socket_warning = closed.map(Arc::from);
+        if let Some(text) = &self.socket_warning {
+            warn!("{text}");
+        }
+    }
+
     fn warnings(&self) -> Vec<Arc<str>> {
         let mut warnings = self.start_warnings.clone();
         warnings.extend(self.inputs.warnings.values().cloned());
+        warnings.extend(self.socket_warning.clone());
         if self.durable.has_unsaved() {
             warnings
                 .push("the state directory cannot be written: a restart would lose tokens".into());

@@ -12,12 +12,15 @@ use crate::credential::Token;
 use crate::instant::Instant;
 use crate::refresh::{Health, Status};
 use crate::sink::{self, Output, Report, Sinks};
-use crate::store::{Consumers, Published, Record, Standing, TokenView};
+use crate::store::{
+    Consumers, Kind, Newsroom, Published, Record, Sketch, Standing, TokenNews, TokenView, Topic,
+};
 
 /// One configured token.
 pub(super) struct Entry {
     pub(super) record: Option<Record>,
     view: watch::Sender<TokenView>,
+    news: Newsroom,
     sinks: Option<Sinks>,
     undelivered: BTreeSet<Output>,
     output_errors: BTreeMap<Output, Arc<str>>,
@@ -26,7 +29,7 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    pub(super) fn new(config: &Arc<TokenConfig>, record: Option<Record>) -> Self {
+    pub(super) fn new(config: &Arc<TokenConfig>, record: Option<Record>, news: Newsroom) -> Self {
         let status = Status {
             validity: None,
             health: Health::Pending,
@@ -49,6 +52,7 @@ impl Entry {
         Self {
             record,
             view: watch::channel(view).0,
+            news,
             sinks: None,
             undelivered: outputs(config),
             output_errors: BTreeMap::new(),
@@ -163,7 +167,7 @@ impl Entry {
     pub(super) fn publish(&self, now: Instant, published: Published) -> bool {
         let valid = now < published.token.validity.expires_at;
         valid
-            && self.view.send_if_modified(|view| {
+            && self.change(|view| {
                 let current = view.current.as_ref();
                 let newer = current.is_none_or(|held| held.generation < published.generation);
                 if newer {
@@ -208,11 +212,30 @@ impl Entry {
     }
 
     pub(super) fn set_status(&self, status: Status) {
-        self.view.send_modify(|view| view.standing.status = status);
+        self.change(|view| {
+            view.standing.status = status;
+            true
+        });
     }
 
     pub(super) fn withdraw(&self) {
-        self.view.send_modify(|view| view.current = None);
+        self.change(|view| view.current.take().is_some());
+    }
+
+    /// Tells followers what is not seen by comparing views.
+    pub(super) fn tell(&self, kind: Kind) {
+        let news = TokenNews::new(kind, &self.view.borrow());
+        self.news.send(Topic::Token(news));
+    }
+
+    /// Changes what readers see and tells followers what that means.
+    fn change(&self, change: impl FnOnce(&mut TokenView) -> bool) -> bool {
+        let before = Sketch::from(&*self.view.borrow());
+        let changed = self.view.send_if_modified(change);
+        if changed {
+            self.news.compare(before, &self.view.borrow());
+        }
+        changed
     }
 
     pub(super) fn set_error(&mut self, error: Option<Arc<str>>) {

@@ -25,7 +25,7 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 use tracing::info;
 
-use crate::api::ApiError;
+use crate::api::{ApiError, Passed};
 use crate::clock::{self, Alarm};
 use crate::config::{ConfigErrors, Environment};
 use crate::refresh::Event;
@@ -63,6 +63,7 @@ pub fn run(
     let inputs = Inputs::load(&options.config, &environment)?;
     start_logging(&inputs.config.daemon.log)?;
     startup::harden();
+    let passed = Passed::take(&environment)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(8)
@@ -70,7 +71,7 @@ pub fn run(
         .build()
         .map_err(DaemonError::Runtime)?;
     let outcome = runtime.block_on(async {
-        let (shell, turns) = startup::assemble(options, environment, inputs)?;
+        let (shell, turns) = startup::assemble(options, environment, inputs, passed)?;
         turn_until_stopped(shell, turns).await
     });
     // Whatever is worth waiting for has been waited for; a read that never ends must not keep the process.
@@ -89,7 +90,7 @@ enum Turn {
     Reported(Report),
     Requested(Event),
     Retired,
-    ServerEnded(Result<ApiError, JoinError>),
+    ServerEnded(Result<Result<(), ApiError>, JoinError>),
     Signal(Signal),
     Watchdog,
     Written(Written),
@@ -103,7 +104,7 @@ struct Turns {
     patience: Option<std::pin::Pin<Box<tokio::time::Sleep>>>,
     reports: mpsc::Receiver<Report>,
     requests: mpsc::Receiver<Event>,
-    server: Option<JoinHandle<ApiError>>,
+    server: Option<JoinHandle<Result<(), ApiError>>>,
     signals: mpsc::Receiver<Signal>,
     watch: Watch,
     watchdog: Option<Interval>,
@@ -136,9 +137,7 @@ async fn turn_until_stopped(mut shell: Shell, mut turns: Turns) -> Result<Outcom
             Turn::Reported(report) => shell.tokens.report(report),
             Turn::Requested(event) => shell.handle(clock::now(), event),
             Turn::Retired => shell.tokens.start_sinks(),
-            Turn::ServerEnded(end) => {
-                return Err(end.map_or_else(DaemonError::Died, DaemonError::Socket));
-            }
+            Turn::ServerEnded(end) => end.map_err(DaemonError::Died)??,
             Turn::Died(death) => return Err(DaemonError::Died(death)),
             Turn::Signal(Signal::Reload) => shell.reload_requested(),
             Turn::Signal(Signal::RefreshAll) => shell.refresh_all(clock::now()),
@@ -188,9 +187,6 @@ async fn stop(mut shell: Shell, mut turns: Turns) {
     shell.begin_stop();
     // Nobody reads them any more: an output that waits to report would never end.
     drop(turns.reports);
-    if let Some(server) = &turns.server {
-        server.abort();
-    }
     let grace = sleep(STOP_WITHIN);
     tokio::pin!(grace);
     while shell.has_unfinished_business() {
@@ -200,6 +196,10 @@ async fn stop(mut shell: Shell, mut turns: Turns) {
             Some(written) = turns.written.recv() => shell.written(clock::now(), written),
         }
         shell.carry_out(clock::now());
+    }
+    // It has been told with the view, and does not take long.
+    if let Some(server) = turns.server {
+        let _ = server.await;
     }
     shell.end().await;
 }

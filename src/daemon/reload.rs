@@ -11,7 +11,7 @@ use crate::credential::TokenName;
 use crate::instant::Instant;
 use crate::refresh::Event;
 use crate::sink;
-use crate::store::Published;
+use crate::store::{Published, Topic};
 use crate::watch::Followed;
 
 use super::inputs::{Changed, Inputs};
@@ -71,6 +71,7 @@ impl Shell {
             Ok(inputs) => {
                 let followed = inputs.followed.clone();
                 self.apply(now, inputs, changed.unwrap_or(Changed::Anything));
+                self.tokens.news().send(Topic::Configuration(Ok(())));
                 info!(
                     tokens = self.inputs.config.tokens.len(),
                     "configuration in force"
@@ -83,8 +84,12 @@ impl Shell {
                 error!(
                     "the new configuration is refused, the one before it stays in force\n{text}"
                 );
+                let text: Arc<str> = text.into();
+                self.tokens
+                    .news()
+                    .send(Topic::Configuration(Err(Arc::clone(&text))));
                 self.view
-                    .send_modify(|view| view.configuration_error = Some(text.into()));
+                    .send_modify(|view| view.configuration_error = Some(text));
                 None
             }
         };
@@ -135,6 +140,7 @@ impl Shell {
         for text in self.inputs.warnings.values() {
             warn!("{text}");
         }
+        self.check_passed_socket();
         self.view
             .send_modify(|view| view.configuration_error = None);
     }

@@ -1,11 +1,13 @@
 //! Carries events to the core and its commands to the world.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::watch;
 use tracing::{debug, error, info, warn};
 
+use crate::api::code::State;
 use crate::clock;
 use crate::config::{Environment, GrantConfig};
 use crate::credential::{Token, TokenName};
@@ -41,6 +43,10 @@ pub(super) struct Shell {
     pub(super) announced: Announced,
     /// What start-up found and what stays true until the next one.
     pub(super) start_warnings: Vec<Arc<str>>,
+    /// Where the HTTP socket is bound that somebody else has bound.
+    pub(super) passed_socket: Option<PathBuf>,
+    /// Its mode contradicts the configuration.
+    pub(super) socket_warning: Option<Arc<str>>,
     pub(super) reload: Reload,
     /// With `--once`: a token that is not done.
     pub(super) once_waits_for: Option<TokenName>,
@@ -202,13 +208,15 @@ impl Shell {
         } = finished;
         match result {
             Ok(Ok(token)) => {
-                let token = match self.tokens.get(&name) {
+                let entry = self.tokens.get(&name);
+                let client = entry.map(|entry| entry.config().client.name.clone());
+                let token = match entry {
                     Some(entry) => entry.completed(token),
                     None => token,
                 };
                 let validity = token.validity;
                 let expires_at = clock::utc(now, validity.expires_at);
-                info!(token = %name, %expires_at, "obtained");
+                info!(token = %name, client, %expires_at, "obtained");
                 self.received.insert(attempt, token);
                 self.handle(
                     now,
@@ -267,17 +275,17 @@ impl Shell {
     }
 
     fn note_failure(&mut self, now: Instant, name: &TokenName, error: &str) {
-        if let Some(entry) = self.tokens.get_mut(name) {
-            entry.set_error(Some(error.into()));
-        }
+        let Some(entry) = self.tokens.get_mut(name) else {
+            return;
+        };
+        entry.set_error(Some(error.into()));
+        let client = entry.config().client.name.clone();
         if let Some(status) = self.scheduler.status(name) {
             let failures = status.failures;
-            match status.next_attempt_at.map(|at| clock::utc(now, at)) {
-                Some(retry_at) => {
-                    warn!(token = %name, error, failures, %retry_at, "not obtained");
-                }
-                None => warn!(token = %name, error, failures, "not obtained"),
-            }
+            let state = State::of_health(status.health, false).as_str();
+            let retry_at = status.next_attempt_at.map(|at| clock::utc(now, at));
+            let retry_at = retry_at.map(|at| at.to_string());
+            warn!(token = %name, client, state, error, failures, retry_at, "not obtained");
         }
     }
 
@@ -347,6 +355,7 @@ impl Shell {
     pub(super) fn begin_stop(&mut self) {
         self.stopping = true;
         self.service.stopping();
+        self.view.send_modify(|view| view.stopping = true);
         self.attempts.cancel_repeatable();
     }
 

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tracing::warn;
 
-use crate::api::{self, Api, ApiError, Protocol};
+use crate::api::{self, Api, ApiError, Limits, Listener, Passed, Protocol};
 use crate::clock::{self, Alarm};
 use crate::config::{DaemonConfig, Environment};
 use crate::error_chain::error_chain;
@@ -102,6 +102,7 @@ pub(super) fn assemble(
     options: Options,
     environment: Arc<Environment>,
     inputs: Inputs,
+    passed: Passed,
 ) -> Result<(Shell, Turns), DaemonError> {
     let daemon = inputs.config.daemon.clone();
     let state = open_state(&daemon.state_dir, &environment)?;
@@ -114,8 +115,6 @@ pub(super) fn assemble(
     let registry = tokens.registry();
     let followed = inputs.followed.clone();
     sink::sweep(inputs.config.tokens.values().map(AsRef::as_ref));
-    let once = options.once;
-    let credentials_environment = Arc::clone(&environment);
     let service = ServiceManager::of_process();
     let watchdog = service.watchdog_interval().map(watchdog_interval);
     let mut shell = Shell {
@@ -131,22 +130,26 @@ pub(super) fn assemble(
         service,
         announced: Default::default(),
         start_warnings: state.warnings,
+        passed_socket: passed.http.as_ref().and_then(api::passed::path),
+        socket_warning: None,
         reload: Reload::default(),
         once_waits_for: None,
         stopping: false,
     };
     shell.apply(clock::now(), inputs, Changed::Anything);
     // A single pass serves nobody: a daemon may be running beside it.
-    let server = if once {
+    let server = if shell.options.once {
         None
     } else {
         let api = Api {
             tokens: registry,
             daemon: daemon_view,
             events: event_sender,
+            news: shell.tokens.news().clone(),
             consumers,
         };
-        Some(serve(&daemon, api, credentials_environment)?)
+        let environment = Arc::clone(&shell.environment);
+        Some(serve(&daemon, passed, api, environment)?)
     };
     let turns = Turns {
         alarm: Alarm::new().map_err(DaemonError::Alarm)?,
@@ -165,31 +168,42 @@ pub(super) fn assemble(
 
 fn serve(
     config: &DaemonConfig,
+    passed: Passed,
     api: Api,
     environment: Arc<Environment>,
-) -> Result<JoinHandle<ApiError>, DaemonError> {
+) -> Result<JoinHandle<Result<(), ApiError>>, DaemonError> {
     let runtime_dir = &config.runtime_dir;
     runtime_directory(runtime_dir)?;
-    let listen = |name| {
-        let listener = api::bind(&runtime_dir.join(name))?;
+    let listen = |passed: Option<std::os::unix::net::UnixListener>, name| {
+        let listener = match passed {
+            Some(listener) => listener,
+            None => api::bind(&runtime_dir.join(name))?,
+        };
         UnixListener::from_std(listener).map_err(DaemonError::Runtime)
     };
-    let listener = listen("bearerd.sock")?;
-    let credentials = listen("credentials.sock")?;
-    let oidc_agent = config.oidc_agent.then(|| listen("oidc-agent.sock"));
+    let is_passed = passed.http.is_some();
+    let listener = listen(passed.http, "bearerd.sock")?;
+    let listener = match is_passed {
+        true => Listener::Passed(listener),
+        false => Listener::Bound(listener),
+    };
+    let credentials = listen(passed.credentials, "credentials.sock")?;
+    let oidc_agent = config
+        .oidc_agent
+        .then(|| listen(None, "oidc-agent.sock").map(Listener::Bound));
     let oidc_agent = oidc_agent.transpose()?;
-    let agent_api = api.clone();
+    let (agent_api, limits) = (api.clone(), Limits::default());
     let oidc_agent = async move {
         match oidc_agent {
-            Some(listener) => api::serve(listener, agent_api, Protocol::OidcAgent).await,
+            Some(listener) => api::serve(listener, agent_api, Protocol::OidcAgent, limits).await,
             None => std::future::pending().await,
         }
     };
     Ok(tokio::spawn(async move {
         tokio::select! {
-            end = api::serve(listener, api.clone(), Protocol::Http) => end,
+            end = api::serve(listener, api.clone(), Protocol::Http, limits) => end,
             end = oidc_agent => end,
-            end = api::credentials::serve(credentials, api, environment) => end,
+            end = api::credentials::serve(credentials, api, environment) => Err(end),
         }
     }))
 }

@@ -13,7 +13,7 @@ use crate::credential::TokenName;
 use crate::instant::Instant;
 use crate::refresh::{Health, Status};
 use crate::sink::{self, Report};
-use crate::store::{Consumers, Published, Record, Registry, TokenView};
+use crate::store::{Consumers, Kind, Newsroom, Published, Record, Registry, TokenView};
 
 use super::entry::Entry;
 
@@ -26,6 +26,7 @@ pub(super) struct Tokens {
     environment: Arc<Environment>,
     reports: mpsc::Sender<Report>,
     consumers: Consumers,
+    news: Newsroom,
     retiring: Retiring,
     /// Required tokens that have not been published and delivered yet.
     awaited: BTreeSet<TokenName>,
@@ -57,6 +58,7 @@ impl Tokens {
             environment,
             reports,
             consumers,
+            news: Newsroom::default(),
             retiring: Retiring::default(),
             awaited: BTreeSet::new(),
             tally: Tally::default(),
@@ -65,6 +67,10 @@ impl Tokens {
 
     pub(super) fn registry(&self) -> Registry {
         self.registry.subscribe()
+    }
+
+    pub(super) fn news(&self) -> &Newsroom {
+        &self.news
     }
 
     pub(super) fn get(&self, name: &TokenName) -> Option<&Entry> {
@@ -120,10 +126,14 @@ impl Tokens {
         self.retiring.configured.send_replace(Arc::new(configured));
         let mut gone = std::mem::take(&mut self.entries);
         let mut new = BTreeSet::new();
+        let mut changed = Vec::new();
         let entries = tokens.iter().map(|(name, config)| {
             let entry = match gone.remove(name) {
                 Some(mut entry) => {
                     let before = entry.config();
+                    if !Arc::ptr_eq(&before, config) {
+                        changed.push(name);
+                    }
                     if entry.reconfigure(config) {
                         self.retiring.add(&before, entry.stop_sinks());
                     }
@@ -131,14 +141,23 @@ impl Tokens {
                 }
                 None => {
                     new.insert(name.clone());
+                    changed.push(name);
                     self.tally.enter(Health::Pending);
-                    Entry::new(config, self.dormant.remove(name))
+                    Entry::new(config, self.dormant.remove(name), self.news.clone())
                 }
             };
             (name.clone(), entry)
         });
         self.entries = entries.collect();
+        self.publish_registry();
+        for entry in changed
+            .into_iter()
+            .filter_map(|name| self.entries.get(name))
+        {
+            entry.tell(Kind::Configured);
+        }
         for (name, mut entry) in gone {
+            entry.tell(Kind::Removed);
             self.awaited.remove(&name);
             self.retiring.add(&entry.config(), entry.stop_sinks());
             self.tally.leave(entry.status().health);
@@ -147,12 +166,15 @@ impl Tokens {
             }
         }
         self.await_required(&new);
+        new
+    }
+
+    fn publish_registry(&self) {
         let receivers = self
             .entries
             .iter()
             .map(|(name, entry)| (name.clone(), entry.subscribe()));
         self.registry.send_replace(Arc::new(receivers.collect()));
-        new
     }
 
     fn await_required(&mut self, new: &BTreeSet<TokenName>) {

@@ -1,6 +1,7 @@
 //! Current tokens by name: published to readers, durable across restarts. And who has had them as credentials.
 
 pub mod consumers;
+pub mod news;
 pub mod published;
 pub mod seal;
 pub mod state_dir;
@@ -8,6 +9,7 @@ pub mod state_file;
 pub mod writer;
 
 pub use consumers::Consumers;
+pub use news::{Kind, News, Newsroom, Sketch, TokenNews, Topic};
 pub use published::{DaemonView, Published, Registry, Standing, TokenView};
 pub use seal::{Sealer, SealerError};
 pub use state_dir::{Loaded, StateDir, StateWarning};

@@ -63,6 +63,8 @@ pub struct DaemonView {
     pub ready: bool,
     /// Why the newest configuration is not in force; the one before it is.
     pub configuration_error: Option<Arc<str>>,
+    /// The daemon is about to end.
+    pub stopping: bool,
     /// What an administrator should know: state not sealed, a state file set aside, a clock that is wrong.
     pub warnings: Vec<Arc<str>>,
 }

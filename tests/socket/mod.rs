@@ -16,7 +16,9 @@ use bearerd::config::{
 };
 use bearerd::credential::{Token, TokenName, Validity};
 use bearerd::refresh::{ErrorState, Event, Health, Limits, Reason, RefreshAt, Status};
-use bearerd::store::{Consumers, DaemonView, Published, Standing, TokenView};
+use bearerd::store::{
+    Consumers, DaemonView, Kind, Newsroom, Published, Sketch, Standing, TokenNews, TokenView, Topic,
+};
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub struct World {
@@ -27,6 +29,7 @@ pub struct World {
     pub registry: watch::Sender<Arc<BTreeMap<TokenName, watch::Receiver<TokenView>>>>,
     pub daemon: watch::Sender<DaemonView>,
     pub consumers: Consumers,
+    pub news: Newsroom,
     tokens: BTreeMap<TokenName, watch::Sender<TokenView>>,
     events: mpsc::Receiver<Event>,
     stop: Option<oneshot::Sender<()>>,
@@ -35,6 +38,10 @@ pub struct World {
 
 impl World {
     pub fn new(views: impl IntoIterator<Item = TokenView>) -> Self {
+        Self::limited(api::Limits::default(), views)
+    }
+
+    pub fn limited(limits: api::Limits, views: impl IntoIterator<Item = TokenView>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("bearerd.sock");
         let listener = api::bind(&socket).unwrap();
@@ -47,9 +54,11 @@ impl World {
         let (event, events) = mpsc::channel(16);
         let (stop, stopped) = oneshot::channel();
         let consumers = Consumers::default();
+        let news = Newsroom::default();
         let api = Api {
             tokens,
             daemon: daemon_view,
+            news: news.clone(),
             events: event,
             consumers: consumers.clone(),
         };
@@ -64,8 +73,8 @@ impl World {
                 let oidc_agent = tokio::net::UnixListener::from_std(oidc_agent_listener).unwrap();
                 let environment = Arc::new(Environment::default());
                 tokio::select! {
-                    error = api::serve(listener, api.clone(), Protocol::Http) => panic!("{error}"),
-                    error = api::serve(oidc_agent, api.clone(), Protocol::OidcAgent) => panic!("{error}"),
+                    end = api::serve(api::Listener::Bound(listener), api.clone(), Protocol::Http, limits) => end.unwrap(),
+                    end = api::serve(api::Listener::Bound(oidc_agent), api.clone(), Protocol::OidcAgent, limits) => end.unwrap(),
                     error = api::credentials::serve(credentials, api, environment) => panic!("{error}"),
                     _ = stopped => {}
                 }
@@ -79,6 +88,7 @@ impl World {
             registry,
             daemon,
             consumers,
+            news,
             tokens: BTreeMap::new(),
             events,
             stop: Some(stop),
@@ -99,6 +109,10 @@ impl World {
             new.insert(name.clone(), receiver);
             *tokens = Arc::new(new);
         });
+        self.news.send(Topic::Token(TokenNews::new(
+            Kind::Configured,
+            &sender.borrow(),
+        )));
         self.tokens.insert(name, sender);
     }
 
@@ -109,15 +123,21 @@ impl World {
             new.remove(&name);
             *tokens = Arc::new(new);
         });
-        self.tokens.remove(&name);
+        let gone = self.tokens.remove(&name).unwrap();
+        self.news
+            .send(Topic::Token(TokenNews::new(Kind::Removed, &gone.borrow())));
     }
 
     pub fn publish(&self, view: TokenView) {
-        self.tokens[&view.config.name].send_replace(view);
+        let name = view.config.name.clone();
+        self.update(name.as_str(), |before| *before = view);
     }
 
     pub fn update(&self, name: &str, change: impl FnOnce(&mut TokenView)) {
-        self.tokens[&TokenName::parse(name).unwrap()].send_modify(change);
+        let sender = &self.tokens[&TokenName::parse(name).unwrap()];
+        let before = Sketch::from(&*sender.borrow());
+        sender.send_modify(change);
+        self.news.compare(before, &sender.borrow());
     }
 
     /// Waits for the next event, which must ask to refresh `name`.

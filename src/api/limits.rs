@@ -1,0 +1,43 @@
+//! How many clients there may be, how long they may take, how much they may send.
+
+use std::time::Duration;
+
+/// The limits of the HTTP socket. Further ones, which need no test of their own pace: a new connection is safe
+/// for 50 ms from making room for others, and a request's body has 5 s and 16 KiB.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Open connections of everybody together.
+    pub connections: usize,
+    /// Of these, how many are kept for root and the daemon's own user.
+    pub reserved: usize,
+    /// Open connections of one other user.
+    pub per_user: usize,
+    /// How long a new client may take to send its first request's headers.
+    pub silence: Duration,
+    /// From one answer to the end of the next request's headers.
+    pub idle: Duration,
+    /// How long a client may read nothing of what is sent to it.
+    pub write: Duration,
+    /// The request line and the headers, in bytes.
+    pub header_bytes: usize,
+    /// The number of headers.
+    pub headers: usize,
+    /// How often an event stream says that it is alive.
+    pub heartbeat: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 256,
+            reserved: 64,
+            per_user: 64,
+            silence: Duration::from_secs(5),
+            idle: Duration::from_secs(60),
+            write: Duration::from_secs(5),
+            header_bytes: 16 * 1024,
+            headers: 64,
+            heartbeat: Duration::from_secs(15),
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! What many clients at once, and slow ones, can do to others.
+
+#![expect(
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod socket;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bearerd::api::Limits;
+use bearerd::clock;
+use bearerd::config::{Allow, Who};
+use socket::{Made, World, fresh, pending};
+
+/// Opens connections as a user, says how many were turned away, and keeps the others until dropped.
+struct Crowd {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    turned_away: usize,
+}
+
+const SCRIPT: &str = r#"
+import resource, select, socket, sys
+path, count, request = sys.argv[1], int(sys.argv[2]), sys.argv[3].encode()
+hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
+streams, away = [], 0
+for _ in range(count):
+    stream = socket.socket(socket.AF_UNIX)
+    stream.connect(path)
+    streams.append(stream)
+    if request:
+        try:
+            stream.sendall(b"GET " + request + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+        except OSError:
+            pass
+        # Turned away at once, or waiting for an answer.
+        if select.select([stream], [], [], 0.2)[0] and b" 503 " in stream.recv(100):
+            away += 1
+print(away, flush=True)
+sys.stdin.read()
+"#;
+
+impl Crowd {
+    /// `None` where the test is not root's.
+    fn gather(world: &World, uid: u32, count: usize, request: &str) -> Option<Self> {
+        if !rustix::process::geteuid().is_root() {
+            println!("NOT TESTED: only root can connect as others");
+            return None;
+        }
+        let open = |path, mode| {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        open(world.directory.path(), 0o755);
+        open(&world.socket, 0o666);
+        let uid = uid.to_string();
+        let mut child = Command::new("setpriv")
+            .args(["--reuid", &uid, "--regid", &uid, "--clear-groups"])
+            .args(["/usr/bin/env", "python3", "-c", SCRIPT])
+            .arg(&world.socket)
+            .args([&count.to_string(), request])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = String::new();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        stdout.read_line(&mut said).unwrap();
+        Some(Self {
+            stdin: child.stdin.take(),
+            child,
+            turned_away: said.trim().parse().unwrap(),
+        })
+    }
+}
+
+impl Drop for Crowd {
+    fn drop(&mut self) {
+        drop(self.stdin.take());
+        let _ = self.child.wait();
+    }
+}
+
+fn for_everybody(mut made: Made, uids: &[u32]) -> Made {
+    let rule = |uid: &u32| Allow {
+        written: format!("user:{uid}"),
+        who: Who::User(*uid),
+    };
+    Arc::make_mut(&mut made.0.config).allow = uids.iter().map(rule).collect();
+    made
+}
+
+/// The answer to a request over a connection of its own, and how long it took.
+fn ask(world: &World, path: &str) -> (String, Duration) {
+    let begun = clock::now();
+    let mut stream = UnixStream::connect(&world.socket).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    (answer, clock::now() - begun)
+}
+
+/// The slowest of 50 reads.
+fn slowest(world: &World) -> Duration {
+    let reads = (0..50).map(|_| {
+        let (answer, took) = ask(world, "/v1/tokens/lev/access_token");
+        assert!(answer.ends_with("canary-1"), "{answer}");
+        took
+    });
+    reads.max().unwrap()
+}
+
+#[test]
+fn a_thousand_silent_clients_of_another_user() {
+    let world = World::new([for_everybody(fresh("lev", "canary-1"), &[1235]).0]);
+    let alone = slowest(&world);
+    let Some(_crowd) = Crowd::gather(&world, 1234, 1000, "") else {
+        return;
+    };
+    let among = slowest(&world);
+    println!("slowest of 50 reads: {alone:?} alone, {among:?} among 1000 silent clients");
+    assert!(among < Duration::from_millis(500), "{among:?}");
+    // Nor are they in a third user's way.
+    let reader = Crowd::gather(&world, 1235, 20, "/v1/tokens/lev").unwrap();
+    assert_eq!(reader.turned_away, 0);
+}
+
+#[test]
+fn a_thousand_silent_clients_of_the_same_user() {
+    let world = World::new([fresh("lev", "canary-1").0]);
+    let Some(_crowd) = Crowd::gather(&world, 0, 1000, "") else {
+        return;
+    };
+    let among = slowest(&world);
+    println!("slowest of 50 reads: {among:?} among 1000 silent clients");
+    assert!(among < Duration::from_secs(1), "{among:?}");
+}
+
+#[test]
+fn one_user_has_its_share_and_all_others_leave_some_to_root() {
+    let limits = Limits {
+        connections: 8,
+        reserved: 2,
+        per_user: 4,
+        ..Limits::default()
+    };
+    let waiting = for_everybody(pending("lev"), &[1234, 1235]);
+    let world = World::limited(limits, [waiting.0]);
+    let busy = "/v1/tokens/lev?wait=60s";
+    let Some(first) = Crowd::gather(&world, 1234, 6, busy) else {
+        return;
+    };
+    assert_eq!(first.turned_away, 2, "of 6, 4 are its share");
+    let second = Crowd::gather(&world, 1235, 4, busy).unwrap();
+    assert_eq!(second.turned_away, 2, "others have 6 together");
+    let (answer, took) = ask(&world, "/healthz");
+    assert!(
+        answer.ends_with("ok\n") && took < Duration::from_secs(2),
+        "{took:?}"
+    );
+    drop(first);
+    // Event streams are in use as well, though nothing is asked over them any more.
+    let streams = Crowd::gather(&world, 1234, 6, "/v1/events").unwrap();
+    assert_eq!(streams.turned_away, 2);
+}
+
+#[test]
+fn idle_clients_are_let_go() {
+    let limits = Limits {
+        idle: Duration::from_millis(300),
+        ..Limits::default()
+    };
+    let world = World::limited(limits, []);
+    let mut stream = UnixStream::connect(&world.socket).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    stream
+        .write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        .unwrap();
+    let mut answer = [0; 1024];
+    assert!(stream.read(&mut answer).unwrap() > 0);
+    let begun = clock::now();
+    // What it begins does not keep it.
+    stream.write_all(b"GET /hea").unwrap();
+    let mut rest = Vec::new();
+    let _ = stream.read_to_end(&mut rest);
+    let took = clock::now() - begun;
+    assert!(
+        (Duration::from_millis(200)..Duration::from_secs(5)).contains(&took),
+        "{took:?}"
+    );
+}
