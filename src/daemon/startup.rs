@@ -196,13 +196,15 @@ fn serve(
     let oidc_agent = async move {
         match oidc_agent {
             Some(listener) => api::serve(listener, agent_api, Protocol::OidcAgent, limits).await,
-            None => std::future::pending().await,
+            None => Ok(()),
         }
     };
     Ok(tokio::spawn(async move {
+        let http = api::serve(listener, api.clone(), Protocol::Http, limits);
+        // When the daemon is about to end, each lets its own clients end.
+        let clients = async { tokio::try_join!(http, oidc_agent).map(|_| ()) };
         tokio::select! {
-            end = api::serve(listener, api.clone(), Protocol::Http, limits) => end,
-            end = oidc_agent => end,
+            end = clients => end,
             end = api::credentials::serve(credentials, api, environment) => Err(end),
         }
     }))

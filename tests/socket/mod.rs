@@ -72,9 +72,21 @@ impl World {
                 let credentials = tokio::net::UnixListener::from_std(credentials_listener).unwrap();
                 let oidc_agent = tokio::net::UnixListener::from_std(oidc_agent_listener).unwrap();
                 let environment = Arc::new(Environment::default());
+                let http = api::serve(
+                    api::Listener::Bound(listener),
+                    api.clone(),
+                    Protocol::Http,
+                    limits,
+                );
+                let agent = api::serve(
+                    api::Listener::Bound(oidc_agent),
+                    api.clone(),
+                    Protocol::OidcAgent,
+                    limits,
+                );
+                let clients = async { tokio::try_join!(http, agent) };
                 tokio::select! {
-                    end = api::serve(api::Listener::Bound(listener), api.clone(), Protocol::Http, limits) => end.unwrap(),
-                    end = api::serve(api::Listener::Bound(oidc_agent), api.clone(), Protocol::OidcAgent, limits) => end.unwrap(),
+                    end = clients => { end.unwrap(); }
                     error = api::credentials::serve(credentials, api, environment) => panic!("{error}"),
                     _ = stopped => {}
                 }
