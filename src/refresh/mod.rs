@@ -6,6 +6,7 @@
 
 pub mod backoff;
 mod breaker;
+mod changed;
 pub mod event;
 mod limiter;
 pub mod policy;

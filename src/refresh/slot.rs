@@ -32,7 +32,7 @@ pub(super) struct Slot {
     pub(super) armed: Option<Instant>,
     /// Its share of the spread, for good.
     jitter: u64,
-    sent_at: Option<Instant>,
+    pub(super) sent_at: Option<Instant>,
     /// Until when `Retry-After` asks to wait.
     held_off_until: Instant,
     /// How many failures of the same kind came last.
@@ -40,13 +40,13 @@ pub(super) struct Slot {
     /// A use of the only refresh token stayed unanswered: it may be spent.
     ambiguous: bool,
     /// The configured refresh token may be a new one. Only for [`Grant::RefreshToken`].
-    seed_untried: bool,
+    pub(super) seed_untried: bool,
     /// Refusals of the password since an input changed.
-    refusals: u32,
+    pub(super) refusals: u32,
     /// An input changed while the request under way was made with the old one.
-    outdated: bool,
+    pub(super) outdated: bool,
     /// Somebody waits for a replacement of a token that is not expired.
-    asked: bool,
+    pub(super) asked: bool,
 }
 
 /// What happens next.
@@ -247,7 +247,7 @@ impl Slot {
     /// What a request without an answer means for a refresh token that works once. Keycloak ends the
     /// session when a spent one comes again, so where another way leads to a token it is not risked;
     /// where none does, trying is all that is left. Whether it is to be set aside.
-    fn unanswered(&mut self, by: Use, delivery: Delivery) -> bool {
+    pub(super) fn unanswered(&mut self, by: Use, delivery: Delivery) -> bool {
         match (delivery, by, self.policy.grant) {
             (Delivery::Answered | Delivery::NotSent, _, _) => false,
             (Delivery::Unknown, _, Grant::RefreshToken) => {
@@ -262,94 +262,12 @@ impl Slot {
         }
     }
 
-    /// The state file's token, at start. Whether its refresh token is to be set aside.
-    pub(super) fn restored(
-        &mut self,
-        now: Instant,
-        mut validity: Validity,
-        (current, open_intent): (bool, bool),
-    ) -> bool {
-        // What a broken file calls the future must not outrank every token obtained from now on.
-        validity.obtained_at = validity.obtained_at.min(now);
-        self.held = Some(validity);
-        self.current = now < validity.expires_at;
-        if self.current {
-            self.health = Health::Fresh;
-        }
-        if current {
-            self.plan();
-            open_intent && self.unanswered(Use::RefreshToken, Delivery::Unknown)
-        } else {
-            self.set_aside()
-        }
-    }
-
-    /// Somebody wants a replacement now.
-    pub(super) fn requested(&mut self, now: Instant) {
-        let Phase::Resting(planned) = self.phase else {
-            return;
-        };
-        let last = self.sent_at.unwrap_or_default();
-        let due = match self.health {
-            Health::Failing {
-                reason: Reason::PasswordRefused,
-                ..
-            } if self.refusals > 1 && now < last + REFUSED_SPACING => {
-                return;
-            }
-            Health::Failing { state, .. } => {
-                self.seed_untried |= state == ErrorState::NeedsLogin;
-                now.max(last + FAILING_SPACING)
-            }
-            Health::Fresh | Health::Pending => now,
-        };
-        let due = due.max(self.not_before());
-        self.phase = Phase::Resting(Some(planned.map_or(due, |planned| planned.min(due))));
-        self.asked = true;
-    }
-
-    /// A secret, a key or the like changed.
-    pub(super) fn inputs_changed(&mut self, now: Instant) {
-        self.seed_untried = true;
-        self.refusals = 0;
-        match (self.phase, self.health) {
-            (Phase::InFlight { .. }, _) => self.outdated = true,
-            (Phase::Resting(_), Health::Failing { .. }) => self.due_now(now),
-            _ => {}
-        }
-    }
-
-    /// The policy changed, but not what is obtained.
-    pub(super) fn replan(&mut self, now: Instant, policy: Policy) {
-        self.policy = policy;
-        self.inputs_changed(now);
-        if let (Phase::Resting(_), Health::Fresh) = (self.phase, self.health) {
-            self.plan();
-        }
-    }
-
-    /// What is obtained changed. The slot has left its server. Whether the refresh token, which belongs
-    /// to what was, is to be set aside.
-    pub(super) fn replace(&mut self, now: Instant, policy: Policy, first: AttemptId) -> bool {
-        self.policy = policy;
-        self.first_attempt = first;
-        self.health = if self.current {
-            Health::Fresh
-        } else {
-            Health::Pending
-        };
-        self.settle();
-        self.inputs_changed(now);
-        self.due_now(now);
-        self.set_aside()
-    }
-
-    fn due_now(&mut self, now: Instant) {
+    pub(super) fn due_now(&mut self, now: Instant) {
         self.phase = Phase::Resting(Some(now.max(self.not_before())));
     }
 
     /// Resting until what is held is to be replaced.
-    fn plan(&mut self) {
+    pub(super) fn plan(&mut self) {
         if let Some(held) = self.held {
             let due = self.policy.refresh_due(&held, self.jitter);
             self.phase = Phase::Resting(Some(due.max(self.not_before())));
@@ -357,14 +275,14 @@ impl Slot {
     }
 
     /// Nothing is wrong any more.
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         self.failures = 0;
         self.streak = None;
         self.ambiguous = false;
     }
 
     /// Whether there was a refresh token to set aside.
-    fn set_aside(&mut self) -> bool {
+    pub(super) fn set_aside(&mut self) -> bool {
         self.held
             .as_mut()
             .is_some_and(|held| held.refresh.take().is_some())
@@ -384,7 +302,7 @@ impl Slot {
             .min()
     }
 
-    fn not_before(&self) -> Instant {
+    pub(super) fn not_before(&self) -> Instant {
         self.sent_at
             .map_or(Instant::BOOT, |sent_at| sent_at + FLOOR)
             .max(self.held_off_until)
@@ -393,8 +311,3 @@ impl Slot {
 
 /// The most that failures cost in rank.
 const PENALTY_MAX: Duration = Duration::from_secs(300);
-/// While a token fails, being asked for it repeats the request this often at most: a consumer that
-/// asks in a loop must not undo the backoff.
-const FAILING_SPACING: Duration = Duration::from_secs(10);
-/// A password refused twice is tried this often at most, however often somebody asks.
-const REFUSED_SPACING: Duration = Duration::from_secs(3600);
