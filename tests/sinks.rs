@@ -52,6 +52,7 @@ fn client() -> ClientConfig {
             max_in_flight: 1,
             requests_per_minute: None,
         },
+        rotation_grace: Duration::ZERO,
     }
 }
 
@@ -70,6 +71,9 @@ fn token_config(files: Vec<FileConfig>, hooks: Vec<HookConfig>) -> Arc<TokenConf
         files,
         hooks,
         allow: Vec::new(),
+        follow_source: false,
+        login_notice: Duration::from_secs(900),
+        identity: [0; 16],
     })
 }
 
@@ -96,6 +100,7 @@ fn token(access_token: &str, lifetime: Duration) -> Token {
             obtained_at,
             expires_at: obtained_at + lifetime,
             refresh: Some(RefreshValidity { expires_at: None }),
+            id_token_expires_at: None,
         },
     }
 }
@@ -139,6 +144,8 @@ impl Scene {
                     health: Health::Pending,
                     in_flight: false,
                     queued: false,
+                    waits_for_source: false,
+                    login_due_at: None,
                     next_attempt_at: None,
                     failures: 0,
                     attempts: 0,

@@ -165,10 +165,13 @@ pub const fn reason(health: Health) -> Option<&'static str> {
     match health {
         Health::Failing { reason, .. } => match reason {
             Reason::LastError => None,
+            Reason::LoginRequired => Some("login_required"),
             Reason::PasswordRefused => Some("password_refused"),
             Reason::RefreshTokenExpired => Some("refresh_token_expired"),
             Reason::RefreshTokenRefused => Some("refresh_token_refused"),
             Reason::RotationLost => Some("rotation_lost"),
+            Reason::Source => Some("source"),
+            Reason::SourceLacksPart => Some("source_lacks_part"),
         },
         Health::Fresh | Health::Pending => None,
     }
@@ -190,6 +193,7 @@ const fn reason_in_words(health: Health) -> Option<&'static str> {
     match health {
         Health::Failing { reason, .. } => match reason {
             Reason::LastError => None,
+            Reason::LoginRequired => Some("somebody has to log in"),
             Reason::PasswordRefused => {
                 Some("the password was refused and is not tried again until it changes")
             }
@@ -197,6 +201,10 @@ const fn reason_in_words(health: Health) -> Option<&'static str> {
             Reason::RefreshTokenRefused => Some("the refresh token was refused"),
             Reason::RotationLost => {
                 Some("the answer to a refresh was lost and with it the new refresh token")
+            }
+            Reason::Source => Some("a token that it is made from is failing"),
+            Reason::SourceLacksPart => {
+                Some("the token that it is made from has no such field, or not a valid one")
             }
         },
         Health::Fresh => None,

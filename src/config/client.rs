@@ -8,7 +8,7 @@ use super::environment::Environment;
 use super::keys::{Field, Keys};
 use super::model::{BodyFormat, ClientConfig, DaemonConfig, TlsConfig};
 use super::references::secret;
-use super::units::{count, file_path, one_of, path, proxy_url, text, timeout};
+use super::units::{count, duration, file_path, one_of, path, proxy_url, text, timeout};
 use super::validate;
 use crate::refresh::Limits;
 
@@ -77,6 +77,7 @@ pub(super) fn client(field: Field<'_>) -> Option<ClientConfig> {
     let timeout = keys.optional("timeout", timeout);
     let body = keys.optional("body", |body| one_of(body, &BODIES));
     let limits = keys.optional("limits", limits);
+    let rotation_grace = keys.optional("rotation_grace", duration);
     for (key, auth) in [("auth", &auth), ("refresh_auth", &refresh_auth)] {
         validate::tls_client_auth(&keys, key, auth.as_ref(), &tls);
     }
@@ -93,6 +94,7 @@ pub(super) fn client(field: Field<'_>) -> Option<ClientConfig> {
         timeout: timeout.unwrap_or(Duration::from_secs(30)),
         body: body.unwrap_or(BodyFormat::Form),
         limits: limits.unwrap_or(DEFAULT_LIMITS),
+        rotation_grace: rotation_grace.unwrap_or_default(),
     })
 }
 

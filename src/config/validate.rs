@@ -16,9 +16,6 @@ use super::units::{
 };
 use crate::refresh::RefreshAt;
 
-/// Without `[token.NAME.refresh]`: after three quarters of the lifetime.
-pub(super) const DEFAULT_REFRESH_AT: RefreshAt = RefreshAt::Permille(750);
-
 /// Exactly one of `issuer` and `token_endpoint`.
 pub(super) fn endpoint(keys: &mut Keys<'_>) -> Option<Endpoint> {
     let issuer = keys.optional("issuer", |field| {
@@ -134,6 +131,13 @@ pub(super) fn param(keys: &Keys<'_>, name: &str) {
         "grant_type" => "it follows from `[token.NAME.grant.*]`",
         "username" | "password" => "set it in `[token.NAME.grant.password]`",
         "refresh_token" => "set it in `[token.NAME.grant.refresh_token]`",
+        "redirect_uri" => "set it in `[token.NAME.grant.authorization_code]`",
+        "code" | "code_verifier" | "device_code" => "it is made anew for every login",
+        "subject_token"
+        | "subject_token_type"
+        | "actor_token"
+        | "actor_token_type"
+        | "requested_token_type" => "set it in `[token.NAME.grant.token_exchange]`",
         "client_id" => "set it in `[client.NAME]`",
         "client_secret" | "client_assertion" | "client_assertion_type" => {
             "it follows from `[client.NAME.auth.*]`"
@@ -177,23 +181,14 @@ pub(super) fn resource(field: Field<'_>) -> Option<Vec<String>> {
     Some(resources)
 }
 
-/// Exactly one of `at` and `before_expiry`.
-pub(super) fn refresh_at(field: Field<'_>) -> Option<RefreshAt> {
-    let mut keys = field.keys()?;
+/// One of `at` and `before_expiry` at most.
+pub(super) fn refresh_at(keys: &mut Keys<'_>) -> Option<RefreshAt> {
     let at = keys.optional("at", permille);
     let before_expiry = keys.optional("before_expiry", duration);
-    match (keys.has("at"), keys.has("before_expiry")) {
-        (true, true) => {
-            let message = format!("`{}` has both `at` and `before_expiry`", keys.name);
-            keys.refuse("before_expiry", message, "keep one of them");
-        }
-        (false, false) => {
-            let hint = "add `at = 0.75` or `before_expiry = \"5m\"`, or leave the table out";
-            keys.lacks("`at` or `before_expiry`", hint);
-        }
-        _ => {}
+    if keys.has("at") && keys.has("before_expiry") {
+        let message = format!("`{}` has both `at` and `before_expiry`", keys.name);
+        keys.refuse("before_expiry", message, "keep one of them");
     }
-    keys.finish();
     let fraction = at.map(RefreshAt::Permille);
     fraction.or(before_expiry.map(RefreshAt::BeforeExpiry))
 }

@@ -6,7 +6,7 @@ use super::event::{AttemptId, Delivery, ErrorState, Use};
 use super::policy::Policy;
 use super::slot::{Phase, Slot};
 use super::status::{Health, Reason};
-use crate::credential::Validity;
+use crate::credential::{TokenName, Validity};
 use crate::instant::Instant;
 
 impl Slot {
@@ -26,7 +26,7 @@ impl Slot {
         }
         if current {
             self.plan();
-            open_intent && self.unanswered(Use::RefreshToken, Delivery::Unknown)
+            open_intent && self.unanswered(now, Use::RefreshToken, Delivery::Unknown)
         } else {
             self.set_aside()
         }
@@ -56,6 +56,45 @@ impl Slot {
         self.asked = true;
     }
 
+    /// Somebody has logged in. The slot has left its server.
+    pub(super) fn logged_in(&mut self, now: Instant, validity: Validity) {
+        self.held = Some(validity);
+        self.current = now < validity.expires_at;
+        self.health = Health::Fresh;
+        self.settle();
+        (self.seed_untried, self.window_fixed, self.reminded) = (false, false, None);
+        self.plan();
+    }
+
+    /// Somebody has logged out. The slot has left its server.
+    pub(super) fn logged_out(&mut self, now: Instant) {
+        (self.held, self.current) = (None, false);
+        self.seed_untried = false;
+        self.settle();
+        self.health = Health::Pending;
+        self.due_now(now);
+    }
+
+    /// It rests until a source is replaced, which may be failing.
+    pub(super) fn await_source(&mut self, source: TokenName, blame: Option<(ErrorState, Reason)>) {
+        self.phase = Phase::Resting(None);
+        self.awaits = Some(source);
+        if let Some((state, reason)) = blame {
+            self.health = Health::Failing { state, reason };
+        }
+    }
+
+    /// A source was replaced.
+    pub(super) fn source_replaced(&mut self, now: Instant, source: &TokenName) {
+        self.renew |= self.policy.follows_sources && self.held.is_some();
+        if let Phase::Resting(_) = self.phase {
+            if self.renew || self.awaits.as_ref() == Some(source) {
+                self.awaits = None;
+                self.due_now(now);
+            }
+        }
+    }
+
     /// A secret, a key or the like changed.
     pub(super) fn inputs_changed(&mut self, now: Instant) {
         self.seed_untried = true;
@@ -63,6 +102,7 @@ impl Slot {
         match (self.phase, self.health) {
             (Phase::InFlight { .. }, _) => self.outdated = true,
             (Phase::Resting(_), Health::Failing { .. }) => self.due_now(now),
+            (Phase::Resting(_), _) if self.awaits.is_some() => self.due_now(now),
             _ => {}
         }
     }
@@ -71,7 +111,7 @@ impl Slot {
     pub(super) fn replan(&mut self, now: Instant, policy: Policy) {
         self.policy = policy;
         self.inputs_changed(now);
-        if let (Phase::Resting(_), Health::Fresh) = (self.phase, self.health) {
+        if let (Phase::Resting(_), Health::Fresh, None) = (self.phase, self.health, &self.awaits) {
             self.plan();
         }
     }

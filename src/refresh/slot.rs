@@ -6,11 +6,12 @@ use std::time::Duration;
 use super::backoff::{self, FLOOR};
 use super::event::{AttemptId, Delivery, ErrorState, Failure, FailureKind, Use};
 use super::limiter::Place;
-use super::policy::{Grant, Policy};
+use super::policy::{Grant, Part, Policy};
 use super::prng::Prng;
+use super::reminder::Reminded;
 use super::status::{Health, Reason};
 use super::verdict::{Retry, judge};
-use crate::credential::Validity;
+use crate::credential::{TokenName, Validity};
 use crate::instant::Instant;
 
 /// One configured token.
@@ -33,6 +34,8 @@ pub(super) struct Slot {
     /// Its share of the spread, for good.
     jitter: u64,
     pub(super) sent_at: Option<Instant>,
+    /// When the refresh token held was sent first.
+    first_use: Option<Instant>,
     /// Until when `Retry-After` asks to wait.
     held_off_until: Instant,
     /// How many failures of the same kind came last.
@@ -47,6 +50,13 @@ pub(super) struct Slot {
     pub(super) outdated: bool,
     /// Somebody waits for a replacement of a token that is not expired.
     pub(super) asked: bool,
+    /// The source whose replacement it rests for.
+    pub(super) awaits: Option<TokenName>,
+    /// A source that it follows was replaced: what the refresh token brings would be made from the old one.
+    pub(super) renew: bool,
+    /// The last refresh did not move the refresh token's end: nothing will.
+    pub(super) window_fixed: bool,
+    pub(super) reminded: Option<Reminded>,
 }
 
 /// What happens next.
@@ -81,6 +91,7 @@ impl Slot {
             armed: None,
             jitter,
             sent_at: None,
+            first_use: None,
             held_off_until: Instant::BOOT,
             streak: None,
             ambiguous: false,
@@ -88,6 +99,10 @@ impl Slot {
             refusals: 0,
             outdated: false,
             asked: false,
+            awaits: None,
+            renew: false,
+            window_fixed: false,
+            reminded: None,
         }
     }
 
@@ -102,7 +117,8 @@ impl Slot {
             .held
             .filter(|_| self.current)
             .map(|held| held.expires_at);
-        phase.into_iter().chain(expiry).min()
+        let all = [phase, expiry, self.remind_at()];
+        all.into_iter().flatten().min()
     }
 
     /// By which grant the next request goes, or why there is none.
@@ -111,24 +127,45 @@ impl Slot {
         let usable = refresh.is_some_and(|refresh| refresh.expires_at.is_none_or(|end| now < end));
         match self.policy.grant {
             Grant::ClientCredentials => Ok(Use::Primary),
-            Grant::Password | Grant::RefreshToken if usable => Ok(Use::RefreshToken),
+            Grant::Exchange if self.renew || !usable => Ok(Use::Primary),
+            _ if usable => Ok(Use::RefreshToken),
+            Grant::Exchange => Ok(Use::Primary),
             Grant::Password if self.refusals == 0 || self.asked => Ok(Use::Primary),
             Grant::Password => Err((ErrorState::FixConfig, Reason::PasswordRefused)),
             Grant::RefreshToken if self.seed_untried => Ok(Use::Primary),
-            Grant::RefreshToken => match self.health {
+            Grant::Login | Grant::RefreshToken => match self.health {
                 Health::Failing {
                     state: ErrorState::NeedsLogin,
                     reason,
                 } => Err((ErrorState::NeedsLogin, reason)),
-                _ => Err((ErrorState::NeedsLogin, Reason::RefreshTokenExpired)),
+                _ if refresh.is_some() => {
+                    Err((ErrorState::NeedsLogin, Reason::RefreshTokenExpired))
+                }
+                _ => Err((ErrorState::NeedsLogin, Reason::LoginRequired)),
             },
         }
     }
 
     /// There is no way to a token without a person.
-    pub(super) fn stuck(&mut self, (state, reason): (ErrorState, Reason)) {
+    pub(super) fn stuck(&mut self, state: ErrorState, reason: Reason) {
         self.health = Health::Failing { state, reason };
         self.phase = Phase::Resting(None);
+    }
+
+    /// Whether a request that carries this part of it now finds it valid, slow as it may be.
+    pub(super) fn supplies(&self, part: Part, now: Instant, lead: Duration) -> bool {
+        let Some(held) = self.held else {
+            return false;
+        };
+        let ends_at = match part {
+            Part::AccessToken => Some(held.expires_at),
+            Part::IdToken => held.id_token_expires_at,
+            Part::RefreshToken => held
+                .refresh
+                .map(|refresh| refresh.expires_at.unwrap_or(now + 2 * lead)),
+        };
+        // A part that lives shortly has to do: the next one will not live longer.
+        ends_at.is_some_and(|end| now + lead.min((end - held.obtained_at) / 4) < end)
     }
 
     /// Its place among those that wait: what expires first goes first. Who has nothing is as urgent as
@@ -161,10 +198,23 @@ impl Slot {
         self.sent_at = Some(now);
         self.outdated = false;
         self.asked = false;
+        match by {
+            Use::Primary => self.renew = false,
+            Use::RefreshToken => {
+                self.first_use.get_or_insert(now);
+            }
+        }
     }
 
     /// A token arrived and is the newest.
     pub(super) fn obtained(&mut self, now: Instant, attempt: AttemptId, validity: Validity) {
+        let ends_at = |held: Validity| held.refresh?.expires_at;
+        let ends = (self.held.and_then(ends_at), ends_at(validity));
+        // Ends are counted in whole seconds, each from another request.
+        self.window_fixed =
+            matches!(ends, (Some(before), Some(now)) if now <= before + Duration::from_secs(2));
+        self.awaits = None;
+        self.reminded = self.reminded.filter(|_| self.window_fixed);
         self.held = Some(validity);
         self.current = now < validity.expires_at;
         self.health = Health::Fresh;
@@ -241,23 +291,24 @@ impl Slot {
             Retry::Soon => Some(now),
         };
         self.phase = Phase::Resting(due.map(|due| due.max(self.not_before())));
-        self.unanswered(by, failure.delivery) || (verdict.refresh_token_refused && self.set_aside())
+        self.unanswered(now, by, failure.delivery)
+            || (verdict.refresh_token_refused && self.set_aside())
     }
 
     /// What a request without an answer means for a refresh token that works once. Keycloak ends the
     /// session when a spent one comes again, so where another way leads to a token it is not risked;
     /// where none does, trying is all that is left. Whether it is to be set aside.
-    pub(super) fn unanswered(&mut self, by: Use, delivery: Delivery) -> bool {
+    pub(super) fn unanswered(&mut self, now: Instant, by: Use, delivery: Delivery) -> bool {
         match (delivery, by, self.policy.grant) {
             (Delivery::Answered | Delivery::NotSent, _, _) => false,
-            (Delivery::Unknown, _, Grant::RefreshToken) => {
+            (Delivery::Unknown, _, Grant::Login | Grant::RefreshToken) => {
                 self.ambiguous = true;
                 false
             }
+            // The server still takes the one it has rotated.
+            (Delivery::Unknown, Use::RefreshToken, _) if self.within_grace(now) => false,
             (Delivery::Unknown, Use::RefreshToken, Grant::Password) if self.refusals > 0 => false,
-            (Delivery::Unknown, Use::RefreshToken, Grant::ClientCredentials | Grant::Password) => {
-                self.set_aside()
-            }
+            (Delivery::Unknown, Use::RefreshToken, _) => self.set_aside(),
             (Delivery::Unknown, Use::Primary, _) => false,
         }
     }
@@ -269,7 +320,10 @@ impl Slot {
     /// Resting until what is held is to be replaced.
     pub(super) fn plan(&mut self) {
         if let Some(held) = self.held {
-            let due = self.policy.refresh_due(&held, self.jitter);
+            let due = match self.renew {
+                true => Instant::BOOT,
+                false => self.policy.refresh_due(&held, self.jitter),
+            };
             self.phase = Phase::Resting(Some(due.max(self.not_before())));
         }
     }
@@ -279,6 +333,7 @@ impl Slot {
         self.failures = 0;
         self.streak = None;
         self.ambiguous = false;
+        self.first_use = None;
     }
 
     /// Whether there was a refresh token to set aside.
@@ -291,15 +346,20 @@ impl Slot {
     /// When something held is lost: the access token, or the refresh token that nothing else replaces.
     fn lost_at(&self, now: Instant) -> Option<Instant> {
         let held = self.held?;
-        let refresh = match self.policy.grant {
-            Grant::RefreshToken => held.refresh.and_then(|refresh| refresh.expires_at),
-            Grant::ClientCredentials | Grant::Password => None,
-        };
+        let refresh = held.refresh.filter(|_| self.policy.grant.needs_person());
+        let refresh = refresh.and_then(|refresh| refresh.expires_at);
         [Some(held.expires_at), refresh]
             .into_iter()
             .flatten()
             .filter(|end| now < *end)
             .min()
+    }
+
+    /// Whether a refresh token whose first use is not long ago may be used again.
+    fn within_grace(&self, now: Instant) -> bool {
+        let grace = self.policy.rotation_grace;
+        self.first_use
+            .is_some_and(|first_use| now < first_use + grace)
     }
 
     pub(super) fn not_before(&self) -> Instant {

@@ -69,12 +69,19 @@ pub(super) fn judge(
             Reason::LastError,
             Retry::Backoff(UNAVAILABLE_CAP),
         ),
-        (_, _, FailureKind::Unrecognized) if streak <= PATIENCE => verdict(
-            Transient,
-            Reason::LastError,
-            Retry::Backoff(UNAVAILABLE_CAP),
-        ),
-        (_, _, FailureKind::Unrecognized) => verdict(
+        // The token it is made from may have been revoked: its replacement gets its chance.
+        (_, _, FailureKind::Unrecognized)
+        | (Use::Primary, Grant::Exchange, FailureKind::GrantRefused)
+            if streak <= PATIENCE =>
+        {
+            verdict(
+                Transient,
+                Reason::LastError,
+                Retry::Backoff(UNAVAILABLE_CAP),
+            )
+        }
+        (_, _, FailureKind::Unrecognized)
+        | (Use::Primary, Grant::Exchange, FailureKind::GrantRefused) => verdict(
             FixConfig,
             Reason::LastError,
             Retry::Slowly(streak - PATIENCE),
@@ -82,17 +89,17 @@ pub(super) fn judge(
         (Use::Primary, Grant::Password, FailureKind::GrantRefused) => {
             verdict(FixConfig, Reason::PasswordRefused, Retry::OnChange)
         }
-        (Use::Primary, Grant::RefreshToken, FailureKind::GrantRefused) => {
+        (Use::Primary, Grant::Login | Grant::RefreshToken, FailureKind::GrantRefused) => {
             verdict(NeedsLogin, lost, Retry::OnChange)
         }
         (Use::RefreshToken, grant, FailureKind::GrantRefused) => Verdict {
             refresh_token_refused: true,
             ..match grant {
-                Grant::ClientCredentials | Grant::Password => {
+                Grant::ClientCredentials | Grant::Exchange | Grant::Password => {
                     verdict(Transient, Reason::RefreshTokenRefused, Retry::Soon)
                 }
                 Grant::RefreshToken if seed => verdict(NeedsLogin, lost, Retry::Soon),
-                Grant::RefreshToken => verdict(NeedsLogin, lost, Retry::OnChange),
+                Grant::Login | Grant::RefreshToken => verdict(NeedsLogin, lost, Retry::OnChange),
             }
         },
     }

@@ -6,11 +6,13 @@ pub mod registration;
 pub mod token_response;
 
 mod assertion;
+mod carried;
 mod certificate;
 mod client_auth;
 mod discovery;
 mod http;
 mod lifetime;
+mod refusal;
 mod token_request;
 mod transport;
 
@@ -22,6 +24,7 @@ use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
 pub use assertion::KeyError;
+pub use carried::Carried;
 pub use error::SourceError;
 pub use probe::{Probe, probe};
 pub use registration::Registration;
@@ -50,9 +53,9 @@ pub async fn obtain(
     registration: Arc<Registration>,
     token: Arc<TokenConfig>,
     by: Use,
-    refresh_token: Option<SecretString>,
+    carried: Carried,
 ) -> Result<Token, SourceError> {
-    let grant = registration.grant(&token, by, refresh_token)?;
+    let grant = registration.grant(&token, by, &carried)?;
     let skew = registration.clock_skew();
     let outcome = request(&registration, &token, &grant).await;
     let Err(error @ SourceError::Refused(_)) = &outcome else {
@@ -161,6 +164,13 @@ fn secrets<'a>(
         GrantRequest::ClientCredentials => {}
         GrantRequest::Password { password, .. } => secrets.push(password),
         GrantRequest::RefreshToken(refresh_token) => secrets.push(refresh_token),
+        GrantRequest::TokenExchange {
+            subject_token,
+            actor_token,
+        } => {
+            secrets.push(subject_token);
+            secrets.extend(actor_token);
+        }
     }
     if let Proof::Assertion(assertion) = proof {
         secrets.push(assertion);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ::http::HeaderMap;
 
+use super::carried::Carried;
 use super::client_auth::{self, Credentials};
 use super::discovery;
 use super::error::SourceError;
@@ -13,10 +14,10 @@ use super::http::Http;
 use super::token_request::{GrantRequest, Proof};
 use super::token_response;
 use crate::clock;
-use crate::config::{ClientConfig, Endpoint, Environment, GrantConfig, HttpsUrl, TokenConfig};
+use crate::config::{
+    ClientConfig, Endpoint, Environment, GrantConfig, HttpsUrl, TokenConfig, TokenRef, TypedToken,
+};
 use crate::refresh::Use;
-
-use secrecy::SecretString;
 
 /// One client's registration at one authorization server: secrets read, keys parsed, TLS set up.
 ///
@@ -76,13 +77,21 @@ impl Registration {
         &self,
         token: &TokenConfig,
         by: Use,
-        refresh_token: Option<SecretString>,
+        carried: &Carried,
     ) -> Result<GrantRequest, SourceError> {
         let read = |what, secret| client_auth::read(what, secret, &self.environment);
+        let take = |what, token: &TypedToken| match &token.token {
+            TokenRef::Secret(secret) => client_auth::read(what, secret, &self.environment),
+            TokenRef::Token { name, part } => carried.source(name, *part),
+        };
         match (by, &token.grant) {
-            (Use::RefreshToken, _) => refresh_token
-                .map(GrantRequest::RefreshToken)
-                .ok_or(SourceError::NoRefreshToken),
+            (Use::RefreshToken, _) => {
+                let refresh_token = carried.refresh_token.clone();
+                refresh_token
+                    .map(GrantRequest::RefreshToken)
+                    .ok_or(SourceError::NoRefreshToken)
+            }
+            (Use::Primary, GrantConfig::AuthorizationCode(_)) => Err(SourceError::LoginRequired),
             (Use::Primary, GrantConfig::ClientCredentials) => Ok(GrantRequest::ClientCredentials),
             (Use::Primary, GrantConfig::Password { username, password }) => {
                 Ok(GrantRequest::Password {
@@ -95,6 +104,14 @@ impl Registration {
                     "grant.refresh_token.refresh_token",
                     refresh_token,
                 )?))
+            }
+            (Use::Primary, GrantConfig::TokenExchange(exchange)) => {
+                let actor = exchange.actor.as_ref();
+                let actor = actor.map(|actor| take("grant.token_exchange.actor_token", actor));
+                Ok(GrantRequest::TokenExchange {
+                    subject_token: take("grant.token_exchange.subject_token", &exchange.subject)?,
+                    actor_token: actor.transpose()?,
+                })
             }
         }
     }

@@ -19,6 +19,11 @@ pub(super) enum GrantRequest {
     },
     /// RFC 6749 section 6.
     RefreshToken(SecretString),
+    /// RFC 8693.
+    TokenExchange {
+        subject_token: SecretString,
+        actor_token: Option<SecretString>,
+    },
 }
 
 /// The client's proof for this one request.
@@ -60,6 +65,13 @@ impl<'a> Parameters<'a> {
             GrantRequest::RefreshToken(refresh_token) => {
                 list.push(("grant_type", "refresh_token"));
                 list.push(("refresh_token", refresh_token.expose_secret()));
+            }
+            GrantRequest::TokenExchange {
+                subject_token,
+                actor_token,
+            } => {
+                list.push(("grant_type", TOKEN_EXCHANGE));
+                list.extend(exchanged(token, subject_token, actor_token.as_ref()));
             }
         }
         let follows_another = matches!(grant, GrantRequest::RefreshToken(_))
@@ -136,6 +148,31 @@ impl Serialize for Parameters<'_> {
         object.end()
     }
 }
+
+/// What is exchanged, and for what (RFC 8693 section 2.1).
+fn exchanged<'a>(
+    token: &'a TokenConfig,
+    subject_token: &'a SecretString,
+    actor_token: Option<&'a SecretString>,
+) -> Vec<(&'a str, &'a str)> {
+    let GrantConfig::TokenExchange(exchange) = &token.grant else {
+        return Vec::new();
+    };
+    let mut list = vec![
+        ("subject_token", subject_token.expose_secret()),
+        ("subject_token_type", &*exchange.subject.token_type),
+    ];
+    if let (Some(actor), Some(actor_token)) = (&exchange.actor, actor_token) {
+        list.push(("actor_token", actor_token.expose_secret()));
+        list.push(("actor_token_type", &actor.token_type));
+    }
+    let requested = exchange.requested_token_type.as_deref();
+    list.extend(requested.map(|requested| ("requested_token_type", requested)));
+    list
+}
+
+/// `grant_type` (RFC 8693 section 2.1).
+const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 
 /// `client_assertion_type` (RFC 7523 section 2.2).
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";

@@ -128,15 +128,19 @@ fn granted(
     let refresh_token = text(&mut members, "refresh_token")
         .map(SecretString::from)
         .or_else(|| request.refresh_token.cloned());
+    let id_token = text(&mut members, "id_token")
+        .filter(|token| token.bytes().all(|byte| byte.is_ascii_graphic()));
+    let id_token_lifetime = id_token
+        .as_deref()
+        .and_then(|token| lifetime::of_jwt(token, request.unix_now));
     let validity = Validity {
         obtained_at: request.sent_at,
         expires_at: request.sent_at + stated.unwrap_or(lifetime::FALLBACK),
         refresh: refresh_token.is_some().then(|| RefreshValidity {
             expires_at: refresh_lifetime.map(|lifetime| request.sent_at + lifetime),
         }),
+        id_token_expires_at: id_token_lifetime.map(|lifetime| request.sent_at + lifetime),
     };
-    let id_token = text(&mut members, "id_token")
-        .filter(|token| token.bytes().all(|byte| byte.is_ascii_graphic()));
     let token = Token {
         access_token: SecretString::from(access_token),
         token_type,

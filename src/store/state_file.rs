@@ -202,6 +202,8 @@ struct Stored {
     obtained: Time,
     expires: Time,
     refresh: Option<StoredRefresh>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    id_token_expires: Option<Time>,
     open_intent: Option<Time>,
     quarantined_refresh_tokens: Vec<Wiped>,
 }
@@ -275,6 +277,7 @@ impl Stored {
             refresh: token.validity.refresh.map(|refresh| StoredRefresh {
                 expires: refresh.expires_at.map(time),
             }),
+            id_token_expires: token.validity.id_token_expires_at.map(time),
             open_intent: record.open_intent.map(time),
             quarantined_refresh_tokens: record
                 .quarantined_refresh_tokens
@@ -315,6 +318,7 @@ impl Stored {
                 refresh: self.refresh.map(|refresh| RefreshValidity {
                     expires_at: refresh.expires.map(|at| restored.refresh(at)),
                 }),
+                id_token_expires_at: self.id_token_expires.map(|at| restored.access(at)),
             },
         };
         Record {

@@ -16,6 +16,13 @@ impl World {
             && let Some(command) = self.shell.scheduler.poll_command()
         {
             match command {
+                Command::AskForLogin { name, .. } => {
+                    let grant = self.tokens[self.indices[&name]].policy.grant;
+                    assert!(
+                        matches!(grant, Grant::Login | Grant::RefreshToken),
+                        "nobody can log in to that"
+                    );
+                }
                 Command::Cancel { name, attempt } => self.cancel(&name, attempt, configuring),
                 Command::Commit { name, attempt } => self.commit(&name, attempt),
                 Command::Discard { name, attempt } => self.discard(&name, attempt),
@@ -193,8 +200,10 @@ impl World {
         let changed = record.identity != token.policy.identity;
         let honoured = token.registration.honours(now, refresh);
         let doubtful = match token.policy.grant {
-            Grant::RefreshToken => false,
-            Grant::ClientCredentials | Grant::Password => token.watch.doubt || record.open_intent,
+            Grant::Login | Grant::RefreshToken => false,
+            Grant::ClientCredentials | Grant::Exchange | Grant::Password => {
+                token.watch.doubt || record.open_intent
+            }
         };
         record.open_intent = false;
         record.validity.refresh = None;

@@ -208,6 +208,10 @@ impl World {
             refresh_at: refresh_at(chance, lifetime),
             deadline: chance.pick(&[Duration::from_secs(3), Duration::from_secs(10)]),
             identity: [0; 16],
+            sources: Vec::new(),
+            follows_sources: false,
+            login_notice: Duration::from_secs(900),
+            rotation_grace: Duration::ZERO,
         };
         let name = TokenName::parse(&format!("t{index}")).unwrap();
         self.indices.insert(name.clone(), index);

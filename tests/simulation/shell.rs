@@ -209,6 +209,7 @@ impl World {
             obtained_at,
             expires_at: obtained_at + granted.lifetime,
             refresh,
+            id_token_expires_at: None,
         }
     }
 

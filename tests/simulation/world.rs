@@ -233,9 +233,9 @@ impl Registration {
                 Some(token) => Some(token),
                 None => return refused,
             },
-            (None, Grant::ClientCredentials) => None,
+            (None, Grant::ClientCredentials | Grant::Exchange) => None,
             (None, Grant::Password) if request.password == self.password => Some(self.login(now)),
-            (None, Grant::Password | Grant::RefreshToken) => return refused,
+            (None, Grant::Login | Grant::Password | Grant::RefreshToken) => return refused,
         };
         let ends_at = refresh.and_then(|token| {
             self.sessions

@@ -149,6 +149,8 @@ pub fn pending(name: &str) -> Made {
                 health: Health::Pending,
                 in_flight: true,
                 queued: false,
+                waits_for_source: false,
+                login_due_at: None,
                 next_attempt_at: None,
                 failures: 0,
                 attempts: 0,
@@ -172,6 +174,7 @@ impl Made {
             obtained_at,
             expires_at: obtained_at + Duration::from_secs(lifetime),
             refresh: None,
+            id_token_expires_at: None,
         };
         let status = &mut self.0.standing.status;
         status.validity = Some(validity);
@@ -230,6 +233,7 @@ fn config(name: &str) -> TokenConfig {
                 max_in_flight: 1,
                 requests_per_minute: None,
             },
+            rotation_grace: Duration::ZERO,
         }),
         scope: Vec::new(),
         audience: Vec::new(),
@@ -242,5 +246,8 @@ fn config(name: &str) -> TokenConfig {
         files: Vec::new(),
         hooks: Vec::new(),
         allow: Vec::new(),
+        follow_source: false,
+        login_notice: Duration::from_secs(900),
+        identity: [0; 16],
     }
 }

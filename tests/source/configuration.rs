@@ -42,6 +42,7 @@ pub(crate) fn client(token_endpoint: &str) -> ClientConfig {
             max_in_flight: 4,
             requests_per_minute: None,
         },
+        rotation_grace: Duration::ZERO,
     }
 }
 
@@ -98,6 +99,9 @@ impl Setup {
             files: Vec::new(),
             hooks: Vec::new(),
             allow: Vec::new(),
+            follow_source: false,
+            login_notice: Duration::from_secs(900),
+            identity: [0; 16],
         };
         Self {
             registration,

@@ -27,6 +27,7 @@ fn token(grant: GrantConfig) -> TokenConfig {
             max_in_flight: 1,
             requests_per_minute: None,
         },
+        rotation_grace: Duration::ZERO,
     };
     TokenConfig {
         name: TokenName::parse("t").unwrap(),
@@ -45,6 +46,9 @@ fn token(grant: GrantConfig) -> TokenConfig {
         files: Vec::new(),
         hooks: Vec::new(),
         allow: Vec::new(),
+        follow_source: false,
+        login_notice: Duration::from_secs(900),
+        identity: [0; 16],
     }
 }
 
