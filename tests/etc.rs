@@ -59,7 +59,7 @@ fn load_text(text: &str) -> Config {
 fn every_commented_setting_of_the_default_is_valid() {
     let text = fs::read_to_string("etc/bearerd.toml").unwrap();
     let config = load_text(&uncommented(&text));
-    assert_eq!((config.clients.len(), config.tokens.len()), (2, 3));
+    assert_eq!((config.clients.len(), config.tokens.len()), (2, 5));
     let token = config.tokens.values().next().unwrap();
     assert_eq!((token.files.len(), token.hooks.len()), (7, 1));
     assert!(matches!(token.grant, GrantConfig::Password { .. }));
@@ -91,6 +91,8 @@ fn the_default_documents_every_key() {
         "token.example.socket",
         "token.example.grant.password",
         "token.seeded.grant.refresh_token",
+        "token.person.grant.authorization_code",
+        "token.derived.grant.token_exchange",
     ];
     for table in tables {
         let header = format!("[{table}]\n");
