@@ -36,6 +36,7 @@ fn client() -> ClientConfig {
     let text = "https://sso.example/token".to_owned();
     ClientConfig {
         name: "client".into(),
+        login_endpoints: Default::default(),
         endpoint: Endpoint::TokenEndpoint(HttpsUrl {
             url: text.parse().unwrap(),
             text,

@@ -6,9 +6,9 @@ use std::time::Duration;
 use super::auth::client_auth;
 use super::environment::Environment;
 use super::keys::{Field, Keys};
-use super::model::{BodyFormat, ClientConfig, DaemonConfig, TlsConfig};
+use super::model::{BodyFormat, ClientConfig, DaemonConfig, LoginEndpoints, TlsConfig};
 use super::references::secret;
-use super::units::{count, duration, file_path, one_of, path, proxy_url, text, timeout};
+use super::units::{count, duration, file_path, https_url, one_of, path, proxy_url, text, timeout};
 use super::validate;
 use crate::refresh::Limits;
 
@@ -67,6 +67,8 @@ fn log_filter(field: Field<'_>) -> Option<String> {
 pub(super) fn client(field: Field<'_>) -> Option<ClientConfig> {
     let mut keys = field.keys()?;
     let endpoint = validate::endpoint(&mut keys);
+    let authorization = keys.optional("authorization_endpoint", https_url);
+    let device_authorization = keys.optional("device_authorization_endpoint", https_url);
     let client_id = keys.required("client_id", "the name that the server knows it by", text);
     let hint = format!("add `[{}.auth.METHOD]`, {METHODS}", keys.name);
     let auth = keys.required("auth", &hint, client_auth);
@@ -85,6 +87,10 @@ pub(super) fn client(field: Field<'_>) -> Option<ClientConfig> {
     Some(ClientConfig {
         name: field.key.to_owned(),
         endpoint: endpoint?,
+        login_endpoints: LoginEndpoints {
+            authorization,
+            device_authorization,
+        },
         client_id: client_id?,
         auth: auth?,
         refresh_auth,

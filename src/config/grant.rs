@@ -30,6 +30,10 @@ pub(super) fn grant(field: Field<'_>) -> Option<GrantConfig> {
             keys.finish();
             Some(GrantConfig::ClientCredentials)
         }
+        "device_code" => {
+            keys.finish();
+            Some(GrantConfig::DeviceCode)
+        }
         "password" => {
             let username = keys.required("username", "the user that the token is for", text);
             let password = keys.required("password", PASSWORD_HINT, secret);
@@ -144,17 +148,18 @@ fn default_type(token: &TokenRef) -> &'static str {
     }
 }
 
-const GRANTS: [&str; 5] = [
+const GRANTS: [&str; 6] = [
     "authorization_code",
     "client_credentials",
+    "device_code",
     "password",
     "refresh_token",
     "token_exchange",
 ];
 
 /// The grants, for a hint.
-pub(super) const KINDS: &str = "KIND being authorization_code, client_credentials, password, \
-     refresh_token or token_exchange";
+pub(super) const KINDS: &str = "KIND being authorization_code, client_credentials, device_code, \
+     password, refresh_token or token_exchange";
 
 /// Without `redirect_uri` (RFC 8252 section 7.3).
 const LOOPBACK: &str = "http://127.0.0.1/";

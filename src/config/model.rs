@@ -48,6 +48,8 @@ pub struct ClientConfig {
     pub name: String,
     /// Where tokens are requested.
     pub endpoint: Endpoint,
+    /// Where people log in, if not where the metadata say.
+    pub login_endpoints: LoginEndpoints,
     /// `client_id` (RFC 6749 section 2.2).
     pub client_id: String,
     /// How the client proves who it is.
@@ -78,6 +80,24 @@ pub enum Endpoint {
     Issuer(HttpsUrl),
     /// Used byte for byte as configured: trailing slashes matter to some servers.
     TokenEndpoint(HttpsUrl),
+}
+
+impl Endpoint {
+    /// The URL, whichever it is.
+    #[must_use]
+    pub const fn url(&self) -> &HttpsUrl {
+        let (Self::Issuer(url) | Self::TokenEndpoint(url)) = self;
+        url
+    }
+}
+
+/// Where people log in, if not where the metadata say.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct LoginEndpoints {
+    /// `authorization_endpoint` (RFC 8414 section 2).
+    pub authorization: Option<HttpsUrl>,
+    /// `device_authorization_endpoint` (RFC 8628 section 4).
+    pub device_authorization: Option<HttpsUrl>,
 }
 
 /// An absolute `https` URL, or `http` to a loopback address; the text as configured is kept.

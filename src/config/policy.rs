@@ -29,7 +29,7 @@ impl TokenConfig {
                 GrantConfig::AuthorizationCode(ref grant) if grant.form_login.is_some() => {
                     Grant::Password
                 }
-                GrantConfig::AuthorizationCode(_) => Grant::Login,
+                GrantConfig::AuthorizationCode(_) | GrantConfig::DeviceCode => Grant::Login,
                 GrantConfig::ClientCredentials => Grant::ClientCredentials,
                 GrantConfig::Password { .. } => Grant::Password,
                 GrantConfig::RefreshToken { .. } => Grant::RefreshToken,
@@ -42,8 +42,17 @@ impl TokenConfig {
             refresh_at: self.refresh_at,
             // Two places of metadata, and the token request, again where the clock was wrong: each ends by
             // itself in time, and a rotated refresh token in the last answer must not be given up before.
-            deadline: 4 * client.timeout + SLACK,
+            // A login's pages take two more, and the keys that its ID token is verified with as many.
+            deadline: client.timeout * self.timeouts() + SLACK,
             identity: self.identity,
+        }
+    }
+
+    /// How many timeouts of a request one attempt may take.
+    const fn timeouts(&self) -> u32 {
+        match self.grant {
+            GrantConfig::AuthorizationCode(_) | GrantConfig::DeviceCode => 8,
+            _ => 4,
         }
     }
 
@@ -79,6 +88,7 @@ impl TokenConfig {
                     }
                 }
             }
+            GrantConfig::DeviceCode => part("device_code"),
             GrantConfig::RefreshToken { .. } => part("refresh_token"),
             GrantConfig::TokenExchange(grant) => {
                 part("token_exchange");
@@ -114,7 +124,7 @@ impl TokenConfig {
             GrantConfig::ClientCredentials
             | GrantConfig::Password { .. }
             | GrantConfig::TokenExchange(_) => true,
-            GrantConfig::RefreshToken { .. } => false,
+            GrantConfig::DeviceCode | GrantConfig::RefreshToken { .. } => false,
         }
     }
 
@@ -188,7 +198,7 @@ impl GrantConfig {
                     })
                     .collect()
             }
-            Self::ClientCredentials => Vec::new(),
+            Self::ClientCredentials | Self::DeviceCode => Vec::new(),
             Self::Password { password, .. } => vec![("password", password)],
             Self::RefreshToken { refresh_token } => vec![("refresh_token", refresh_token)],
             Self::TokenExchange(grant) => {
@@ -213,6 +223,7 @@ impl GrantConfig {
             Self::TokenExchange(grant) => [Some(&grant.subject), grant.actor.as_ref()],
             Self::AuthorizationCode(_)
             | Self::ClientCredentials
+            | Self::DeviceCode
             | Self::Password { .. }
             | Self::RefreshToken { .. } => [None, None],
         };

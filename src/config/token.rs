@@ -35,6 +35,7 @@ pub(super) fn token(
     let params = keys.optional("params", params);
     let hint = format!("add `[{}.grant.KIND]`, {}", keys.name, grant::KINDS);
     let grant = keys.required("grant", &hint, grant);
+    validate::login(&keys, client.as_deref(), scope.as_deref(), grant.as_ref());
     let refresh = keys.optional("refresh", refresh).unwrap_or_default();
     let assume_lifetime = keys.optional("assume_lifetime", duration);
     let required = keys.optional("required", boolean);

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use super::keys::{Field, Keys, closest};
 use super::model::{
-    AssertionConfig, ClientAuth, ClientConfig, Endpoint, FileFormat, TlsConfig, TlsIdentity,
+    AssertionConfig, ClientAuth, ClientConfig, Endpoint, FileFormat, GrantConfig, TlsConfig,
+    TlsIdentity,
 };
 use super::reading::{Reading, Site};
 use super::secret_ref::SecretRef;
@@ -43,6 +44,40 @@ pub(super) fn endpoint(keys: &mut Keys<'_>) -> Option<Endpoint> {
         }
         (true, false) => issuer.map(Endpoint::Issuer),
         (false, true) => token_endpoint.map(Endpoint::TokenEndpoint),
+    }
+}
+
+/// A login needs a place for it, and scope `openid` the keys that its ID token is verified with.
+pub(super) fn login(
+    keys: &Keys<'_>,
+    client: Option<&ClientConfig>,
+    scope: Option<&[String]>,
+    grant: Option<&GrantConfig>,
+) {
+    let Some((Endpoint::TokenEndpoint(_), client)) = client.map(|c| (&c.endpoint, c)) else {
+        return;
+    };
+    let (key, endpoint) = match grant {
+        Some(GrantConfig::AuthorizationCode(_)) => (
+            "authorization_endpoint",
+            &client.login_endpoints.authorization,
+        ),
+        Some(GrantConfig::DeviceCode) => {
+            let endpoint = &client.login_endpoints.device_authorization;
+            ("device_authorization_endpoint", endpoint)
+        }
+        _ => return,
+    };
+    let name = &client.name;
+    if endpoint.is_none() {
+        let message = format!("`{}` has nowhere to log in", keys.name);
+        let hint = format!("set `issuer` or `{key}` in `[client.{name}]`");
+        keys.refuse("grant", message, &hint);
+    }
+    if scope.is_some_and(|scope| scope.iter().any(|scope| scope == "openid")) {
+        let message = "with `openid` comes an ID token, which only an issuer's keys can verify";
+        let hint = format!("set `issuer` in `[client.{name}]`, or leave `openid` out");
+        keys.refuse("scope", message, &hint);
     }
 }
 
@@ -131,8 +166,15 @@ pub(super) fn param(keys: &Keys<'_>, name: &str) {
         "grant_type" => "it follows from `[token.NAME.grant.*]`",
         "username" | "password" => "set it in `[token.NAME.grant.password]`",
         "refresh_token" => "set it in `[token.NAME.grant.refresh_token]`",
+        "response_mode" | "response_type" => "bearerd reads a code from the query and nothing else",
         "redirect_uri" => "set it in `[token.NAME.grant.authorization_code]`",
-        "code" | "code_verifier" | "device_code" => "it is made anew for every login",
+        "code"
+        | "code_verifier"
+        | "code_challenge"
+        | "code_challenge_method"
+        | "device_code"
+        | "nonce"
+        | "state" => "it is made anew for every login",
         "subject_token"
         | "subject_token_type"
         | "actor_token"

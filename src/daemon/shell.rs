@@ -168,6 +168,9 @@ impl Shell {
         let mut carried = self.tokens.sources_of(&token);
         let refresh_token = record.as_ref().map(|record| &record.token.refresh_token);
         carried.refresh_token = refresh_token.cloned().flatten();
+        carried.id_token = record
+            .as_ref()
+            .and_then(|record| record.token.id_token.clone());
         let request = Request {
             name: name.clone(),
             attempt,

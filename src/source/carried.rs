@@ -13,6 +13,8 @@ use crate::refresh::Part;
 pub struct Carried {
     /// The refresh token held, for [`crate::refresh::Use::RefreshToken`].
     pub refresh_token: Option<SecretString>,
+    /// The ID token held: that of a refresh must go on from it (OpenID Connect Core section 12.2).
+    pub id_token: Option<SecretString>,
     /// Of others, what this one is made from.
     pub sources: BTreeMap<(TokenName, Part), SecretString>,
 }

@@ -12,6 +12,7 @@ use super::assertion::KeyError;
 use super::discovery::MetadataProblem;
 use super::id_token::IdTokenError;
 use super::jwks::KeySetProblem;
+use super::login::LoginError;
 use super::transport::Trouble;
 use crate::config::SecretError;
 use crate::credential::TokenName;
@@ -69,6 +70,9 @@ pub enum SourceError {
     /// An ID token is verified against its issuer's metadata, and the client has none.
     #[error("without an issuer no ID token can be verified")]
     NoIssuer,
+    /// A login failed.
+    #[error(transparent)]
+    Login(#[from] LoginError),
     /// Nobody has logged in.
     #[error("somebody has to log in")]
     LoginRequired,
@@ -197,6 +201,7 @@ impl SourceError {
             Self::Discovery { problem, .. } => (problem.kind(), Delivery::NotSent),
             // The provider issued something, and not what was asked for.
             Self::IdToken(_) => (FailureKind::Unrecognized, Delivery::Unknown),
+            Self::Login(error) => (error.kind(), Delivery::Answered),
             Self::KeySet { problem, .. } => (problem.kind(), Delivery::Unknown),
             // A maintenance page or a wrong endpoint: only persistence tells.
             Self::Redirect { .. } => (FailureKind::Unrecognized, Delivery::Answered),
@@ -226,6 +231,8 @@ impl SourceError {
             Self::HttpClient(HttpClientProblem::Proxy) => Some("use an http or https proxy URL"),
             Self::IdToken(error) => error.hint(),
             Self::Key { cause, .. } => cause.hint(),
+            Self::Login(error) => error.hint(),
+            Self::LoginRequired => Some("`bearerd login NAME`"),
             Self::NoIssuer => Some("set issuer instead of token_endpoint"),
             Self::Redirect { .. } => Some("set token_endpoint to the final URL"),
             Self::Refused(refusal) => refusal.hint(),

@@ -6,12 +6,19 @@ use url::form_urlencoded;
 use zeroize::Zeroizing;
 
 use super::error::SourceError;
+use super::login::Redemption;
 use crate::config::{BodyFormat, GrantConfig, TokenConfig};
 
 /// The grant, with the secret it needs.
 pub(super) enum GrantRequest {
+    /// RFC 6749 section 4.1.3.
+    AuthorizationCode(Redemption),
     /// RFC 6749 section 4.4.
     ClientCredentials,
+    /// Not for a token, but for a login on another device (RFC 8628 section 3.1).
+    DeviceAuthorization,
+    /// RFC 8628 section 3.4.
+    DeviceCode(SecretString),
     /// RFC 6749 section 4.3.
     Password {
         username: String,
@@ -56,6 +63,17 @@ impl<'a> Parameters<'a> {
     ) -> Self {
         let mut list = Vec::new();
         match grant {
+            GrantRequest::AuthorizationCode(redemption) => {
+                list.push(("grant_type", "authorization_code"));
+                list.push(("code", redemption.code.expose_secret()));
+                list.push(("redirect_uri", &redemption.redirect_uri));
+                list.push(("code_verifier", redemption.code_verifier.expose_secret()));
+            }
+            GrantRequest::DeviceAuthorization => {}
+            GrantRequest::DeviceCode(device_code) => {
+                list.push(("grant_type", DEVICE_CODE));
+                list.push(("device_code", device_code.expose_secret()));
+            }
             GrantRequest::ClientCredentials => list.push(("grant_type", "client_credentials")),
             GrantRequest::Password { username, password } => {
                 list.push(("grant_type", "password"));
@@ -76,12 +94,21 @@ impl<'a> Parameters<'a> {
         }
         let follows_another = matches!(grant, GrantRequest::RefreshToken(_))
             && !matches!(token.grant, GrantConfig::RefreshToken { .. });
+        // What a login asked for was said when it began; only `resource` may be said again (RFC 8707).
+        let follows_login = matches!(
+            grant,
+            GrantRequest::AuthorizationCode(_) | GrantRequest::DeviceCode(_)
+        );
         if !follows_another {
-            if !scope.is_empty() {
+            if !scope.is_empty() && !follows_login {
                 list.push(("scope", scope));
             }
-            list.extend(token.audience.iter().map(|value| ("audience", &**value)));
+            if !follows_login {
+                list.extend(token.audience.iter().map(|value| ("audience", &**value)));
+            }
             list.extend(token.resource.iter().map(|value| ("resource", &**value)));
+        }
+        if !follows_another && !matches!(grant, GrantRequest::DeviceAuthorization) {
             list.extend(token.params.iter().map(|(name, value)| (&**name, &**value)));
         }
         let client_id = ("client_id", &*token.client.client_id);
@@ -173,6 +200,9 @@ fn exchanged<'a>(
 
 /// `grant_type` (RFC 8693 section 2.1).
 const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+
+/// `grant_type` (RFC 8628 section 3.4).
+const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
 /// `client_assertion_type` (RFC 7523 section 2.2).
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";

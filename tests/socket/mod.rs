@@ -217,6 +217,7 @@ fn config(name: &str) -> TokenConfig {
         name: TokenName::parse(name).unwrap(),
         client: Arc::new(ClientConfig {
             name: "sso".into(),
+            login_endpoints: Default::default(),
             endpoint: Endpoint::TokenEndpoint(HttpsUrl {
                 text: url.into(),
                 url: url.parse().unwrap(),

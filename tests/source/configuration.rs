@@ -27,6 +27,7 @@ pub(crate) fn url(text: &str) -> HttpsUrl {
 pub(crate) fn client(token_endpoint: &str) -> ClientConfig {
     ClientConfig {
         name: "c".into(),
+        login_endpoints: Default::default(),
         endpoint: Endpoint::TokenEndpoint(url(token_endpoint)),
         client_id: "id".into(),
         auth: ClientAuth::ClientSecretPost {

@@ -15,6 +15,8 @@ pub enum GrantConfig {
     AuthorizationCode(Box<AuthorizationCode>),
     /// RFC 6749 section 4.4.
     ClientCredentials,
+    /// RFC 8628.
+    DeviceCode,
     /// RFC 6749 section 4.3.
     Password {
         /// `username`.

@@ -11,6 +11,7 @@ fn token(grant: GrantConfig) -> TokenConfig {
     let text = "https://as.example/token";
     let client = ClientConfig {
         name: "c".into(),
+        login_endpoints: Default::default(),
         endpoint: Endpoint::TokenEndpoint(HttpsUrl {
             text: text.into(),
             url: text.parse().unwrap(),
