@@ -72,6 +72,7 @@ fn token_config(files: Vec<FileConfig>, hooks: Vec<HookConfig>) -> Arc<TokenConf
         files,
         hooks,
         allow: Vec::new(),
+        login: Vec::new(),
         follow_source: false,
         login_notice: Duration::from_secs(900),
         identity: [0; 16],

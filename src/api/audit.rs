@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::watch;
 
-use super::peer::{Caller, Grounds};
+use super::peer::{Caller, Grounds, Right};
 use crate::clock;
 use crate::credential::TokenName;
 
@@ -14,17 +14,27 @@ use crate::credential::TokenName;
 #[derive(Clone, Default)]
 pub(super) struct Audit {
     denials: Arc<Denials>,
-    granted: Arc<watch::Sender<BTreeSet<(u32, TokenName, String)>>>,
+    granted: Arc<watch::Sender<BTreeSet<(u32, TokenName, &'static str, String)>>>,
 }
 
 impl Audit {
     /// Logs the first time that a user is allowed a token on these grounds.
-    pub(super) fn granted(&self, caller: &Caller, token: &TokenName, grounds: Grounds<'_>) {
+    pub(super) fn granted(
+        &self,
+        caller: &Caller,
+        token: &TokenName,
+        right: Right,
+        grounds: Grounds<'_>,
+    ) {
         let Some(peer) = &caller.peer else {
             return;
         };
         let grounds = grounds.as_str();
-        let grant = (peer.uid, token.clone(), grounds.to_owned());
+        let what = match right {
+            Right::Read => "may read: first time",
+            Right::LogIn => "may log in: first time",
+        };
+        let grant = (peer.uid, token.clone(), what, grounds.to_owned());
         if self.granted.borrow().contains(&grant) {
             return;
         }
@@ -35,7 +45,7 @@ impl Audit {
             granted.insert(grant);
         });
         let (uid, pid, unit) = (peer.uid, peer.pid, peer.unit.as_deref());
-        tracing::info!(%token, uid, ?pid, unit, grounds, "may read: first time");
+        tracing::info!(%token, uid, ?pid, unit, grounds, "{what}");
     }
 
     /// Logs a refusal, but not one line for each: a refused client may come back in a loop.

@@ -140,7 +140,9 @@ async fn respond(
             router::respond(&server.api, caller, route, request).await
         }
         Ok(route) => {
-            server.audit.denied(caller, route.token());
+            server
+                .audit
+                .denied(caller, route.token().map(|(name, _)| name));
             denied()
         }
     };
@@ -155,12 +157,12 @@ async fn respond(
 fn permits(server: &Server, caller: &Caller, route: &Route) -> bool {
     let tokens = server.api.tokens.borrow();
     match route.token() {
-        Some(name) => match tokens.get(name) {
+        Some((name, right)) => match tokens.get(name) {
             Some(view) => {
                 let view = view.borrow();
-                let grounds = caller.grounds(&view.config.allow);
+                let grounds = caller.grounds(right.rules(&view.config));
                 if let Some(grounds) = grounds {
-                    server.audit.granted(caller, name, grounds);
+                    server.audit.granted(caller, name, right, grounds);
                 }
                 grounds.is_some()
             }

@@ -10,6 +10,7 @@
 //! | [`peer`] | who asks, and whether they may |
 //! | `process` | the groups and the unit of who asks |
 //! | `router` | request to route to right to response |
+//! | [`login`] | begins and completes logins |
 //! | [`tokens`] | reads a token, waits for one, has one replaced |
 //! | [`status`] | how tokens and daemon stand |
 //! | [`query`] | `min_ttl`, `wait` |
@@ -25,6 +26,7 @@ pub mod code;
 mod connection;
 pub mod credentials;
 mod listener;
+pub mod login;
 pub mod peer;
 pub mod problem;
 mod process;
@@ -50,4 +52,6 @@ pub struct Api {
     pub daemon: watch::Receiver<DaemonView>,
     /// The core's events; only [`refresh::Event::RefreshRequested`] is sent.
     pub events: mpsc::Sender<refresh::Event>,
+    /// Logins to begin and to complete.
+    pub logins: mpsc::Sender<login::LoginWish>,
 }

@@ -114,6 +114,13 @@ impl Problem {
         problem
     }
 
+    /// With what to do about it.
+    #[must_use]
+    pub fn hinting(mut self, hint: Option<Cow<'static, str>>) -> Self {
+        self.hint = hint;
+        self
+    }
+
     /// As a response.
     #[must_use]
     pub fn into_response(self) -> Response<Full<Bytes>> {

@@ -11,7 +11,8 @@ use tokio::time::timeout;
 
 use super::Api;
 use super::code::Code;
-use super::peer::Caller;
+use super::login;
+use super::peer::{Caller, Right};
 use super::problem::Problem;
 use super::query::Query;
 use super::status::{self, Moment};
@@ -28,6 +29,10 @@ pub(super) enum Route {
     Health,
     /// `GET /v1/tokens`.
     List,
+    /// `POST /v1/tokens/{name}/login`.
+    Login(TokenName),
+    /// `POST /v1/tokens/{name}/login/complete`.
+    LoginComplete(TokenName),
     /// `GET /readyz`.
     Readiness,
     /// `POST /v1/tokens/{name}/refresh`.
@@ -48,7 +53,7 @@ impl Route {
     pub(super) fn find(method: &Method, path: &str) -> Result<Self, Problem> {
         let not_found = || Problem::new(Code::NotFound, "no such page");
         let name = |name: &str| TokenName::parse(name).map_err(|_| not_found());
-        let segments: Vec<&str> = path.split('/').skip(1).take(5).collect();
+        let segments: Vec<&str> = path.split('/').skip(1).take(6).collect();
         let route = match segments.as_slice() {
             ["healthz"] => Self::Health,
             ["readyz"] => Self::Readiness,
@@ -57,28 +62,35 @@ impl Route {
             ["v1", "tokens"] => Self::List,
             ["v1", "tokens", of] => Self::Token(name(of)?),
             ["v1", "tokens", of, "access_token"] => Self::AccessToken(name(of)?),
+            ["v1", "tokens", of, "login"] => Self::Login(name(of)?),
+            ["v1", "tokens", of, "login", "complete"] => Self::LoginComplete(name(of)?),
             ["v1", "tokens", of, "refresh"] => Self::Refresh(name(of)?),
             _ => return Err(not_found()),
         };
         match (&route, method) {
-            (Self::Refresh(_), &Method::POST) => Ok(route),
-            (Self::Refresh(_), _) => Err(Problem::method(method, "POST")),
+            (Self::Login(_) | Self::LoginComplete(_) | Self::Refresh(_), &Method::POST) => {
+                Ok(route)
+            }
+            (Self::Login(_) | Self::LoginComplete(_) | Self::Refresh(_), _) => {
+                Err(Problem::method(method, "POST"))
+            }
             (_, &Method::GET | &Method::HEAD) => Ok(route),
             _ => Err(Problem::method(method, "GET, HEAD")),
         }
     }
 
-    /// The token that one must be allowed to read: the only place that says so. `None`: it is enough to be
-    /// allowed any, as the page shows nothing of others.
+    /// The token, and what one must be allowed of it: the only place that says so. `None`: it is enough to
+    /// be allowed to read any, as the page shows nothing of others.
     #[must_use]
-    pub(super) const fn token(&self) -> Option<&TokenName> {
+    pub(super) const fn token(&self) -> Option<(&TokenName, Right)> {
         match self {
             Self::Health | Self::List | Self::Readiness | Self::Status => None,
             // The answer to a refresh holds the new token; whoever may not read it gains nothing from one.
             Self::AccessToken(name)
             | Self::Refresh(name)
             | Self::Token(name)
-            | Self::TokenStatus(name) => Some(name),
+            | Self::TokenStatus(name) => Some((name, Right::Read)),
+            Self::Login(name) | Self::LoginComplete(name) => Some((name, Right::LogIn)),
         }
     }
 }
@@ -110,6 +122,11 @@ async fn answer(
         }
         Route::Health => Ok(text("ok\n")),
         Route::List => json(&status::list(api, caller)),
+        Route::Login(name) => json(&login::begin(api, &name, &collect(body).await?).await?),
+        Route::LoginComplete(name) => {
+            let body = collect(body).await?;
+            json(&login::complete(api, &name, &body, query).await?)
+        }
         Route::Readiness => status::readiness(api, caller).map(|()| text("ready\n")),
         Route::Refresh(name) => {
             let rejected = RefreshBody::parse(&collect(body).await?)?;
@@ -133,10 +150,13 @@ async fn answer(
 const fn parameters(route: &Route) -> &'static [&'static str] {
     match route {
         Route::AccessToken(_) | Route::Token(_) => &["min_ttl", "wait"],
-        Route::Refresh(_) => &["wait"],
-        Route::Health | Route::List | Route::Readiness | Route::Status | Route::TokenStatus(_) => {
-            &[]
-        }
+        Route::LoginComplete(_) | Route::Refresh(_) => &["wait"],
+        Route::Health
+        | Route::List
+        | Route::Login(_)
+        | Route::Readiness
+        | Route::Status
+        | Route::TokenStatus(_) => &[],
     }
 }
 

@@ -257,6 +257,8 @@ pub struct TokenConfig {
     pub hooks: Vec<HookConfig>,
     /// Who may read it through the socket, beside root and the daemon's own user.
     pub allow: Vec<Allow>,
+    /// Who may log in for it through the socket, beside root and the daemon's own user.
+    pub login: Vec<Allow>,
     /// Names everything that decides what is obtained; see [`crate::refresh::Policy::identity`].
     pub identity: [u8; 16],
 }

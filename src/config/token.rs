@@ -41,7 +41,7 @@ pub(super) fn token(
     let required = keys.optional("required", boolean);
     let files = keys.optional("file", |files| tables(files, file));
     let hooks = keys.optional("hook", |hooks| tables(hooks, hook));
-    let allow = keys.optional("socket", socket);
+    let socket = keys.optional("socket", socket).unwrap_or_default();
     keys.finish();
     Some(TokenConfig {
         name,
@@ -58,7 +58,8 @@ pub(super) fn token(
         required: required.unwrap_or(true),
         files: files.unwrap_or_default(),
         hooks: hooks.unwrap_or_default(),
-        allow: allow.unwrap_or_default(),
+        allow: socket.allow,
+        login: socket.login,
         // Follows when all tokens are known.
         identity: [0; 16],
     })

@@ -21,6 +21,7 @@ use super::attempts::{Attempts, Finished, Request};
 use super::durable::{Durable, Step};
 use super::entry::Entry;
 use super::inputs::Inputs;
+use super::login::Logins;
 use super::outcome::Outcome;
 use super::reload::Reload;
 use super::tokens::Tokens;
@@ -35,6 +36,7 @@ pub(super) struct Shell {
     pub(super) attempts: Attempts,
     /// Tokens received and not yet judged by the core.
     pub(super) received: BTreeMap<AttemptId, Token>,
+    pub(super) logins: Logins,
     pub(super) durable: Durable,
     pub(super) view: watch::Sender<DaemonView>,
     pub(super) service: ServiceManager,
@@ -366,7 +368,7 @@ impl Shell {
     }
 
     pub(super) fn has_unfinished_business(&self) -> bool {
-        !self.attempts.is_empty() || self.durable.is_busy()
+        !self.attempts.is_empty() || self.logins.is_redeeming() || self.durable.is_busy()
     }
 
     pub(super) async fn end(mut self) {

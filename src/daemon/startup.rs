@@ -18,12 +18,15 @@ use crate::error_chain::error_chain;
 use crate::refresh::Scheduler;
 use crate::signals;
 use crate::sink;
-use crate::store::{BootId, DaemonView, Moment, Record, Sealer, StateDir, StateWriter, Written};
+use crate::store::{
+    BootId, DaemonView, LoginFiles, Moment, Record, Sealer, StateDir, StateWriter, Written,
+};
 use crate::systemd::ServiceManager;
 use crate::watch::Watch;
 
 use super::durable::Durable;
 use super::inputs::{Changed, Inputs};
+use super::login::Logins;
 use super::reload::Reload;
 use super::shell::Shell;
 use super::tokens::Tokens;
@@ -57,6 +60,7 @@ fn runtime_directory(path: &Path) -> Result<(), DaemonError> {
 /// The durable state as start-up finds it.
 struct State {
     writer: StateWriter,
+    logins: LoginFiles,
     written: mpsc::UnboundedReceiver<Written>,
     records: Vec<Record>,
     warnings: Vec<Arc<str>>,
@@ -85,10 +89,12 @@ fn open_state(directory: &Path, environment: &Environment) -> Result<State, Daem
     for text in &warnings {
         warn!("{text}");
     }
+    let logins = LoginFiles::new(directory, sealer.clone());
     let (writer, written) =
         StateWriter::spawn(state, sealer, moment.boot).map_err(DaemonError::Thread)?;
     Ok(State {
         writer,
+        logins,
         written,
         records: loaded.records,
         warnings,
@@ -104,12 +110,14 @@ pub(super) fn assemble(
     let daemon = inputs.config.daemon.clone();
     let State {
         writer,
+        logins,
         written,
         records,
         warnings,
     } = open_state(&daemon.state_dir, &environment)?;
     let (report_sender, reports) = mpsc::channel(64);
     let (event_sender, requests) = mpsc::channel(64);
+    let (login_sender, login_wishes) = mpsc::channel(16);
     let (view, daemon_view) = watch::channel(DaemonView::default());
     let tokens = Tokens::new(records, Arc::clone(&environment), report_sender);
     let registry = tokens.registry();
@@ -127,6 +135,7 @@ pub(super) fn assemble(
         tokens,
         attempts: Default::default(),
         received: Default::default(),
+        logins: Logins::new(logins),
         durable: Durable::new(writer),
         view,
         service,
@@ -137,6 +146,9 @@ pub(super) fn assemble(
         stopping: false,
     };
     shell.apply(clock::now(), inputs, Changed::Anything);
+    if !once {
+        shell.resume_logins();
+    }
     // A single pass serves nobody: a daemon may be running beside it.
     let server = if once {
         None
@@ -145,12 +157,14 @@ pub(super) fn assemble(
             tokens: registry,
             daemon: daemon_view,
             events: event_sender,
+            logins: login_sender,
         };
         Some(serve(&daemon.runtime_dir, api, credentials_environment)?)
     };
     let turns = Turns {
         alarm: Alarm::new().map_err(DaemonError::Alarm)?,
         loading: None,
+        logins: login_wishes,
         patience: Some(Box::pin(sleep(PATIENCE))),
         reports,
         requests,

@@ -76,6 +76,9 @@ pub enum SourceError {
     /// Nobody has logged in.
     #[error("somebody has to log in")]
     LoginRequired,
+    /// This token comes without a login.
+    #[error("this token needs no login")]
+    NoLogin,
     /// There is no refresh token to use.
     #[error("no refresh token is held")]
     NoRefreshToken,
@@ -192,6 +195,7 @@ impl SourceError {
             | Self::Key { .. }
             | Self::LoginRequired
             | Self::NoIssuer
+            | Self::NoLogin
             | Self::NoRefreshToken
             | Self::RequestEncoding
             | Self::Secret { .. }

@@ -130,7 +130,7 @@ pub fn encode(
     let content = match sealer {
         Sealer::Aes256Gcm(key) => {
             let plain = to_json(&stored, capacity)?;
-            Content::Sealed(key.seal(&record.name, plain)?)
+            Content::Sealed(key.seal(record.name.as_str(), plain)?)
         }
         Sealer::None => Content::Plain(Box::new(stored)),
     };
@@ -159,7 +159,9 @@ pub fn decode(
     let envelope: Envelope = from_json(bytes)?;
     let stored = match (envelope.content, sealer) {
         (Content::Plain(stored), _) => *stored,
-        (Content::Sealed(sealed), Sealer::Aes256Gcm(key)) => from_json(&key.open(name, &sealed)?)?,
+        (Content::Sealed(sealed), Sealer::Aes256Gcm(key)) => {
+            from_json(&key.open(name.as_str(), &sealed)?)?
+        }
         (Content::Sealed(_), Sealer::None) => return Err(OpenError::NoKey.into()),
     };
     if stored.name != name.as_str() {

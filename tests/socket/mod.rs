@@ -46,6 +46,7 @@ impl World {
             tokens,
             daemon: daemon_view,
             events: event,
+            logins: mpsc::channel(1).0,
         };
         let server = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
@@ -247,6 +248,7 @@ fn config(name: &str) -> TokenConfig {
         files: Vec::new(),
         hooks: Vec::new(),
         allow: Vec::new(),
+        login: Vec::new(),
         follow_source: false,
         login_notice: Duration::from_secs(900),
         identity: [0; 16],

@@ -100,6 +100,7 @@ impl Setup {
             files: Vec::new(),
             hooks: Vec::new(),
             allow: Vec::new(),
+            login: Vec::new(),
             follow_source: false,
             login_notice: Duration::from_secs(900),
             identity: [0; 16],

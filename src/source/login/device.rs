@@ -22,7 +22,7 @@ use crate::source::token_response::{Reply, Request};
 use crate::source::{authenticated, secrets, token_response};
 
 /// A login that a person is to complete on another device.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct DeviceLogin {
     #[serde(with = "secret_text")]
     device_code: SecretString,
@@ -136,7 +136,7 @@ impl DeviceLogin {
     /// # Errors
     /// [`SourceError`], also when the time is up.
     pub async fn complete(
-        self: Arc<Self>,
+        self,
         registration: Arc<Registration>,
         token: Arc<TokenConfig>,
         expires_in: Duration,

@@ -112,8 +112,9 @@ fn tag(text: &str) -> (Tag, &str) {
         if rest.is_empty() {
             return (tag, rest);
         }
-        let end = rest[1..].find(|c: char| c.is_ascii_whitespace() || "=/>".contains(c));
-        let Some(end) = end.map(|end| end + 1) else {
+        let ends = |c: char| c.is_ascii_whitespace() || "=/>".contains(c);
+        let mut end = rest.char_indices().skip(1);
+        let Some((end, _)) = end.find(|(_, c)| ends(*c)) else {
             return (tag, "");
         };
         let (name, after) = rest.split_at(end);
