@@ -178,7 +178,8 @@ impl World {
             let until = self.now + pause.min(Duration::from_secs(600));
             meter.trouble_until = meter.trouble_until.max(until);
         }
-        if failure.kind == FailureKind::GrantRefused && request.refresh.is_none() {
+        let password = token.policy.grant == Grant::Password && request.refresh.is_none();
+        if failure.kind == FailureKind::GrantRefused && password {
             token
                 .registration
                 .refused_password(self.now, request.sent_at);
