@@ -14,7 +14,7 @@ use crate::credential::TokenName;
 #[derive(Clone, Default)]
 pub(super) struct Audit {
     denials: Arc<Denials>,
-    granted: Arc<watch::Sender<BTreeSet<(u32, TokenName, &'static str, String)>>>,
+    granted: Arc<watch::Sender<BTreeSet<Granted>>>,
 }
 
 impl Audit {
@@ -69,6 +69,9 @@ impl Audit {
         tracing::warn!(token, ?uid, ?pid, unit, uncertain, unlogged, "denied");
     }
 }
+
+/// Which user, which token, what, and on what grounds.
+type Granted = (u32, TokenName, &'static str, String);
 
 #[derive(Default)]
 struct Denials {

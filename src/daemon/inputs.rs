@@ -100,17 +100,7 @@ impl Inputs {
                 .entry(input)
                 .or_insert_with_key(|input| Some(Stamp::of(input)));
         }
-        let mut warnings: BTreeMap<String, Arc<str>> = BTreeMap::new();
-        let by_form = |token: &&Arc<TokenConfig>| match &token.grant {
-            GrantConfig::AuthorizationCode(grant) => grant.form_login.is_some(),
-            _ => false,
-        };
-        for token in config.tokens.values().filter(by_form) {
-            let key = format!("token {}", token.name);
-            let text =
-                format!("{key}: form_login logs in in a person's place; only for mock providers");
-            warnings.insert(key, text.into());
-        }
+        let mut warnings = form_logins(&config);
         let mut registrations = BTreeMap::new();
         for (name, client) in &config.clients {
             let same = before.filter(|old| old.config.clients.get(name) == Some(client));
@@ -144,6 +134,20 @@ impl Inputs {
             followed,
         })
     }
+}
+
+/// Which tokens are obtained in a person's place: to be said loudly.
+fn form_logins(config: &Config) -> BTreeMap<String, Arc<str>> {
+    let by_form = |token: &&Arc<TokenConfig>| match &token.grant {
+        GrantConfig::AuthorizationCode(grant) => grant.form_login.is_some(),
+        _ => false,
+    };
+    let warning = |token: &Arc<TokenConfig>| {
+        let key = format!("token {}", token.name);
+        let text = format!("{key}: form_login logs in in a person's place; only for mock providers");
+        (key, text.into())
+    };
+    config.tokens.values().filter(by_form).map(warning).collect()
 }
 
 /// Nobody has to hear of a token that has not changed, nor is it held twice.

@@ -109,21 +109,6 @@ impl Logins {
             Ended::Brought(name, attempt, brought, true)
         });
     }
-
-    fn poll(
-        &mut self,
-        attempt: AttemptId,
-        registration: Arc<Registration>,
-        token: Arc<TokenConfig>,
-        device: DeviceLogin,
-        time: Duration,
-    ) {
-        self.tasks.spawn(async move {
-            let name = token.name.clone();
-            let brought = device.complete(registration, token, time).await;
-            Ended::Brought(name, attempt, brought, false)
-        });
-    }
 }
 
 impl Shell {
@@ -306,8 +291,12 @@ impl Shell {
             let left = pending.until.saturating_sub(clock::unix_now().as_secs());
             let (device, token) = (DeviceLogin::clone(device), Arc::clone(token));
             let attempt = self.scheduler.begin_attempt();
-            let left = Duration::from_secs(left);
-            self.logins.poll(attempt, registration, token, device, left);
+            self.logins.tasks.spawn(async move {
+                let name = token.name.clone();
+                let left = Duration::from_secs(left);
+                let brought = device.complete(registration, token, left).await;
+                Ended::Brought(name, attempt, brought, false)
+            });
         }
     }
 

@@ -108,18 +108,12 @@ pub(super) fn assemble(
     inputs: Inputs,
 ) -> Result<(Shell, Turns), DaemonError> {
     let daemon = inputs.config.daemon.clone();
-    let State {
-        writer,
-        logins,
-        written,
-        records,
-        warnings,
-    } = open_state(&daemon.state_dir, &environment)?;
+    let state = open_state(&daemon.state_dir, &environment)?;
     let (report_sender, reports) = mpsc::channel(64);
     let (event_sender, requests) = mpsc::channel(64);
     let (login_sender, login_wishes) = mpsc::channel(16);
     let (view, daemon_view) = watch::channel(DaemonView::default());
-    let tokens = Tokens::new(records, Arc::clone(&environment), report_sender);
+    let tokens = Tokens::new(state.records, Arc::clone(&environment), report_sender);
     let registry = tokens.registry();
     let followed = inputs.followed.clone();
     sink::sweep(inputs.config.tokens.values().map(AsRef::as_ref));
@@ -135,32 +129,29 @@ pub(super) fn assemble(
         tokens,
         attempts: Default::default(),
         received: Default::default(),
-        logins: Logins::new(logins),
-        durable: Durable::new(writer),
+        logins: Logins::new(state.logins),
+        durable: Durable::new(state.writer),
         view,
         service,
         announced: Default::default(),
-        start_warnings: warnings,
+        start_warnings: state.warnings,
         reload: Reload::default(),
         once_waits_for: None,
         stopping: false,
     };
     shell.apply(clock::now(), inputs, Changed::Anything);
+    let mut server = None;
+    // A single pass serves nobody: a daemon may be running beside it.
     if !once {
         shell.resume_logins();
-    }
-    // A single pass serves nobody: a daemon may be running beside it.
-    let server = if once {
-        None
-    } else {
         let api = Api {
             tokens: registry,
             daemon: daemon_view,
             events: event_sender,
             logins: login_sender,
         };
-        Some(serve(&daemon.runtime_dir, api, credentials_environment)?)
-    };
+        server = Some(serve(&daemon.runtime_dir, api, credentials_environment)?);
+    }
     let turns = Turns {
         alarm: Alarm::new().map_err(DaemonError::Alarm)?,
         loading: None,
@@ -172,7 +163,7 @@ pub(super) fn assemble(
         signals: signals::listen().map_err(DaemonError::Signals)?,
         watch: Watch::start(followed),
         watchdog,
-        written,
+        written: state.written,
     };
     Ok((shell, turns))
 }

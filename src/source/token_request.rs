@@ -61,37 +61,7 @@ impl<'a> Parameters<'a> {
         proof: &'a Proof<'_>,
         scope: &'a str,
     ) -> Self {
-        let mut list = Vec::new();
-        match grant {
-            GrantRequest::AuthorizationCode(redemption) => {
-                list.push(("grant_type", "authorization_code"));
-                list.push(("code", redemption.code.expose_secret()));
-                list.push(("redirect_uri", &redemption.redirect_uri));
-                list.push(("code_verifier", redemption.code_verifier.expose_secret()));
-            }
-            GrantRequest::DeviceAuthorization => {}
-            GrantRequest::DeviceCode(device_code) => {
-                list.push(("grant_type", DEVICE_CODE));
-                list.push(("device_code", device_code.expose_secret()));
-            }
-            GrantRequest::ClientCredentials => list.push(("grant_type", "client_credentials")),
-            GrantRequest::Password { username, password } => {
-                list.push(("grant_type", "password"));
-                list.push(("username", username));
-                list.push(("password", password.expose_secret()));
-            }
-            GrantRequest::RefreshToken(refresh_token) => {
-                list.push(("grant_type", "refresh_token"));
-                list.push(("refresh_token", refresh_token.expose_secret()));
-            }
-            GrantRequest::TokenExchange {
-                subject_token,
-                actor_token,
-            } => {
-                list.push(("grant_type", TOKEN_EXCHANGE));
-                list.extend(exchanged(token, subject_token, actor_token.as_ref()));
-            }
-        }
+        let mut list = granting(token, grant);
         let follows_another = matches!(grant, GrantRequest::RefreshToken(_))
             && !matches!(token.grant, GrantConfig::RefreshToken { .. });
         // What a login asked for was said when it began; only `resource` may be said again (RFC 8707).
@@ -174,6 +144,42 @@ impl Serialize for Parameters<'_> {
         }
         object.end()
     }
+}
+
+/// The parameters of the grant itself.
+fn granting<'a>(token: &'a TokenConfig, grant: &'a GrantRequest) -> Vec<(&'a str, &'a str)> {
+    let mut list = Vec::new();
+    match grant {
+        GrantRequest::AuthorizationCode(redemption) => {
+            list.push(("grant_type", "authorization_code"));
+            list.push(("code", redemption.code.expose_secret()));
+            list.push(("redirect_uri", &redemption.redirect_uri));
+            list.push(("code_verifier", redemption.code_verifier.expose_secret()));
+        }
+        GrantRequest::DeviceAuthorization => {}
+        GrantRequest::DeviceCode(device_code) => {
+            list.push(("grant_type", DEVICE_CODE));
+            list.push(("device_code", device_code.expose_secret()));
+        }
+        GrantRequest::ClientCredentials => list.push(("grant_type", "client_credentials")),
+        GrantRequest::Password { username, password } => {
+            list.push(("grant_type", "password"));
+            list.push(("username", username));
+            list.push(("password", password.expose_secret()));
+        }
+        GrantRequest::RefreshToken(refresh_token) => {
+            list.push(("grant_type", "refresh_token"));
+            list.push(("refresh_token", refresh_token.expose_secret()));
+        }
+        GrantRequest::TokenExchange {
+            subject_token,
+            actor_token,
+        } => {
+            list.push(("grant_type", TOKEN_EXCHANGE));
+            list.extend(exchanged(token, subject_token, actor_token.as_ref()));
+        }
+    }
+    list
 }
 
 /// What is exchanged, and for what (RFC 8693 section 2.1).

@@ -25,6 +25,7 @@ fn the_challenge() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn codes_and_what_is_none() {
     use LoginError::{Issuer, NoCode, NotOurs, State};
     let not_ours = || NotOurs("https://example.org".into());
