@@ -23,7 +23,7 @@ fn loaded(path: &Path) -> Config {
 fn example(name: &str) -> Config {
     let config = loaded(&Path::new("etc/examples").join(name));
     assert_eq!(config.clients.len(), config.tokens.len());
-        assert_ne!(config.tokens.len(), 0);
+    assert_ne!(config.tokens.len(), 0);
     config
 }
 
@@ -178,7 +178,8 @@ fn nhs_signed_jwt() {
 #[test]
 fn cis2() {
     let config = example("cis2.toml");
-    let [login, made] = ["cis2", "nhs_user"].map(|name| &config.tokens[&TokenName::parse(name).unwrap()]);
+    let [login, made] =
+        ["cis2", "nhs_user"].map(|name| &config.tokens[&TokenName::parse(name).unwrap()]);
     let GrantConfig::AuthorizationCode(grant) = &login.grant else {
         panic!("{:?}", login.grant);
     };
@@ -195,12 +196,19 @@ fn cis2() {
 fn the_configurations_of_docs_login_are_valid() {
     let text = fs::read_to_string("docs/login.md").unwrap();
     let blocks = text.split("```toml\n").skip(1);
-    let blocks: Vec<_> = blocks.map(|rest| rest.split("```").next().unwrap()).collect();
+    let blocks: Vec<_> = blocks
+        .map(|rest| rest.split("```").next().unwrap())
+        .collect();
     let by_code = blocks[0].replace("operators", "root");
     load_text(&by_code);
-    let (client, token) = by_code.split_once("[token.person.grant.authorization_code]").unwrap();
+    let (client, token) = by_code
+        .split_once("[token.person.grant.authorization_code]")
+        .unwrap();
     let (_, socket) = token.split_once("[token.person.socket]").unwrap();
-    load_text(&format!("{client}{}[token.person.socket]{socket}", blocks[1]));
+    load_text(&format!(
+        "{client}{}[token.person.socket]{socket}",
+        blocks[1]
+    ));
 }
 
 /// The README's configurations are what people copy.

@@ -14,11 +14,11 @@ pub(super) struct Socket {
 /// Reads the table.
 pub(super) fn socket(field: Field<'_>) -> Option<Socket> {
     let mut keys = field.keys()?;
-    let login = keys.optional("login", rules);
     let allow = match keys.has("login") {
         true => keys.optional("allow", rules),
         false => keys.required("allow", HINT, rules),
     };
+    let login = keys.optional("login", rules);
     keys.finish();
     Some(Socket {
         allow: allow.unwrap_or_default(),

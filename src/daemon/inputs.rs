@@ -144,10 +144,16 @@ fn form_logins(config: &Config) -> BTreeMap<String, Arc<str>> {
     };
     let warning = |token: &Arc<TokenConfig>| {
         let key = format!("token {}", token.name);
-        let text = format!("{key}: form_login logs in in a person's place; only for mock providers");
+        let text =
+            format!("{key}: form_login logs in in a person's place; only for mock providers");
         (key, text.into())
     };
-    config.tokens.values().filter(by_form).map(warning).collect()
+    config
+        .tokens
+        .values()
+        .filter(by_form)
+        .map(warning)
+        .collect()
 }
 
 /// Nobody has to hear of a token that has not changed, nor is it held twice.

@@ -143,10 +143,8 @@ pub fn browse(provider: &Provider, url: &str) -> String {
     let url: Url = url.parse().expect("a URL");
     let form: Form = url.query_pairs().into_owned().collect();
     let mut op = provider.op();
-    op.authorized(&form).map_or_else(
-        |refused| panic!("{}: {}", refused.status, refused.body),
-        |location| location,
-    )
+    op.authorized(&form)
+        .unwrap_or_else(|refused| panic!("{}: {}", refused.status, refused.body))
 }
 
 fn serve(shared: &Shared, stream: &TcpStream) -> Option<()> {
