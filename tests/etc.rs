@@ -84,6 +84,7 @@ fn the_default_documents_every_key() {
     let text = uncommented(&fs::read_to_string("etc/bearerd.toml").unwrap());
     let tables = [
         "daemon",
+        "daemon.notify",
         "client.example",
         "client.example.tls",
         "client.example.limits",

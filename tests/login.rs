@@ -421,3 +421,24 @@ fn no_secret_of_a_login_is_logged() {
     }
     assert!(log.lines().count() > 20, "a log worth searching: {log}");
 }
+
+#[test]
+fn people_are_told_that_somebody_has_to_log_in() {
+    let provider = Provider::start(ELSEWHERE);
+    let host = Host::new();
+    configure(&host, &provider, &by_code(ELSEWHERE));
+    let told = host.path("told");
+    let config = std::fs::read_to_string(host.config_path()).expect("the configuration");
+    let notify = format!(
+        "[daemon.notify]\ncommand = [\"sh\", \"-c\", \"env | grep ^BEARERD_ | sort > {0}.new && mv {0}.new {0}\"]\n",
+        told.display()
+    );
+    host.write("bearerd.toml", &(config + &notify));
+    let _daemon = host.start_ready();
+    let told = eventually("the notice", SOON, || std::fs::read_to_string(&told).ok());
+    assert_eq!(
+        told,
+        "BEARERD_LOGIN=bearerd login me\nBEARERD_REASON=login_required\nBEARERD_STATE=needs_login\n\
+         BEARERD_TOKEN=me\nBEARERD_UNTIL=\n"
+    );
+}

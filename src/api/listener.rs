@@ -130,10 +130,10 @@ pub async fn serve(listener: tokio::net::UnixListener, api: Api) -> ApiError {
 /// Lets everybody connect while any token has an allow list: the socket's mode knows no rules for single
 /// tokens, and the kernel's word on the peer decides.
 fn open_to_all(listener: &tokio::net::UnixListener, tokens: &Registry, open: &mut bool) {
-    let shared = tokens
-        .borrow()
-        .values()
-        .any(|view| !view.borrow().config.allow.is_empty());
+    let shared = tokens.borrow().values().any(|view| {
+        let config = &view.borrow().config;
+        !config.allow.is_empty() || !config.login.is_empty()
+    });
     if shared == *open {
         return;
     }

@@ -8,6 +8,7 @@ use super::environment::Environment;
 use super::keys::{Field, Keys};
 use super::model::{BodyFormat, ClientConfig, DaemonConfig, LoginEndpoints, TlsConfig};
 use super::references::secret;
+use super::token::hook;
 use super::units::{count, duration, file_path, https_url, one_of, path, proxy_url, text, timeout};
 use super::validate;
 use crate::refresh::Limits;
@@ -18,11 +19,13 @@ pub(super) fn daemon(field: Field<'_>, defaults: &DaemonConfig) -> Option<Daemon
     let state_dir = keys.optional("state_dir", path);
     let runtime_dir = keys.optional("runtime_dir", path);
     let log = keys.optional("log", log_filter);
+    let notify = keys.optional("notify", hook);
     keys.finish();
     Some(DaemonConfig {
         state_dir: state_dir.unwrap_or_else(|| defaults.state_dir.clone()),
         runtime_dir: runtime_dir.unwrap_or_else(|| defaults.runtime_dir.clone()),
         log: log.unwrap_or_else(|| defaults.log.clone()),
+        notify: notify.or_else(|| defaults.notify.clone()),
     })
 }
 
@@ -45,6 +48,7 @@ pub(super) fn daemon_defaults(environment: &Environment, root: bool) -> DaemonCo
             .or_else(|| own(user_runtime))
             .unwrap_or_else(|| "/run/bearerd".into()),
         log: "info".into(),
+        notify: None,
     }
 }
 

@@ -37,6 +37,8 @@ pub struct DaemonConfig {
     pub state_dir: PathBuf,
     /// The sockets.
     pub runtime_dir: PathBuf,
+    /// What is run when somebody has to log in.
+    pub notify: Option<HookConfig>,
     /// The log filter, such as `info` or `bearerd::source=debug,info`.
     pub log: String,
 }

@@ -86,7 +86,7 @@ fn refresh(field: Field<'_>) -> Option<Refresh> {
     })
 }
 
-fn hook(field: Field<'_>) -> Option<HookConfig> {
+pub(super) fn hook(field: Field<'_>) -> Option<HookConfig> {
     let mut keys = field.keys()?;
     let command = keys.required("command", COMMAND_HINT, command);
     let timeout = keys.optional("timeout", timeout);

@@ -11,15 +11,16 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinSet, spawn_blocking};
 use tracing::{error, info, warn};
 
-use crate::api::code::Code;
 use crate::api::login::{Begun, LoginWish};
 use crate::api::problem::Problem;
+use crate::api::{self, code::Code};
 use crate::clock;
 use crate::config::TokenConfig;
 use crate::credential::{Token, TokenName};
 use crate::error_chain::error_chain;
 use crate::instant::Instant;
-use crate::refresh::{AttemptId, Event, FailureKind};
+use crate::refresh::{AttemptId, Event, FailureKind, Health};
+use crate::sink::Notice;
 use crate::source::login::{self, DeviceLogin, Redemption};
 use crate::source::{Registration, SourceError};
 use crate::store::LoginFiles;
@@ -124,6 +125,24 @@ impl Shell {
                 Some(token) if self.logins.current(&token).is_some() => self.poll(&token),
                 _ => self.logins.forget(&name),
             }
+        }
+    }
+
+    /// Has people told that somebody has to log in.
+    pub(super) fn tell(&self, now: Instant, name: &TokenName, until: Option<Instant>) {
+        let (Some(notifier), Some(status)) = (&self.notifier, self.scheduler.status(name)) else {
+            return;
+        };
+        let until = until.map(|until| clock::unix_now().saturating_add(until - now).as_secs());
+        let needed = matches!(status.health, Health::Failing { .. });
+        let notice = Notice {
+            token: name.clone(),
+            state: if needed { "needs_login" } else { "fresh" },
+            reason: api::problem::reason(status.health).unwrap_or("login_due"),
+            until,
+        };
+        if notifier.try_send(notice).is_err() {
+            warn!(token = %name, "people are not told: too many notices wait");
         }
     }
 

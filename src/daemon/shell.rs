@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tracing::{debug, error, info, warn};
 
 use crate::clock;
@@ -12,6 +12,7 @@ use crate::credential::{Token, TokenName};
 use crate::error_chain::{error_chain, explain};
 use crate::instant::Instant;
 use crate::refresh::{AttemptId, Command, Delivery, Event, Failure, FailureKind, Scheduler, Use};
+use crate::sink::Notice;
 use crate::store::{DaemonView, Published, Written};
 use crate::systemd::ServiceManager;
 
@@ -37,6 +38,8 @@ pub(super) struct Shell {
     /// Tokens received and not yet judged by the core.
     pub(super) received: BTreeMap<AttemptId, Token>,
     pub(super) logins: Logins,
+    /// Whom to tell that somebody has to log in.
+    pub(super) notifier: Option<mpsc::Sender<Notice>>,
     pub(super) durable: Durable,
     pub(super) view: watch::Sender<DaemonView>,
     pub(super) service: ServiceManager,
@@ -103,6 +106,7 @@ impl Shell {
                     Some(until) => warn!(token = %name, %until, "somebody has to log in soon"),
                     None => warn!(token = %name, "somebody has to log in"),
                 }
+                self.tell(now, &name, until);
                 name
             }
             Command::Quarantine { name } => {

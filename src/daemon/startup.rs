@@ -118,6 +118,8 @@ pub(super) fn assemble(
     let followed = inputs.followed.clone();
     sink::sweep(inputs.config.tokens.values().map(AsRef::as_ref));
     let once = options.once;
+    let notify = |command| sink::notifier(command, Arc::clone(&environment));
+    let notifier = daemon.notify.clone().map(notify);
     let credentials_environment = Arc::clone(&environment);
     let service = ServiceManager::of_process();
     let watchdog = service.watchdog_interval().map(watchdog_interval);
@@ -130,6 +132,7 @@ pub(super) fn assemble(
         attempts: Default::default(),
         received: Default::default(),
         logins: Logins::new(state.logins),
+        notifier,
         durable: Durable::new(state.writer),
         view,
         service,

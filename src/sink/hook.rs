@@ -11,12 +11,13 @@ use tokio::sync::watch;
 
 use super::{Delivery, Output, Shared, explain};
 use crate::clock;
-use crate::config::HookConfig;
+use crate::config::{Environment, HookConfig};
+use crate::credential::TokenName;
 use crate::instant::Instant;
 
 /// Why a hook has not done its work.
 #[derive(Debug, thiserror::Error)]
-enum HookError {
+pub(super) enum HookError {
     #[error("{program}: {status}")]
     Exit { program: String, status: ExitStatus },
     #[error("cannot run {program}")]
@@ -61,7 +62,13 @@ pub(super) async fn run(
             return;
         };
         let result = if needed {
-            execute(&shared, hook, due).await
+            let expires_at = clock::unix_now().saturating_add(due.expires_at - clock::now());
+            let variables = [
+                ("BEARERD_TOKEN_NAME", config.name.to_string()),
+                ("BEARERD_GENERATION", due.generation.to_string()),
+                ("BEARERD_EXPIRES_AT", expires_at.as_secs().to_string()),
+            ];
+            execute(&config.name, &shared.environment, hook, &variables).await
         } else {
             Ok(())
         };
@@ -106,9 +113,15 @@ fn due(shared: &mut Shared, deliveries: &[Delivery], done: u64) -> Option<(Due, 
     (due.generation > done).then_some((due, written > done))
 }
 
-async fn execute(shared: &Shared, hook: &HookConfig, due: Due) -> Result<(), HookError> {
+/// Runs a command to its end, which comes in time.
+pub(super) async fn execute(
+    token: &TokenName,
+    environment: &Environment,
+    hook: &HookConfig,
+    variables: &[(&str, String)],
+) -> Result<(), HookError> {
     let program = hook.command.first().cloned().unwrap_or_default();
-    let mut child = match command(shared, hook, due).spawn() {
+    let mut child = match command(environment, hook, variables).spawn() {
         Ok(child) => child,
         Err(cause) => return Err(HookError::NotRun { program, cause }),
     };
@@ -123,7 +136,7 @@ async fn execute(shared: &Shared, hook: &HookConfig, due: Due) -> Result<(), Hoo
     // The pipe ends with the command, unless it has left something running that holds it.
     match tokio::time::timeout(LAST_WORDS, &mut listening).await {
         Ok(Ok(said)) if !said.is_empty() => {
-            let (token, stderr) = (&shared.config.name, String::from_utf8_lossy(&said));
+            let stderr = String::from_utf8_lossy(&said);
             tracing::debug!(%token, program, %stderr, "hook said");
         }
         _ => listening.abort(),
@@ -139,12 +152,11 @@ async fn execute(shared: &Shared, hook: &HookConfig, due: Due) -> Result<(), Hoo
     }
 }
 
-fn command(shared: &Shared, hook: &HookConfig, due: Due) -> Command {
+fn command(environment: &Environment, hook: &HookConfig, variables: &[(&str, String)]) -> Command {
     let (program, arguments) = match hook.command.split_first() {
         Some((program, arguments)) => (program.as_str(), arguments),
         None => ("", [].as_slice()),
     };
-    let expires_at = clock::unix_now().saturating_add(due.expires_at - clock::now());
     let mut command = Command::new(program);
     command
         .args(arguments)
@@ -154,11 +166,9 @@ fn command(shared: &Shared, hook: &HookConfig, due: Due) -> Command {
         .envs(
             PASSED_ON
                 .iter()
-                .filter_map(|name| Some((name, shared.environment.var(name)?))),
+                .filter_map(|name| Some((name, environment.var(name)?))),
         )
-        .env("BEARERD_TOKEN_NAME", shared.config.name.as_str())
-        .env("BEARERD_GENERATION", due.generation.to_string())
-        .env("BEARERD_EXPIRES_AT", expires_at.as_secs().to_string())
+        .envs(variables.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())

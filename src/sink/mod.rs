@@ -5,6 +5,7 @@
 
 mod file;
 mod hook;
+mod notice;
 mod retry;
 
 use std::collections::BTreeSet;
@@ -24,6 +25,7 @@ use crate::error_chain::explain;
 use crate::instant::Instant;
 use crate::store::TokenView;
 
+pub use notice::{Notice, notifier};
 pub use retry::Retry;
 
 /// The outputs of one token. Dropping it ends them at once, running hooks included.
