@@ -6,10 +6,14 @@ use std::time::Duration;
 use super::auth::client_auth;
 use super::environment::Environment;
 use super::keys::{Field, Keys};
-use super::model::{BodyFormat, ClientConfig, DaemonConfig, LoginEndpoints, TlsConfig};
+use super::model::{
+    BodyFormat, ClientConfig, DaemonConfig, LoginEndpoints, NotifyConfig, TlsConfig,
+};
 use super::references::secret;
-use super::token::hook;
-use super::units::{count, duration, file_path, https_url, one_of, path, proxy_url, text, timeout};
+use super::token::{COMMAND_HINT, command};
+use super::units::{
+    boolean, count, duration, file_path, https_url, one_of, path, proxy_url, text, timeout,
+};
 use super::validate;
 use crate::refresh::Limits;
 
@@ -18,14 +22,27 @@ pub(super) fn daemon(field: Field<'_>, defaults: &DaemonConfig) -> Option<Daemon
     let mut keys = field.keys()?;
     let state_dir = keys.optional("state_dir", path);
     let runtime_dir = keys.optional("runtime_dir", path);
+    let oidc_agent = keys.optional("oidc_agent", boolean);
     let log = keys.optional("log", log_filter);
-    let notify = keys.optional("notify", hook);
+    let notify = keys.optional("notify", notify);
     keys.finish();
     Some(DaemonConfig {
         state_dir: state_dir.unwrap_or_else(|| defaults.state_dir.clone()),
         runtime_dir: runtime_dir.unwrap_or_else(|| defaults.runtime_dir.clone()),
+        oidc_agent: oidc_agent.unwrap_or(defaults.oidc_agent),
         log: log.unwrap_or_else(|| defaults.log.clone()),
         notify: notify.or_else(|| defaults.notify.clone()),
+    })
+}
+
+fn notify(field: Field<'_>) -> Option<NotifyConfig> {
+    let mut keys = field.keys()?;
+    let command = keys.required("command", COMMAND_HINT, command);
+    let timeout = keys.optional("timeout", timeout);
+    keys.finish();
+    Some(NotifyConfig {
+        command: command?,
+        timeout: timeout.unwrap_or(Duration::from_secs(30)),
     })
 }
 
@@ -47,6 +64,7 @@ pub(super) fn daemon_defaults(environment: &Environment, root: bool) -> DaemonCo
             .directory("RUNTIME_DIRECTORY")
             .or_else(|| own(user_runtime))
             .unwrap_or_else(|| "/run/bearerd".into()),
+        oidc_agent: false,
         log: "info".into(),
         notify: None,
     }

@@ -38,9 +38,20 @@ pub struct DaemonConfig {
     /// The sockets.
     pub runtime_dir: PathBuf,
     /// What is run when somebody has to log in.
-    pub notify: Option<HookConfig>,
+    pub notify: Option<NotifyConfig>,
+    /// Whether oidc-agent's clients are served, at `oidc-agent.sock` in `runtime_dir`.
+    pub oidc_agent: bool,
     /// The log filter, such as `info` or `bearerd::source=debug,info`.
     pub log: String,
+}
+
+/// `[daemon.notify]`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct NotifyConfig {
+    /// argv; no shell.
+    pub command: Vec<String>,
+    /// After this long it is killed.
+    pub timeout: Duration,
 }
 
 /// `[client.NAME]`: one registration at one authorization server.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinSet, spawn_blocking};
 use tracing::{error, info, warn};
 
@@ -31,6 +31,8 @@ use pending::{Pending, Way, begin, begun, save};
 /// Logins under way.
 pub(super) struct Logins {
     files: Arc<LoginFiles>,
+    /// Whom to tell that somebody has to log in.
+    notifier: Option<mpsc::Sender<Notice>>,
     /// At most one of each token.
     pending: BTreeMap<TokenName, Pending>,
     tasks: JoinSet<Ended>,
@@ -51,9 +53,10 @@ pub(super) enum Ended {
 }
 
 impl Logins {
-    pub(super) fn new(files: LoginFiles) -> Self {
+    pub(super) fn new(files: LoginFiles, notifier: Option<mpsc::Sender<Notice>>) -> Self {
         Self {
             files: Arc::new(files),
+            notifier,
             pending: BTreeMap::new(),
             beginning: BTreeMap::new(),
             tasks: JoinSet::new(),
@@ -130,7 +133,8 @@ impl Shell {
 
     /// Has people told that somebody has to log in.
     pub(super) fn tell(&self, now: Instant, name: &TokenName, until: Option<Instant>) {
-        let (Some(notifier), Some(status)) = (&self.notifier, self.scheduler.status(name)) else {
+        let (Some(notifier), Some(status)) = (&self.logins.notifier, self.scheduler.status(name))
+        else {
             return;
         };
         let until = until.map(|until| clock::unix_now().saturating_add(until - now).as_secs());

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tracing::{debug, error, info, warn};
 
 use crate::clock;
@@ -12,7 +12,6 @@ use crate::credential::{Token, TokenName};
 use crate::error_chain::{error_chain, explain};
 use crate::instant::Instant;
 use crate::refresh::{AttemptId, Command, Delivery, Event, Failure, FailureKind, Scheduler, Use};
-use crate::sink::Notice;
 use crate::store::{DaemonView, Published, Written};
 use crate::systemd::ServiceManager;
 
@@ -38,8 +37,6 @@ pub(super) struct Shell {
     /// Tokens received and not yet judged by the core.
     pub(super) received: BTreeMap<AttemptId, Token>,
     pub(super) logins: Logins,
-    /// Whom to tell that somebody has to log in.
-    pub(super) notifier: Option<mpsc::Sender<Notice>>,
     pub(super) durable: Durable,
     pub(super) view: watch::Sender<DaemonView>,
     pub(super) service: ServiceManager,

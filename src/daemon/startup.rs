@@ -11,15 +11,16 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tracing::warn;
 
-use crate::api::{self, Api, ApiError};
+use crate::api::{self, Api, ApiError, Protocol};
 use crate::clock::{self, Alarm};
-use crate::config::Environment;
+use crate::config::{DaemonConfig, Environment};
 use crate::error_chain::error_chain;
 use crate::refresh::Scheduler;
 use crate::signals;
 use crate::sink;
 use crate::store::{
-    BootId, DaemonView, LoginFiles, Moment, Record, Sealer, StateDir, StateWriter, Written,
+    BootId, Consumers, DaemonView, LoginFiles, Moment, Record, Sealer, StateDir, StateWriter,
+    Written,
 };
 use crate::systemd::ServiceManager;
 use crate::watch::Watch;
@@ -60,13 +61,14 @@ fn runtime_directory(path: &Path) -> Result<(), DaemonError> {
 /// The durable state as start-up finds it.
 struct State {
     writer: StateWriter,
-    logins: LoginFiles,
+    logins: Logins,
     written: mpsc::UnboundedReceiver<Written>,
     records: Vec<Record>,
     warnings: Vec<Arc<str>>,
 }
 
-fn open_state(directory: &Path, environment: &Environment) -> Result<State, DaemonError> {
+fn open_state(daemon: &DaemonConfig, environment: &Arc<Environment>) -> Result<State, DaemonError> {
+    let directory = &daemon.state_dir;
     let sealer = Sealer::from_environment(environment)?;
     let (now, unix_now) = (clock::now(), clock::unix_now());
     let moment = Moment {
@@ -90,6 +92,8 @@ fn open_state(directory: &Path, environment: &Environment) -> Result<State, Daem
         warn!("{text}");
     }
     let logins = LoginFiles::new(directory, sealer.clone());
+    let notify = |command| sink::notifier(command, Arc::clone(environment));
+    let logins = Logins::new(logins, daemon.notify.clone().map(notify));
     let (writer, written) =
         StateWriter::spawn(state, sealer, moment.boot).map_err(DaemonError::Thread)?;
     Ok(State {
@@ -108,19 +112,18 @@ pub(super) fn assemble(
     inputs: Inputs,
 ) -> Result<(Shell, Turns), DaemonError> {
     let daemon = inputs.config.daemon.clone();
-    let state = open_state(&daemon.state_dir, &environment)?;
+    let state = open_state(&daemon, &environment)?;
     let (report_sender, reports) = mpsc::channel(64);
     let (event_sender, requests) = mpsc::channel(64);
     let (login_sender, login_wishes) = mpsc::channel(16);
     let (view, daemon_view) = watch::channel(DaemonView::default());
-    let tokens = Tokens::new(state.records, Arc::clone(&environment), report_sender);
+    let consumers = Consumers::restore(&daemon.state_dir);
+    let (outputs_environment, served) = (Arc::clone(&environment), consumers.clone());
+    let tokens = Tokens::new(state.records, outputs_environment, report_sender, served);
     let registry = tokens.registry();
     let followed = inputs.followed.clone();
     sink::sweep(inputs.config.tokens.values().map(AsRef::as_ref));
     let once = options.once;
-    let notify = |command| sink::notifier(command, Arc::clone(&environment));
-    let notifier = daemon.notify.clone().map(notify);
-    let credentials_environment = Arc::clone(&environment);
     let service = ServiceManager::of_process();
     let watchdog = service.watchdog_interval().map(watchdog_interval);
     let mut shell = Shell {
@@ -131,8 +134,7 @@ pub(super) fn assemble(
         tokens,
         attempts: Default::default(),
         received: Default::default(),
-        logins: Logins::new(state.logins),
-        notifier,
+        logins: state.logins,
         durable: Durable::new(state.writer),
         view,
         service,
@@ -151,9 +153,10 @@ pub(super) fn assemble(
             tokens: registry,
             daemon: daemon_view,
             events: event_sender,
+            consumers,
             logins: login_sender,
         };
-        server = Some(serve(&daemon.runtime_dir, api, credentials_environment)?);
+        server = Some(serve(&daemon, api, Arc::clone(&shell.environment))?);
     }
     let turns = Turns {
         alarm: Alarm::new().map_err(DaemonError::Alarm)?,
@@ -172,10 +175,11 @@ pub(super) fn assemble(
 }
 
 fn serve(
-    runtime_dir: &Path,
+    config: &DaemonConfig,
     api: Api,
     environment: Arc<Environment>,
 ) -> Result<JoinHandle<ApiError>, DaemonError> {
+    let runtime_dir = &config.runtime_dir;
     runtime_directory(runtime_dir)?;
     let listen = |name| {
         let listener = api::bind(&runtime_dir.join(name))?;
@@ -183,9 +187,19 @@ fn serve(
     };
     let listener = listen("bearerd.sock")?;
     let credentials = listen("credentials.sock")?;
+    let oidc_agent = config.oidc_agent.then(|| listen("oidc-agent.sock"));
+    let oidc_agent = oidc_agent.transpose()?;
+    let agent_api = api.clone();
+    let oidc_agent = async move {
+        match oidc_agent {
+            Some(listener) => api::serve(listener, agent_api, Protocol::OidcAgent).await,
+            None => std::future::pending().await,
+        }
+    };
     Ok(tokio::spawn(async move {
         tokio::select! {
-            end = api::serve(listener, api.clone()) => end,
+            end = api::serve(listener, api.clone(), Protocol::Http) => end,
+            end = oidc_agent => end,
             end = api::credentials::serve(credentials, api, environment) => end,
         }
     }))

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::hook;
-use crate::config::{Environment, HookConfig};
+use super::command;
+use crate::config::{Environment, NotifyConfig};
 use crate::credential::TokenName;
 use crate::error_chain::error_chain;
 
@@ -24,7 +24,7 @@ pub struct Notice {
 
 /// Starts the task that runs the command for each notice. It ends when the sender is dropped.
 #[must_use]
-pub fn notifier(command: HookConfig, environment: Arc<Environment>) -> mpsc::Sender<Notice> {
+pub fn notifier(config: NotifyConfig, environment: Arc<Environment>) -> mpsc::Sender<Notice> {
     let (sender, mut notices) = mpsc::channel::<Notice>(WAITING);
     tokio::spawn(async move {
         while let Some(notice) = notices.recv().await {
@@ -38,8 +38,14 @@ pub fn notifier(command: HookConfig, environment: Arc<Environment>) -> mpsc::Sen
                 ("BEARERD_LOGIN", format!("bearerd login {token}")),
             ];
             // Whoever has not been told is told again later: the core repeats itself.
-            match hook::execute(token, &environment, &command, &variables).await {
-                Ok(()) => tracing::info!(%token, "people were told"),
+            let mut command = command::command(&config.command, &environment);
+            command.envs(variables);
+            match command::run(command, config.timeout).await {
+                Ok(ended) if ended.status.success() => tracing::info!(%token, "people were told"),
+                Ok(ended) => {
+                    let (status, said) = (ended.status, String::from_utf8_lossy(&ended.stderr));
+                    tracing::warn!(%token, %status, %said, "people could not be told");
+                }
                 Err(error) => {
                     let error = error_chain(&error);
                     tracing::warn!(%token, error, "people could not be told");

@@ -1,5 +1,6 @@
-//! Current tokens by name: published to readers, durable across restarts.
+//! Current tokens by name: published to readers, durable across restarts. And who has had them as credentials.
 
+pub mod consumers;
 pub mod login_files;
 pub mod published;
 pub mod seal;
@@ -7,6 +8,7 @@ pub mod state_dir;
 pub mod state_file;
 pub mod writer;
 
+pub use consumers::Consumers;
 pub use login_files::{LoginFileError, LoginFiles};
 pub use published::{DaemonView, Published, Registry, Standing, TokenView};
 pub use seal::{Sealer, SealerError};
