@@ -157,11 +157,10 @@ pub fn decode(
         return Err(DecodeError::ForeignVersion(version));
     }
     let envelope: Envelope = from_json(bytes)?;
+    let bound = name.as_str();
     let stored = match (envelope.content, sealer) {
         (Content::Plain(stored), _) => *stored,
-        (Content::Sealed(sealed), Sealer::Aes256Gcm(key)) => {
-            from_json(&key.open(name.as_str(), &sealed)?)?
-        }
+        (Content::Sealed(sealed), Sealer::Aes256Gcm(key)) => from_json(&key.open(bound, &sealed)?)?,
         (Content::Sealed(_), Sealer::None) => return Err(OpenError::NoKey.into()),
     };
     if stored.name != name.as_str() {
