@@ -139,6 +139,12 @@ pub(super) fn sections(text: &str) -> Vec<Section<'_>> {
         }
     };
     for (at, header) in headers(text) {
+        // There is one `daemon`, with its tables.
+        let header = if header.0 == "daemon" {
+            ("daemon", "")
+        } else {
+            header
+        };
         if header != current {
             add(current, start..at);
             (start, current) = (at, header);
