@@ -226,6 +226,19 @@ mod tests {
     }
 
     #[test]
+    fn there_is_one_daemon() {
+        let text = "[daemon]\nlog = 'info'\n[client.a]\n[daemon.notify]\n";
+        let pieces = vec!["[daemon]\nlog = 'info'\n", "[daemon.notify]\n"];
+        assert_eq!(
+            cut(text),
+            [
+                ("daemon", "", pieces),
+                ("client", "a", vec!["[client.a]\n"])
+            ]
+        );
+    }
+
+    #[test]
     fn sub_tables_belong_to_their_section() {
         let text = "# top\n[daemon]\nlog = 'info'\n[client.a]\nx = 1\n[client.a.tls]\n[[ token . \"a\" .file]]\n";
         assert_eq!(
