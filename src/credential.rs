@@ -56,6 +56,8 @@ pub struct Validity {
     pub expires_at: Instant,
     /// The refresh token that came with it or that it keeps, if any.
     pub refresh: Option<RefreshValidity>,
+    /// Until when the ID token that came with it may be used, if one did.
+    pub id_token_expires_at: Option<Instant>,
 }
 
 /// Until when a refresh token may be used.

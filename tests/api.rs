@@ -662,7 +662,11 @@ fn curl_as(world: &World, uid: u32, groups: &str, path: &str) -> Option<Answer> 
         .args(["--reuid", &uid, "--regid", &uid, "--groups", groups])
         .args(["curl", "-isS", "--max-time", "20", "--unix-socket"])
         .arg(&world.socket)
-        .arg(format!("http://bearerd{path}")));
+        .args(path.starts_with("POST ").then_some("-XPOST"))
+        .arg(format!(
+            "http://bearerd{}",
+            path.trim_start_matches("POST ")
+        )));
     Some(Answer::parse(&output.stdout))
 }
 
@@ -686,6 +690,48 @@ fn mode(world: &World) -> u32 {
 /// Waits for the acceptor's next turn: it answers in order.
 fn after_a_turn(world: &World) {
     assert_eq!(curl(world, &["/healthz"]).status, 200);
+}
+
+/// Who may log in may not read, nor the other way round.
+#[test]
+fn logging_in_is_a_right_of_its_own() {
+    let mut world = World::new([]);
+    let mut one = allowing("lev", "of-lev", &[]).0;
+    let rule = |uid| Allow {
+        written: format!("user:{uid}"),
+        who: Who::User(uid),
+    };
+    Arc::make_mut(&mut one.config).login = vec![rule(1234)];
+    Arc::make_mut(&mut one.config).allow = vec![rule(1235)];
+    world.configure(one);
+    after_a_turn(&world);
+    let asked = |uid, path: &str| curl_as(&world, uid, "1", path).map(|answer| answer.status);
+    let login = "POST /v1/tokens/lev/login";
+    let Some(status) = asked(1234, login) else {
+        return;
+    };
+    // The test does not play the daemon's part in it: 503 is behind the gate.
+    assert_eq!((status, asked(1235, login)), (503, Some(403)));
+    let complete = "POST /v1/tokens/lev/login/complete";
+    assert_eq!(
+        (asked(1234, complete), asked(1235, complete)),
+        (Some(503), Some(403))
+    );
+    for path in [
+        "/v1/tokens/lev",
+        "/v1/tokens/lev/access_token",
+        "POST /v1/tokens/lev/refresh",
+    ] {
+        assert_eq!(asked(1234, path), Some(403), "{path}");
+    }
+    assert_eq!(asked(1235, "/v1/tokens/lev"), Some(200));
+    assert_eq!(asked(1236, login), Some(403));
+    // Even with nobody but people who log in, the socket lets them in.
+    let mut only = allowing("lev", "of-lev", &[]).0;
+    Arc::make_mut(&mut only.config).login = vec![rule(1234)];
+    world.configure(only);
+    after_a_turn(&world);
+    assert_eq!(mode(&world), 0o666);
 }
 
 #[test]

@@ -13,7 +13,8 @@ use std::path::Path;
 use bearerd::config::{
     ClientAuth, Config, Environment, FileFormat, GrantConfig, HeaderValue, SecretRef, load,
 };
-use bearerd::refresh::RefreshAt;
+use bearerd::credential::TokenName;
+use bearerd::refresh::{Part, RefreshAt};
 
 fn loaded(path: &Path) -> Config {
     load(path, &Environment::default()).unwrap_or_else(|errors| panic!("{errors}"))
@@ -21,7 +22,8 @@ fn loaded(path: &Path) -> Config {
 
 fn example(name: &str) -> Config {
     let config = loaded(&Path::new("etc/examples").join(name));
-    assert_eq!((config.clients.len(), config.tokens.len()), (1, 1));
+    assert_eq!(config.clients.len(), config.tokens.len());
+    assert_ne!(config.tokens.len(), 0);
     config
 }
 
@@ -59,8 +61,8 @@ fn load_text(text: &str) -> Config {
 fn every_commented_setting_of_the_default_is_valid() {
     let text = fs::read_to_string("etc/bearerd.toml").unwrap();
     let config = load_text(&uncommented(&text));
-    assert_eq!((config.clients.len(), config.tokens.len()), (2, 3));
-    let token = config.tokens.values().next().unwrap();
+    assert_eq!((config.clients.len(), config.tokens.len()), (2, 6));
+    let token = &config.tokens[&TokenName::parse("example").unwrap()];
     assert_eq!((token.files.len(), token.hooks.len()), (7, 2));
     assert!(matches!(token.grant, GrantConfig::Password { .. }));
     assert!(token.client.tls.identity.is_some());
@@ -70,9 +72,11 @@ fn every_commented_setting_of_the_default_is_valid() {
         .replace("#at = 0.75", "")
         .replace("##before_expiry", "#before_expiry")
         .replace("#issuer =", "## issuer =")
+        // An ID token is for clients with an issuer.
+        .replace("#scope = [\"openid\"]", "")
         .replace("##token_endpoint", "#token_endpoint");
     let config = load_text(&uncommented(&text));
-    let token = config.tokens.values().next().unwrap();
+    let token = &config.tokens[&TokenName::parse("example").unwrap()];
     assert!(matches!(token.refresh_at, RefreshAt::BeforeExpiry(_)));
 }
 
@@ -82,6 +86,7 @@ fn the_default_documents_every_key() {
     let text = uncommented(&fs::read_to_string("etc/bearerd.toml").unwrap());
     let tables = [
         "daemon",
+        "daemon.notify",
         "client.example",
         "client.example.tls",
         "client.example.limits",
@@ -91,6 +96,8 @@ fn the_default_documents_every_key() {
         "token.example.socket",
         "token.example.grant.password",
         "token.seeded.grant.refresh_token",
+        "token.person.grant.authorization_code",
+        "token.derived.grant.token_exchange",
     ];
     for table in tables {
         let header = format!("[{table}]\n");
@@ -174,9 +181,37 @@ fn nhs_signed_jwt() {
 #[test]
 fn cis2() {
     let config = example("cis2.toml");
-    let token = config.tokens.values().next().unwrap();
-    assert!(matches!(token.grant, GrantConfig::RefreshToken { .. }));
-    assert!(!token.required);
+    let [login, made] =
+        ["cis2", "nhs_user"].map(|name| &config.tokens[&TokenName::parse(name).unwrap()]);
+    let GrantConfig::AuthorizationCode(grant) = &login.grant else {
+        panic!("{:?}", login.grant);
+    };
+    assert!(grant.form_login.is_some() && !login.required && !made.required);
+    let [source] = &made.sources()[..] else {
+        panic!("{:?}", made.sources());
+    };
+    assert_eq!((source.name.as_str(), source.part), ("cis2", Part::IdToken));
+    assert!(made.client.refresh_auth.is_some());
+}
+
+/// So are those of the manual for logins.
+#[test]
+fn the_configurations_of_docs_login_are_valid() {
+    let text = fs::read_to_string("docs/login.md").unwrap();
+    let blocks = text.split("```toml\n").skip(1);
+    let blocks: Vec<_> = blocks
+        .map(|rest| rest.split("```").next().unwrap())
+        .collect();
+    let by_code = blocks[0].replace("operators", "root");
+    load_text(&by_code);
+    let (client, token) = by_code
+        .split_once("[token.person.grant.authorization_code]")
+        .unwrap();
+    let (_, socket) = token.split_once("[token.person.socket]").unwrap();
+    load_text(&format!(
+        "{client}{}[token.person.socket]{socket}",
+        blocks[1]
+    ));
 }
 
 /// The README's configurations are what people copy.
@@ -192,6 +227,7 @@ fn the_configurations_of_the_readme_are_valid() {
     for block in blocks {
         // The group is the reader's own.
         let config = load_text(&block.replace("nhs-clients", "root"));
-        assert_eq!((config.clients.len(), config.tokens.len()), (1, 1));
+        assert_eq!(config.clients.len(), config.tokens.len());
+        assert_ne!(config.tokens.len(), 0);
     }
 }

@@ -37,6 +37,7 @@ fn client() -> ClientConfig {
     let text = "https://sso.example/token".to_owned();
     ClientConfig {
         name: "client".into(),
+        login_endpoints: Default::default(),
         endpoint: Endpoint::TokenEndpoint(HttpsUrl {
             url: text.parse().unwrap(),
             text,
@@ -53,6 +54,7 @@ fn client() -> ClientConfig {
             max_in_flight: 1,
             requests_per_minute: None,
         },
+        rotation_grace: Duration::ZERO,
     }
 }
 
@@ -71,6 +73,10 @@ fn token_config(files: Vec<FileConfig>, hooks: Vec<HookConfig>) -> Arc<TokenConf
         files,
         hooks,
         allow: Vec::new(),
+        login: Vec::new(),
+        follow_source: false,
+        login_notice: Duration::from_secs(900),
+        identity: [0; 16],
     })
 }
 
@@ -97,6 +103,7 @@ fn token(access_token: &str, lifetime: Duration) -> Token {
             obtained_at,
             expires_at: obtained_at + lifetime,
             refresh: Some(RefreshValidity { expires_at: None }),
+            id_token_expires_at: None,
         },
     }
 }
@@ -140,6 +147,8 @@ impl Scene {
                     health: Health::Pending,
                     in_flight: false,
                     queued: false,
+                    waits_for_source: false,
+                    login_due_at: None,
                     next_attempt_at: None,
                     failures: 0,
                     attempts: 0,

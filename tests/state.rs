@@ -70,6 +70,7 @@ fn record(name: &TokenName, generation: u64) -> Record {
             refresh: Some(RefreshValidity {
                 expires_at: Some(at(95_800)),
             }),
+            id_token_expires_at: None,
         },
     };
     Record {

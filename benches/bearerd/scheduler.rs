@@ -60,6 +60,10 @@ fn policies(names: &[TokenName]) -> BTreeMap<TokenName, Policy> {
         refresh_at: RefreshAt::Permille(750),
         deadline: Duration::from_secs(30),
         identity: [0; 16],
+        sources: Vec::new(),
+        follows_sources: false,
+        login_notice: Duration::from_secs(900),
+        rotation_grace: Duration::ZERO,
     };
     let names = names.iter().enumerate();
     names
@@ -113,6 +117,7 @@ impl World {
                         obtained_at: self.now,
                         expires_at: self.now + LIFETIME,
                         refresh: None,
+                        id_token_expires_at: None,
                     };
                     let obtained = Event::Obtained {
                         name,

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::peer::{Caller, Grounds};
+use super::peer::{Caller, Grounds, Right};
 use crate::clock;
 use crate::credential::TokenName;
 use crate::instant::Instant;
 
-/// Who reads which token: user, unit, token.
-type Reader = (u32, Option<String>, TokenName);
+/// Who may do what with which token: user, unit, token, right.
+type Reader = (u32, Option<String>, TokenName, Right);
 /// Who is refused which token.
 type Refused = (Option<u32>, Option<TokenName>);
 
@@ -39,18 +39,27 @@ impl Audit {
         self.denials.load(Ordering::Relaxed)
     }
 
-    /// Logs the first time that a user's unit is allowed a token by this rule; another rule is news.
-    pub(super) fn granted(&self, caller: &Caller, token: &TokenName, grounds: Grounds<'_>) {
+    /// Logs the first time that a user's unit is allowed something of a token by this rule; another rule is news.
+    pub(super) fn granted(
+        &self,
+        caller: &Caller,
+        token: &TokenName,
+        right: Right,
+        grounds: Grounds<'_>,
+    ) {
         let Some(peer) = &caller.peer else {
             return;
         };
         let rule = grounds.as_str();
-        let reader = (peer.uid, peer.unit.clone(), token.clone());
+        let reader = (peer.uid, peer.unit.clone(), token.clone(), right);
         if !self.is_news(reader, rule) {
             return;
         }
         let (uid, pid, unit) = (peer.uid, peer.pid, peer.unit.as_deref());
-        tracing::info!(%token, uid, pid, unit, rule, "may read");
+        match right {
+            Right::Read => tracing::info!(%token, uid, pid, unit, rule, "may read"),
+            Right::LogIn => tracing::info!(%token, uid, pid, unit, rule, "may log in"),
+        }
     }
 
     /// Logs a refusal, but not one line for each: a refused client may come back in a loop.
@@ -60,9 +69,14 @@ impl Audit {
         let uid = peer.map(|peer| peer.uid);
         // What is allowed again is news then.
         if let (Some(peer), Some(token)) = (peer, token) {
-            let reader = (peer.uid, peer.unit.clone(), token.clone());
-            self.granted
-                .send_if_modified(|granted| granted.remove(&reader).is_some());
+            self.granted.send_if_modified(|granted| {
+                let mut removed = false;
+                for right in [Right::Read, Right::LogIn] {
+                    let reader = (peer.uid, peer.unit.clone(), token.clone(), right);
+                    removed |= granted.remove(&reader).is_some();
+                }
+                removed
+            });
         }
         let Some(unlogged) = self.speak((uid, token.cloned()), clock::now()) else {
             return;
@@ -129,7 +143,7 @@ mod tests {
     fn grants_are_logged_once_for_each_reader_and_again_when_the_rule_is_another() {
         let audit = Audit::default();
         let lev = TokenName::parse("lev").unwrap();
-        let reader = |unit: Option<&str>| (33, unit.map(str::to_owned), lev.clone());
+        let reader = |unit: Option<&str>| (33, unit.map(str::to_owned), lev.clone(), Right::Read);
         assert!(audit.is_news(reader(None), "user:33"));
         assert!(!audit.is_news(reader(None), "user:33"));
         assert!(audit.is_news(reader(Some("a.service")), "user:33"));

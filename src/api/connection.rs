@@ -20,7 +20,7 @@ use super::audit::Audit;
 use super::events::{self, EventBody};
 use super::limits::Limits;
 use super::metrics::Counts;
-use super::peer::Caller;
+use super::peer::{Caller, Right};
 use super::problem::Problem;
 use super::router::{self, Route};
 use super::stream::WriteLimited;
@@ -64,16 +64,16 @@ impl Server {
         activity.begin(&self.finished)
     }
 
-    /// Whether the caller may read this token. Who may not does not learn either whether there is one.
-    pub(super) fn permits_token(&self, caller: &Caller, name: &TokenName) -> bool {
+    /// Whether the caller has this right to a token. Who has not does not learn either whether there is one.
+    pub(super) fn permits_token(&self, caller: &Caller, name: &TokenName, right: Right) -> bool {
         let tokens = self.api.tokens.borrow();
         let Some(view) = tokens.get(name) else {
             return caller.is_trusted();
         };
         let view = view.borrow();
-        let grounds = caller.grounds(&view.config.allow);
+        let grounds = caller.grounds(right.rules(&view.config));
         if let Some(grounds) = grounds {
-            self.audit.granted(caller, name, grounds);
+            self.audit.granted(caller, name, right, grounds);
         }
         grounds.is_some()
     }
@@ -196,7 +196,7 @@ async fn respond(
     let mut response = match Route::find(request.method(), request.uri()) {
         Err(problem) => problem.into_response().map(Either::Left),
         Ok(route) if !permits(server, caller, &route) => {
-            server.denied(caller, route.token());
+            server.denied(caller, route.token().map(|(name, _)| name));
             denied().map(Either::Left)
         }
         Ok(Route::Events(Some(name))) if !server.api.tokens.borrow().contains_key(&name) => {
@@ -225,7 +225,7 @@ async fn respond(
 
 fn permits(server: &Server, caller: &Caller, route: &Route) -> bool {
     match route.token() {
-        Some(name) => server.permits_token(caller, name),
+        Some((name, right)) => server.permits_token(caller, name, right),
         None => {
             let tokens = server.api.tokens.borrow();
             let sees = |view: &Receiver<TokenView>| caller.may_see(&view.borrow().config);

@@ -185,10 +185,10 @@ pub async fn serve(
 /// Lets everybody connect while any token has an allow list: the socket's mode knows no rules for single
 /// tokens, and the kernel's word on the peer decides. `open` is `None` where the mode is not ours to set.
 fn open_to_all(listener: &tokio::net::UnixListener, tokens: &Registry, open: &mut Option<bool>) {
-    let shared = tokens
-        .borrow()
-        .values()
-        .any(|view| !view.borrow().config.allow.is_empty());
+    let shared = tokens.borrow().values().any(|view| {
+        let config = &view.borrow().config;
+        !config.allow.is_empty() || !config.login.is_empty()
+    });
     if open.is_none_or(|open| open == shared) {
         return;
     }

@@ -14,6 +14,7 @@
 //! | [`peer`] | who asks, and whether they may |
 //! | `process` | the groups and the unit of who asks |
 //! | `router` | request to route to right to response |
+//! | [`login`] | begins and completes logins |
 //! | [`tokens`] | reads a token, waits for one, has one replaced |
 //! | [`status`] | how tokens and daemon stand |
 //! | [`events`] | what happens, as it happens |
@@ -34,6 +35,7 @@ pub mod events;
 pub mod follow;
 mod limits;
 mod listener;
+pub mod login;
 mod metrics;
 mod oidc_agent;
 pub mod passed;
@@ -66,6 +68,8 @@ pub struct Api {
     pub news: Newsroom,
     /// The core's events; only [`refresh::Event::RefreshRequested`] is sent.
     pub events: mpsc::Sender<refresh::Event>,
+    /// Logins to begin and to complete.
+    pub logins: mpsc::Sender<login::LoginWish>,
     /// Where it is noted which units have got which token.
     pub consumers: Consumers,
 }

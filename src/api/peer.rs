@@ -48,6 +48,26 @@ impl Peer {
     }
 }
 
+/// What one may be allowed of a token.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Right {
+    /// To read it and have it replaced: `allow`.
+    Read,
+    /// To log in for it: `login`. It does not include reading it.
+    LogIn,
+}
+
+impl Right {
+    /// Who has it, beside root and the daemon's own user.
+    #[must_use]
+    pub fn rules(self, token: &TokenConfig) -> &[Allow] {
+        match self {
+            Self::Read => &token.allow,
+            Self::LogIn => &token.login,
+        }
+    }
+}
+
 /// Why a peer may read a token.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Grounds<'a> {

@@ -120,6 +120,13 @@ impl Problem {
         problem
     }
 
+    /// With what to do about it.
+    #[must_use]
+    pub fn hinting(mut self, hint: Option<Cow<'static, str>>) -> Self {
+        self.hint = hint;
+        self
+    }
+
     /// As a response.
     #[must_use]
     pub fn into_response(self) -> Response<Full<Bytes>> {
@@ -171,10 +178,13 @@ pub const fn reason(health: Health) -> Option<&'static str> {
     match health {
         Health::Failing { reason, .. } => match reason {
             Reason::LastError => None,
+            Reason::LoginRequired => Some("login_required"),
             Reason::PasswordRefused => Some("password_refused"),
             Reason::RefreshTokenExpired => Some("refresh_token_expired"),
             Reason::RefreshTokenRefused => Some("refresh_token_refused"),
             Reason::RotationLost => Some("rotation_lost"),
+            Reason::Source => Some("source"),
+            Reason::SourceLacksPart => Some("source_lacks_part"),
         },
         Health::Fresh | Health::Pending => None,
     }
@@ -196,6 +206,7 @@ const fn reason_in_words(health: Health) -> Option<&'static str> {
     match health {
         Health::Failing { reason, .. } => match reason {
             Reason::LastError => None,
+            Reason::LoginRequired => Some("somebody has to log in"),
             Reason::PasswordRefused => {
                 Some("the password was refused and is not tried again until it changes")
             }
@@ -203,6 +214,10 @@ const fn reason_in_words(health: Health) -> Option<&'static str> {
             Reason::RefreshTokenRefused => Some("the refresh token was refused"),
             Reason::RotationLost => {
                 Some("the answer to a refresh was lost and with it the new refresh token")
+            }
+            Reason::Source => Some("a token that it is made from is failing"),
+            Reason::SourceLacksPart => {
+                Some("the token that it is made from has no such field, or not a valid one")
             }
         },
         Health::Fresh => None,

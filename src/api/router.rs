@@ -12,8 +12,9 @@ use tokio::time::timeout;
 use super::Api;
 use super::code::Code;
 use super::events;
+use super::login;
 use super::metrics::{self, Counts};
-use super::peer::Caller;
+use super::peer::{Caller, Right};
 use super::problem::Problem;
 use super::query::Query;
 use super::status::{self, Moment};
@@ -32,6 +33,10 @@ pub(super) enum Route {
     Health,
     /// `GET /v1/tokens`.
     List,
+    /// `POST /v1/tokens/{name}/login`.
+    Login(TokenName),
+    /// `POST /v1/tokens/{name}/login/complete`.
+    LoginComplete(TokenName),
     /// `GET /metrics`.
     Metrics,
     /// `GET /readyz`.
@@ -54,7 +59,7 @@ impl Route {
     pub(super) fn find(method: &Method, uri: &Uri) -> Result<Self, Problem> {
         let not_found = || Problem::new(Code::NotFound, "no such page");
         let name = |name: &str| TokenName::parse(name).map_err(|_| not_found());
-        let segments: Vec<&str> = uri.path().split('/').skip(1).take(5).collect();
+        let segments: Vec<&str> = uri.path().split('/').skip(1).take(6).collect();
         let route = match segments.as_slice() {
             ["healthz"] => Self::Health,
             ["metrics"] => Self::Metrics,
@@ -65,29 +70,41 @@ impl Route {
             ["v1", "tokens"] => Self::List,
             ["v1", "tokens", of] => Self::Token(name(of)?),
             ["v1", "tokens", of, "access_token"] => Self::AccessToken(name(of)?),
+            ["v1", "tokens", of, "login"] => Self::Login(name(of)?),
+            ["v1", "tokens", of, "login", "complete"] => Self::LoginComplete(name(of)?),
             ["v1", "tokens", of, "refresh"] => Self::Refresh(name(of)?),
             _ => return Err(not_found()),
         };
         match (&route, method) {
-            (Self::Refresh(_), &Method::POST) => Ok(route),
-            (Self::Refresh(_), _) => Err(Problem::method(method, "POST")),
+            (Self::Login(_) | Self::LoginComplete(_) | Self::Refresh(_), &Method::POST) => {
+                Ok(route)
+            }
+            (Self::Login(_) | Self::LoginComplete(_) | Self::Refresh(_), _) => {
+                Err(Problem::method(method, "POST"))
+            }
             (_, &Method::GET | &Method::HEAD) => Ok(route),
             _ => Err(Problem::method(method, "GET, HEAD")),
         }
     }
 
-    /// The token that one must be allowed to read: the only place that says so. `None`: it is enough to be
-    /// allowed any, as the page shows nothing of others.
+    /// The token, and what one must be allowed of it: the only place that says so. `None`: it is enough to
+    /// be allowed to read any, as the page shows nothing of others.
     #[must_use]
-    pub(super) const fn token(&self) -> Option<&TokenName> {
+    pub(super) const fn token(&self) -> Option<(&TokenName, Right)> {
         match self {
-            Self::Events(name) => name.as_ref(),
-            Self::Health | Self::List | Self::Metrics | Self::Readiness | Self::Status => None,
+            Self::Events(Some(name)) => Some((name, Right::Read)),
+            Self::Events(None)
+            | Self::Health
+            | Self::List
+            | Self::Metrics
+            | Self::Readiness
+            | Self::Status => None,
             // The answer to a refresh holds the new token; whoever may not read it gains nothing from one.
             Self::AccessToken(name)
             | Self::Refresh(name)
             | Self::Token(name)
-            | Self::TokenStatus(name) => Some(name),
+            | Self::TokenStatus(name) => Some((name, Right::Read)),
+            Self::Login(name) | Self::LoginComplete(name) => Some((name, Right::LogIn)),
         }
     }
 }
@@ -123,6 +140,11 @@ async fn answer(
         Route::Events(_) => Err(Problem::new(Code::Internal, "no stream")),
         Route::Health => Ok(text("ok\n")),
         Route::List => json(&status::list(api, caller)),
+        Route::Login(name) => json(&login::begin(api, &name, &collect(body).await?).await?),
+        Route::LoginComplete(name) => {
+            let body = collect(body).await?;
+            json(&login::complete(api, &name, &body, query).await?)
+        }
         Route::Metrics => {
             let text = tokio::task::spawn_blocking(metrics::scrape(api, caller, counts)).await;
             let text = text.ok().and_then(Result::ok);
@@ -152,10 +174,11 @@ async fn answer(
 const fn parameters(route: &Route) -> &'static [&'static str] {
     match route {
         Route::AccessToken(_) | Route::Token(_) => &["min_ttl", "wait"],
-        Route::Refresh(_) => &["wait"],
+        Route::LoginComplete(_) | Route::Refresh(_) => &["wait"],
         Route::Events(_)
         | Route::Health
         | Route::List
+        | Route::Login(_)
         | Route::Metrics
         | Route::Readiness
         | Route::Status

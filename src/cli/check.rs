@@ -12,7 +12,7 @@ use super::service_user::{self, ServiceUserError};
 use super::{CheckArgs, config_path};
 use crate::api::code::{Code, EXIT_FRESH};
 use crate::clock;
-use crate::config::{self, ClientConfig, Config, ConfigErrors, Environment, GrantConfig};
+use crate::config::{self, ClientConfig, Config, ConfigErrors, Environment};
 use crate::error_chain::{error_chain, explain};
 use crate::logging::{self, InvalidFilter};
 use crate::refresh::FailureKind;
@@ -165,7 +165,7 @@ fn online(
         let tokens = config.tokens.values();
         let token = tokens
             .filter(|token| token.client.name == client.name)
-            .min_by_key(|token| matches!(token.grant, GrantConfig::RefreshToken { .. }))
+            .min_by_key(|token| !token.is_repeatable())
             .cloned();
         let found = runtime.block_on(probe(registration, token));
         describe(&format!("client {}", client.name), &found, findings);

@@ -42,6 +42,10 @@ pub(super) enum CliError {
     Hash(#[from] InvalidHash),
     #[error("cannot read the token from standard input")]
     Input(#[source] io::Error),
+    #[error("the login was not completed in time")]
+    LoginExpired,
+    #[error("no address on standard input")]
+    NoAddress,
     // The protocol's own words: docker takes them for "none", not for a failure.
     #[error("credentials not found in native keychain")]
     NoCredentials,
@@ -92,6 +96,8 @@ impl CliError {
                 ClientError::Problem(problem) => problem.code.exit_code(),
                 ClientError::Ended { .. } | ClientError::Unreachable { .. } => EXIT_UNREACHABLE,
             },
+            Self::LoginExpired => Code::NeedsLogin.exit_code(),
+            Self::NoAddress => Code::NeedsLogin.exit_code(),
             Self::ClearText(_) => Code::Denied.exit_code(),
             Self::Exec(error) => error.exit_code(),
             Self::NoCredentials => Code::NotFound.exit_code(),
@@ -125,6 +131,9 @@ impl CliError {
                 "`--rejected` reads the token from standard input, `--rejected=HASH` takes its sha256"
                     .into(),
             ),
+            Self::NoAddress => Some(
+                "the login stays open for ten minutes: the same command goes on with it".into(),
+            ),
             Self::ClearText(_) => Some("use an https:// remote".into()),
             Self::Exec(error) => error.hint().map(Cow::from),
             Self::Keygen(error) => error.hint().map(Cow::from),
@@ -136,6 +145,7 @@ impl CliError {
             | Self::GitConfig(_)
             | Self::Explain(_)
             | Self::Input(_)
+            | Self::LoginExpired
             | Self::NoCredentials
             | Self::NotStored
             | Self::Output(_)

@@ -94,6 +94,7 @@ fn formatted(args: &GetArgs, socket: &Path, format: FileFormat) -> Result<u8, Cl
             obtained_at: now,
             expires_at: now,
             refresh: None,
+            id_token_expires_at: None,
         },
     };
     let content = Content {

@@ -9,6 +9,7 @@ mod exec;
 mod explain;
 mod get;
 mod keygen;
+mod login;
 mod output;
 mod refresh;
 pub mod run;
@@ -53,6 +54,8 @@ enum Command {
     Events(events::EventsArgs),
     /// Have a token replaced now
     Refresh(refresh::RefreshArgs),
+    /// Log in, for a token that needs a person
+    Login(login::LoginArgs),
     /// Run a program with tokens in its environment
     Exec(exec::ExecArgs),
     /// Answer git, docker, Kubernetes, Google and AWS clients in their own protocols
@@ -115,6 +118,7 @@ pub fn main() -> ExitCode {
         Command::Status(args) => status::run(&args, &socket()),
         Command::Events(args) => events::run(&args, &socket()),
         Command::Refresh(args) => refresh::run(&args, &socket()),
+        Command::Login(args) => login::run(&args, &socket()),
         Command::Exec(args) => exec::run(&args, &socket()),
         Command::CredentialHelper(args) => credential_helper::run(&args, &socket()),
         Command::Keygen(args) => keygen::run(&args),

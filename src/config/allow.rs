@@ -1,17 +1,33 @@
-//! `[token.NAME.socket]`: who may read a token through the socket.
+//! `[token.NAME.socket]`: who may read a token through the socket, and who may log in for it.
 
 use super::keys::Field;
 use super::model::{Allow, Who};
 use super::units::all;
 
+/// `[token.NAME.socket]`.
+#[derive(Default)]
+pub(super) struct Socket {
+    pub(super) allow: Vec<Allow>,
+    pub(super) login: Vec<Allow>,
+}
+
 /// Reads the table.
-pub(super) fn socket(field: Field<'_>) -> Option<Vec<Allow>> {
+pub(super) fn socket(field: Field<'_>) -> Option<Socket> {
     let mut keys = field.keys()?;
-    let allow = keys.required("allow", HINT, |allow| {
-        all(allow.elements("a list of strings", HINT)?, rule)
-    });
+    let allow = match keys.has("login") {
+        true => keys.optional("allow", rules),
+        false => keys.required("allow", HINT, rules),
+    };
+    let login = keys.optional("login", rules);
     keys.finish();
-    allow
+    Some(Socket {
+        allow: allow.unwrap_or_default(),
+        login: login.unwrap_or_default(),
+    })
+}
+
+fn rules(field: Field<'_>) -> Option<Vec<Allow>> {
+    all(field.elements("a list of strings", HINT)?, rule)
 }
 
 fn rule(field: Field<'_>) -> Option<Allow> {

@@ -6,9 +6,14 @@ use std::time::Duration;
 use super::auth::client_auth;
 use super::environment::Environment;
 use super::keys::{Field, Keys};
-use super::model::{BodyFormat, ClientConfig, DaemonConfig, TlsConfig};
+use super::model::{
+    BodyFormat, ClientConfig, DaemonConfig, LoginEndpoints, NotifyConfig, TlsConfig,
+};
 use super::references::secret;
-use super::units::{boolean, count, file_path, one_of, path, proxy_url, text, timeout};
+use super::token::{COMMAND_HINT, command};
+use super::units::{
+    boolean, count, duration, file_path, https_url, one_of, path, proxy_url, text, timeout,
+};
 use super::validate;
 use crate::refresh::Limits;
 
@@ -19,12 +24,25 @@ pub(super) fn daemon(field: Field<'_>, defaults: &DaemonConfig) -> Option<Daemon
     let runtime_dir = keys.optional("runtime_dir", path);
     let oidc_agent = keys.optional("oidc_agent", boolean);
     let log = keys.optional("log", log_filter);
+    let notify = keys.optional("notify", notify);
     keys.finish();
     Some(DaemonConfig {
         state_dir: state_dir.unwrap_or_else(|| defaults.state_dir.clone()),
         runtime_dir: runtime_dir.unwrap_or_else(|| defaults.runtime_dir.clone()),
         oidc_agent: oidc_agent.unwrap_or(defaults.oidc_agent),
         log: log.unwrap_or_else(|| defaults.log.clone()),
+        notify: notify.or_else(|| defaults.notify.clone()),
+    })
+}
+
+fn notify(field: Field<'_>) -> Option<NotifyConfig> {
+    let mut keys = field.keys()?;
+    let command = keys.required("command", COMMAND_HINT, command);
+    let timeout = keys.optional("timeout", timeout);
+    keys.finish();
+    Some(NotifyConfig {
+        command: command?,
+        timeout: timeout.unwrap_or(Duration::from_secs(30)),
     })
 }
 
@@ -48,6 +66,7 @@ pub(super) fn daemon_defaults(environment: &Environment, root: bool) -> DaemonCo
             .unwrap_or_else(|| "/run/bearerd".into()),
         oidc_agent: false,
         log: "info".into(),
+        notify: None,
     }
 }
 
@@ -70,6 +89,8 @@ fn log_filter(field: Field<'_>) -> Option<String> {
 pub(super) fn client(field: Field<'_>) -> Option<ClientConfig> {
     let mut keys = field.keys()?;
     let endpoint = validate::endpoint(&mut keys);
+    let authorization = keys.optional("authorization_endpoint", https_url);
+    let device_authorization = keys.optional("device_authorization_endpoint", https_url);
     let client_id = keys.required("client_id", "the name that the server knows it by", text);
     let hint = format!("add `[{}.auth.METHOD]`, {METHODS}", keys.name);
     let auth = keys.required("auth", &hint, client_auth);
@@ -80,6 +101,7 @@ pub(super) fn client(field: Field<'_>) -> Option<ClientConfig> {
     let timeout = keys.optional("timeout", timeout);
     let body = keys.optional("body", |body| one_of(body, &BODIES));
     let limits = keys.optional("limits", limits);
+    let rotation_grace = keys.optional("rotation_grace", duration);
     for (key, auth) in [("auth", &auth), ("refresh_auth", &refresh_auth)] {
         validate::tls_client_auth(&keys, key, auth.as_ref(), &tls);
     }
@@ -87,6 +109,10 @@ pub(super) fn client(field: Field<'_>) -> Option<ClientConfig> {
     Some(ClientConfig {
         name: field.key.to_owned(),
         endpoint: endpoint?,
+        login_endpoints: LoginEndpoints {
+            authorization,
+            device_authorization,
+        },
         client_id: client_id?,
         auth: auth?,
         refresh_auth,
@@ -96,6 +122,7 @@ pub(super) fn client(field: Field<'_>) -> Option<ClientConfig> {
         timeout: timeout.unwrap_or(Duration::from_secs(30)),
         body: body.unwrap_or(BodyFormat::Form),
         limits: limits.unwrap_or(DEFAULT_LIMITS),
+        rotation_grace: rotation_grace.unwrap_or_default(),
     })
 }
 

@@ -332,9 +332,11 @@ const REFERENCES: [&str; 3] = ["credential", "env", "file"];
 /// Keys whose values are no secrets.
 #[rustfmt::skip]
 const HARMLESS: &[&str] = &[
-    "alg", "allow", "at", "assume_lifetime", "audience", "auth", "before_expiry", "body", "ca", "cert",
+    "alg", "allow", "at", "assume_lifetime", "audience", "auth", "authorization_endpoint", "before_expiry",
+    "body", "ca", "cert",
     "certificate", "claims", "client", "client_id", "client_secret_basic", "client_secret_basic_raw",
-    "client_secret_jwt", "client_secret_post", "command", "connect_timeout", "daemon", "format", "grant",
+    "client_secret_jwt", "client_secret_post", "command", "connect_timeout", "daemon",
+    "device_authorization_endpoint", "format", "grant",
     "group", "headers", "hook", "issuer", "kid", "lifetime", "limits", "log", "login", "machine",
     "max_in_flight", "mode", "oidc_agent", "on_expiry", "owner", "params", "path", "private_key_jwt", "proxy",
     "refresh", "refresh_auth", "requests_per_minute", "required", "resource", "runtime_dir", "scope",

@@ -12,6 +12,7 @@ use super::environment::Environment;
 use super::error::{ConfigErrors, Problem};
 use super::excerpt::Excerpt;
 use super::keys::{Field, Keys};
+use super::links;
 use super::model::{ClientConfig, Config, DaemonConfig, TokenConfig};
 use super::reading::{Finding, Origin, Reading, Site};
 use super::source::{Section, SourceFile, Sources, sections};
@@ -51,8 +52,10 @@ pub fn load(main_file: &Path, environment: &Environment) -> Result<Config, Confi
         daemon,
         clients,
         tokens,
+        tokens_at,
         ..
     } = loader;
+    let tokens = links::linked(tokens, &tokens_at, &reading);
     let findings = reading.findings.into_inner();
     if findings.is_empty() {
         let clients = clients.into_iter();
@@ -113,7 +116,7 @@ struct Loader<'r> {
     /// `None`: it is there, but wrong.
     clients: BTreeMap<String, Option<Arc<ClientConfig>>>,
     clients_at: BTreeMap<String, Site>,
-    tokens: BTreeMap<TokenName, Arc<TokenConfig>>,
+    tokens: BTreeMap<TokenName, TokenConfig>,
     tokens_at: BTreeMap<String, Site>,
     paths: BTreeMap<PathBuf, Site>,
 }
@@ -197,7 +200,7 @@ impl Loader<'_> {
             for (file, site) in token.files.iter().zip(sites) {
                 unique_path(&mut self.paths, &file.path, site, self.reading);
             }
-            self.tokens.entry(name).or_insert_with(|| Arc::new(token));
+            self.tokens.entry(name).or_insert(token);
         }
         Some(())
     }

@@ -6,7 +6,8 @@
 //! | `keys`, `reading` | typed reading of one table; every mistake is reported, reading goes on |
 //! | `load` | all of it, in order |
 //! | `units`, `references`, `users` | single values |
-//! | `client`, `auth`, `token`, `file`, `allow` | one table each |
+//! | `client`, `auth`, `token`, `grant`, `file`, `allow` | one table each |
+//! | `links` | tokens that are made from other tokens |
 //! | `validate` | the rules that look at more than one key |
 //! | [`error`], `excerpt` | what is wrong, where, and the line with its secrets hidden |
 //! | [`model`], `policy` | the checked result, and what follows from it |
@@ -21,7 +22,9 @@ mod auth;
 mod client;
 mod excerpt;
 mod file;
+mod grant;
 mod keys;
+mod links;
 mod load;
 mod policy;
 mod reading;

@@ -1,11 +1,17 @@
 //! The checked configuration. Nothing in here can hold nonsense: parsing and validation are over.
 
+mod grant;
+mod output;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use url::Url;
+
+pub use grant::*;
+pub use output::*;
 
 use super::secret_ref::SecretRef;
 use crate::credential::TokenName;
@@ -31,10 +37,21 @@ pub struct DaemonConfig {
     pub state_dir: PathBuf,
     /// The sockets.
     pub runtime_dir: PathBuf,
+    /// What is run when somebody has to log in.
+    pub notify: Option<NotifyConfig>,
     /// Whether oidc-agent's clients are served, at `oidc-agent.sock` in `runtime_dir`.
     pub oidc_agent: bool,
     /// The log filter, such as `info` or `bearerd::source=debug,info`.
     pub log: String,
+}
+
+/// `[daemon.notify]`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct NotifyConfig {
+    /// argv; no shell.
+    pub command: Vec<String>,
+    /// After this long it is killed.
+    pub timeout: Duration,
 }
 
 /// `[client.NAME]`: one registration at one authorization server.
@@ -44,6 +61,8 @@ pub struct ClientConfig {
     pub name: String,
     /// Where tokens are requested.
     pub endpoint: Endpoint,
+    /// Where people log in, if not where the metadata say.
+    pub login_endpoints: LoginEndpoints,
     /// `client_id` (RFC 6749 section 2.2).
     pub client_id: String,
     /// How the client proves who it is.
@@ -62,6 +81,8 @@ pub struct ClientConfig {
     pub body: BodyFormat,
     /// How much the server may be asked.
     pub limits: Limits,
+    /// How long after its first use the server still takes a refresh token that it has rotated.
+    pub rotation_grace: Duration,
 }
 
 /// Where tokens are requested.
@@ -72,6 +93,24 @@ pub enum Endpoint {
     Issuer(HttpsUrl),
     /// Used byte for byte as configured: trailing slashes matter to some servers.
     TokenEndpoint(HttpsUrl),
+}
+
+impl Endpoint {
+    /// The URL, whichever it is.
+    #[must_use]
+    pub const fn url(&self) -> &HttpsUrl {
+        let (Self::Issuer(url) | Self::TokenEndpoint(url)) = self;
+        url
+    }
+}
+
+/// Where people log in, if not where the metadata say.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct LoginEndpoints {
+    /// `authorization_endpoint` (RFC 8414 section 2).
+    pub authorization: Option<HttpsUrl>,
+    /// `device_authorization_endpoint` (RFC 8628 section 4).
+    pub device_authorization: Option<HttpsUrl>,
 }
 
 /// An absolute `https` URL, or `http` to a loopback address; the text as configured is kept.
@@ -217,6 +256,10 @@ pub struct TokenConfig {
     pub grant: GrantConfig,
     /// When it is replaced.
     pub refresh_at: RefreshAt,
+    /// Whether it is obtained anew when a token that it is made from was replaced.
+    pub follow_source: bool,
+    /// How long before a person has to log in this is announced.
+    pub login_notice: Duration,
     /// Its lifetime where the server names none and the token is no JWT.
     pub assume_lifetime: Option<Duration>,
     /// Whether readiness waits for it.
@@ -227,6 +270,10 @@ pub struct TokenConfig {
     pub hooks: Vec<HookConfig>,
     /// Who may read it through the socket, beside root and the daemon's own user.
     pub allow: Vec<Allow>,
+    /// Who may log in for it through the socket, beside root and the daemon's own user.
+    pub login: Vec<Allow>,
+    /// Names everything that decides what is obtained; see [`crate::refresh::Policy::identity`].
+    pub identity: [u8; 16],
 }
 
 /// One entry of `allow` in `[token.NAME.socket]`.
@@ -247,130 +294,4 @@ pub enum Who {
     Unit(String),
     /// Processes of this user.
     User(u32),
-}
-
-/// `[token.NAME.grant.*]`.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum GrantConfig {
-    /// RFC 6749 section 4.4.
-    ClientCredentials,
-    /// RFC 6749 section 4.3.
-    Password {
-        /// `username`.
-        username: String,
-        /// `password`.
-        password: SecretRef,
-    },
-    /// RFC 6749 section 6, seeded.
-    RefreshToken {
-        /// The seed: used once, then the state's own.
-        refresh_token: SecretRef,
-    },
-}
-
-/// `[[token.NAME.file]]`.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct FileConfig {
-    /// Absolute.
-    pub path: PathBuf,
-    /// What is written.
-    pub format: FileFormat,
-    /// Further headers, for `headers` and `curl`.
-    pub headers: BTreeMap<String, HeaderValue>,
-    /// Client certificate and key that the API wants, for `curl`.
-    pub cert: Option<PathBuf>,
-    /// See `cert`.
-    pub key: Option<PathBuf>,
-    /// Numeric owner, resolved from a name or id.
-    pub owner: Option<u32>,
-    /// Numeric group, resolved from a name or id.
-    pub group: Option<u32>,
-    /// Permission bits, default 0600.
-    pub mode: u32,
-    /// What becomes of the file when the token expires without a replacement.
-    pub on_expiry: OnExpiry,
-}
-
-impl FileConfig {
-    /// A file with everything else at its default.
-    #[must_use]
-    pub fn new(path: PathBuf, format: FileFormat) -> Self {
-        Self {
-            path,
-            format,
-            headers: BTreeMap::new(),
-            cert: None,
-            key: None,
-            owner: None,
-            group: None,
-            mode: 0o600,
-            on_expiry: OnExpiry::Keep,
-        }
-    }
-}
-
-/// A header's value: plain, or a secret by reference.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum HeaderValue {
-    /// As written.
-    Plain(String),
-    /// Read at every write of the file.
-    Secret(SecretRef),
-}
-
-/// What a token file contains.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum FileFormat {
-    /// A `curl -K` file: Authorization, further headers, client certificate.
-    Curl,
-    /// A systemd `EnvironmentFile` with this variable.
-    Env {
-        /// Default `ACCESS_TOKEN`.
-        variable: String,
-    },
-    /// A `curl -H @file` file.
-    Headers,
-    /// RFC 6749 section 5.1 without the refresh token, plus `expires_at` (epoch seconds).
-    Json,
-    /// A netrc entry.
-    Netrc {
-        /// `machine`.
-        machine: String,
-        /// `login`, default `oauth2`.
-        login: String,
-    },
-    /// The token's bytes, no newline.
-    Raw,
-    /// A minijinja template.
-    Template {
-        /// The template's file.
-        template: PathBuf,
-    },
-}
-
-/// What becomes of a file when its token expires without a replacement.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum OnExpiry {
-    /// It stays.
-    Keep,
-    /// It is removed.
-    Remove,
-}
-
-/// `[[token.NAME.hook]]`.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct HookConfig {
-    /// What it does.
-    pub action: HookAction,
-    /// After this long it is killed.
-    pub timeout: Duration,
-}
-
-/// What a hook does.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum HookAction {
-    /// Runs argv; no shell.
-    Command(Vec<String>),
-    /// Has the units that got the token as a credential reloaded or restarted, so that they get the new one.
-    ReloadConsumers,
 }

@@ -1,17 +1,20 @@
 //! What follows from a token's configuration: the core's policy, and the files to watch.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::digest;
 
 use super::environment::Environment;
 use super::model::{
-    AssertionConfig, ClientAuth, ClientConfig, Endpoint, FileFormat, GrantConfig, HeaderValue,
-    TokenConfig,
+    AssertionConfig, ClientAuth, ClientConfig, Endpoint, FileFormat, FormValue, GrantConfig,
+    HeaderValue, TokenConfig, TokenRef,
 };
 use super::secret_ref::SecretRef;
-use crate::refresh::{Grant, Policy, ServerId};
+use crate::credential::TokenName;
+use crate::refresh::{Grant, Policy, ServerId, Source};
 
 impl TokenConfig {
     /// What the core has to know of this token.
@@ -22,22 +25,40 @@ impl TokenConfig {
             server: ServerId(server(&client.endpoint).into()),
             limits: client.limits,
             grant: match self.grant {
+                // A refused form is like a refused password: not to be tried again.
+                GrantConfig::AuthorizationCode(ref grant) if grant.form_login.is_some() => {
+                    Grant::Password
+                }
+                GrantConfig::AuthorizationCode(_) | GrantConfig::DeviceCode => Grant::Login,
                 GrantConfig::ClientCredentials => Grant::ClientCredentials,
                 GrantConfig::Password { .. } => Grant::Password,
                 GrantConfig::RefreshToken { .. } => Grant::RefreshToken,
+                GrantConfig::TokenExchange(_) => Grant::Exchange,
             },
+            sources: self.sources(),
+            follows_sources: self.follow_source,
+            login_notice: self.login_notice,
+            rotation_grace: client.rotation_grace,
             refresh_at: self.refresh_at,
             // Two places of metadata, and the token request, again where the clock was wrong: each ends by
             // itself in time, and a rotated refresh token in the last answer must not be given up before.
-            deadline: 4 * client.timeout + SLACK,
-            identity: self.identity(),
+            // A login's pages take two more, and the keys that its ID token is verified with as many.
+            deadline: client.timeout * self.timeouts() + SLACK,
+            identity: self.identity,
+        }
+    }
+
+    /// How many timeouts of a request one attempt may take.
+    const fn timeouts(&self) -> u32 {
+        match self.grant {
+            GrantConfig::AuthorizationCode(_) | GrantConfig::DeviceCode => 8,
+            _ => 4,
         }
     }
 
     /// The first half of a SHA-256 over everything that decides what is obtained. Each part is preceded by
     /// its length: no two configurations make the same bytes. See [`Policy::identity`].
-    #[must_use]
-    pub fn identity(&self) -> [u8; 16] {
+    pub(super) fn identify(&self, others: &BTreeMap<TokenName, Arc<Self>>) -> [u8; 16] {
         let mut hash = digest::Context::new(&digest::SHA256);
         let mut part = |text: &str| {
             hash.update(&(text.len() as u64).to_be_bytes());
@@ -54,7 +75,33 @@ impl TokenConfig {
                 part("password");
                 part(username);
             }
+            GrantConfig::AuthorizationCode(grant) => {
+                part("authorization_code");
+                for (name, value) in &grant.authorization_params {
+                    part(name);
+                    part(value);
+                }
+                for (name, value) in grant.form_login.iter().flatten() {
+                    part(name);
+                    if let FormValue::Plain(value) = value {
+                        part(value);
+                    }
+                }
+            }
+            GrantConfig::DeviceCode => part("device_code"),
             GrantConfig::RefreshToken { .. } => part("refresh_token"),
+            GrantConfig::TokenExchange(grant) => {
+                part("token_exchange");
+                for typed in [Some(&grant.subject), grant.actor.as_ref()] {
+                    part(typed.map_or("", |typed| &typed.token_type));
+                }
+                part(grant.requested_token_type.as_deref().unwrap_or_default());
+            }
+        }
+        for source in self.sources() {
+            if let Some(other) = others.get(&source.name) {
+                part(&format!("{:?} {:?}", source.part, other.identity));
+            }
         }
         for list in [&self.scope, &self.audience, &self.resource] {
             part(&list.len().to_string());
@@ -69,12 +116,40 @@ impl TokenConfig {
         identity
     }
 
+    /// Whether a first request may be repeated: it needs no person and spends nothing.
+    #[must_use]
+    pub fn is_repeatable(&self) -> bool {
+        match &self.grant {
+            GrantConfig::AuthorizationCode(grant) => grant.form_login.is_some(),
+            GrantConfig::ClientCredentials
+            | GrantConfig::Password { .. }
+            | GrantConfig::TokenExchange(_) => true,
+            GrantConfig::DeviceCode | GrantConfig::RefreshToken { .. } => false,
+        }
+    }
+
+    /// The tokens that its requests carry.
+    #[must_use]
+    pub fn sources(&self) -> Vec<Source> {
+        self.grant
+            .tokens()
+            .filter_map(|token| match token {
+                TokenRef::Secret(_) => None,
+                TokenRef::Token { name, part } => Some(Source {
+                    name: name.clone(),
+                    part: *part,
+                    on_refresh: false,
+                }),
+            })
+            .collect()
+    }
+
     /// The files whose change may change this token's requests: its own and its client's.
     #[must_use]
     pub fn inputs(&self, environment: &Environment) -> Vec<PathBuf> {
         let mut paths = self.client.inputs(environment);
-        let secret = self.grant.secret();
-        paths.extend(secret.and_then(|(_, secret)| secret.path(environment)));
+        let secrets = self.grant.secrets().into_iter();
+        paths.extend(secrets.filter_map(|(_, secret)| secret.path(environment)));
         paths.sort();
         paths.dedup();
         paths
@@ -95,7 +170,10 @@ impl TokenConfig {
 
     /// The token's own secrets, each with the key or the header that refers to it.
     pub fn secrets(&self) -> impl Iterator<Item = (&str, &SecretRef)> {
-        self.grant.secret().into_iter().chain(self.header_secrets())
+        self.grant
+            .secrets()
+            .into_iter()
+            .chain(self.header_secrets())
     }
 
     fn header_secrets(&self) -> impl Iterator<Item = (&str, &SecretRef)> {
@@ -108,12 +186,48 @@ impl TokenConfig {
 }
 
 impl GrantConfig {
-    fn secret(&self) -> Option<(&str, &SecretRef)> {
+    /// The secrets of the grant, each with the key that refers to it.
+    fn secrets(&self) -> Vec<(&str, &SecretRef)> {
         match self {
-            Self::ClientCredentials => None,
-            Self::Password { password, .. } => Some(("password", password)),
-            Self::RefreshToken { refresh_token } => Some(("refresh_token", refresh_token)),
+            Self::AuthorizationCode(grant) => {
+                let fields = grant.form_login.iter().flatten();
+                fields
+                    .filter_map(|(name, value)| match value {
+                        FormValue::Plain(_) => None,
+                        FormValue::Secret(secret) => Some((name.as_str(), secret)),
+                    })
+                    .collect()
+            }
+            Self::ClientCredentials | Self::DeviceCode => Vec::new(),
+            Self::Password { password, .. } => vec![("password", password)],
+            Self::RefreshToken { refresh_token } => vec![("refresh_token", refresh_token)],
+            Self::TokenExchange(grant) => {
+                let typed = [
+                    Some(("subject_token", &grant.subject)),
+                    grant.actor.as_ref().map(|actor| ("actor_token", actor)),
+                ];
+                let typed = typed.into_iter().flatten();
+                typed
+                    .filter_map(|(key, typed)| match &typed.token {
+                        TokenRef::Secret(secret) => Some((key, secret)),
+                        TokenRef::Token { .. } => None,
+                    })
+                    .collect()
+            }
         }
+    }
+
+    /// The tokens that its requests carry, wherever they are.
+    fn tokens(&self) -> impl Iterator<Item = &TokenRef> {
+        let typed = match self {
+            Self::TokenExchange(grant) => [Some(&grant.subject), grant.actor.as_ref()],
+            Self::AuthorizationCode(_)
+            | Self::ClientCredentials
+            | Self::DeviceCode
+            | Self::Password { .. }
+            | Self::RefreshToken { .. } => [None, None],
+        };
+        typed.into_iter().flatten().map(|typed| &typed.token)
     }
 }
 

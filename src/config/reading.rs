@@ -40,6 +40,17 @@ impl Reading {
         });
     }
 
+    /// Reports something that is wrong at a place.
+    pub(super) fn refuse(&self, site: Site, message: String, hint: String) {
+        self.findings.borrow_mut().push(Finding {
+            site,
+            message,
+            hint: Some(hint),
+            broken: false,
+            first: None,
+        });
+    }
+
     /// Reports a name that is defined already.
     pub(super) fn once(&self, seen: &mut BTreeMap<String, Site>, field: Field<'_>, site: Site) {
         match seen.entry(field.key.to_owned()) {

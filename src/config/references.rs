@@ -6,9 +6,11 @@ use serde_json::Value;
 use toml::de::DeValue;
 
 use super::keys::Field;
-use super::model::HeaderValue;
+use super::model::{HeaderValue, TokenRef};
 use super::secret_ref::SecretRef;
-use super::units::{file_path, text, variable};
+use super::units::{file_path, one_of, text, variable};
+use crate::credential::TokenName;
+use crate::refresh::Part;
 
 /// Reads a reference to a secret. The secret itself is refused: configuration files get copied, shown to
 /// colleagues and committed.
@@ -38,6 +40,34 @@ pub(super) fn secret(field: Field<'_>) -> Option<SecretRef> {
         _ => variable(field).map(SecretRef::Env),
     }
 }
+
+/// Reads a reference to a token: another one of ours, or a secret.
+pub(super) fn token_ref(field: Field<'_>) -> Option<TokenRef> {
+    let ours = matches!(field.value(), DeValue::Table(table) if table.contains_key("token"));
+    if !ours {
+        return secret(field).map(TokenRef::Secret);
+    }
+    let mut keys = field.keys()?;
+    let name = keys.optional("token", |field| {
+        let name = TokenName::parse(field.str("the name of a token", "")?);
+        name.map_or_else(|error| field.refuse(error, ""), Some)
+    });
+    let part = match keys.has("field") {
+        true => keys.optional("field", |field| one_of(field, &PARTS)),
+        false => Some(Part::AccessToken),
+    };
+    keys.finish();
+    Some(TokenRef::Token {
+        name: name?,
+        part: part?,
+    })
+}
+
+const PARTS: [(&str, Part); 3] = [
+    ("access_token", Part::AccessToken),
+    ("id_token", Part::IdToken),
+    ("refresh_token", Part::RefreshToken),
+];
 
 fn credential(field: Field<'_>) -> Option<String> {
     let name = text(field)?;

@@ -139,6 +139,12 @@ pub(super) fn sections(text: &str) -> Vec<Section<'_>> {
         }
     };
     for (at, header) in headers(text) {
+        // There is one `daemon`, with its tables.
+        let header = if header.0 == "daemon" {
+            ("daemon", "")
+        } else {
+            header
+        };
         if header != current {
             add(current, start..at);
             (start, current) = (at, header);
@@ -217,6 +223,19 @@ mod tests {
                 (s.kind, s.name, pieces)
             })
             .collect()
+    }
+
+    #[test]
+    fn there_is_one_daemon() {
+        let text = "[daemon]\nlog = 'info'\n[client.a]\n[daemon.notify]\n";
+        let pieces = vec!["[daemon]\nlog = 'info'\n", "[daemon.notify]\n"];
+        assert_eq!(
+            cut(text),
+            [
+                ("daemon", "", pieces),
+                ("client", "a", vec!["[client.a]\n"])
+            ]
+        );
     }
 
     #[test]

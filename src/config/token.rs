@@ -8,12 +8,14 @@ use toml::de::DeValue;
 
 use super::allow::socket;
 use super::file::file;
+use super::grant::{self, grant};
 use super::keys::Field;
-use super::model::{ClientConfig, GrantConfig, HookAction, HookConfig, TokenConfig};
-use super::references::{params, secret};
-use super::units::{all, boolean, duration, scope, text, text_or_texts, texts, timeout};
+use super::model::{ClientConfig, HookAction, HookConfig, TokenConfig};
+use super::references::params;
+use super::units::{all, boolean, duration, scope, text_or_texts, texts, timeout};
 use super::validate;
 use crate::credential::TokenName;
+use crate::refresh::RefreshAt;
 
 /// Reads `[token.NAME]`. `clients` holds every client by name, `None` where it could not be read.
 pub(super) fn token(
@@ -31,14 +33,15 @@ pub(super) fn token(
     let audience = keys.optional("audience", text_or_texts);
     let resource = keys.optional("resource", validate::resource);
     let params = keys.optional("params", params);
-    let hint = format!("add `[{}.grant.KIND]`, {KINDS}", keys.name);
+    let hint = format!("add `[{}.grant.KIND]`, {}", keys.name, grant::KINDS);
     let grant = keys.required("grant", &hint, grant);
-    let refresh_at = keys.optional("refresh", validate::refresh_at);
+    validate::login(&keys, client.as_deref(), scope.as_deref(), grant.as_ref());
+    let refresh = keys.optional("refresh", refresh).unwrap_or_default();
     let assume_lifetime = keys.optional("assume_lifetime", duration);
     let required = keys.optional("required", boolean);
     let files = keys.optional("file", |files| tables(files, file));
     let hooks = keys.optional("hook", |hooks| tables(hooks, hook));
-    let allow = keys.optional("socket", socket);
+    let socket = keys.optional("socket", socket).unwrap_or_default();
     keys.finish();
     Some(TokenConfig {
         name,
@@ -48,43 +51,39 @@ pub(super) fn token(
         resource: resource.unwrap_or_default(),
         params: params.unwrap_or_default(),
         grant: grant?,
-        refresh_at: refresh_at.unwrap_or(validate::DEFAULT_REFRESH_AT),
+        refresh_at: refresh.at.unwrap_or(RefreshAt::Permille(750)),
+        follow_source: refresh.follow_source.unwrap_or(false),
+        login_notice: refresh.login_notice.unwrap_or(LOGIN_NOTICE),
         assume_lifetime,
         required: required.unwrap_or(true),
         files: files.unwrap_or_default(),
         hooks: hooks.unwrap_or_default(),
-        allow: allow.unwrap_or_default(),
+        allow: socket.allow,
+        login: socket.login,
+        // Follows when all tokens are known.
+        identity: [0; 16],
     })
 }
 
-fn grant(field: Field<'_>) -> Option<GrantConfig> {
-    let (table, field) = field.kind(&GRANTS, "grant")?;
-    let field = Field {
-        table: &table,
-        ..field
-    };
+/// `[token.NAME.refresh]`.
+#[derive(Default)]
+struct Refresh {
+    at: Option<RefreshAt>,
+    follow_source: Option<bool>,
+    login_notice: Option<Duration>,
+}
+
+fn refresh(field: Field<'_>) -> Option<Refresh> {
     let mut keys = field.keys()?;
-    match field.key {
-        "client_credentials" => {
-            keys.finish();
-            Some(GrantConfig::ClientCredentials)
-        }
-        "password" => {
-            let username = keys.required("username", "the user that the token is for", text);
-            let password = keys.required("password", PASSWORD_HINT, secret);
-            keys.finish();
-            Some(GrantConfig::Password {
-                username: username?,
-                password: password?,
-            })
-        }
-        _ => {
-            let refresh_token = keys.required("refresh_token", SEED_HINT, secret);
-            keys.finish();
-            let refresh_token = refresh_token?;
-            Some(GrantConfig::RefreshToken { refresh_token })
-        }
-    }
+    let at = validate::refresh_at(&mut keys);
+    let follow_source = keys.optional("follow_source", boolean);
+    let login_notice = keys.optional("login_notice", duration);
+    keys.finish();
+    Some(Refresh {
+        at,
+        follow_source,
+        login_notice,
+    })
 }
 
 fn hook(field: Field<'_>) -> Option<HookConfig> {
@@ -116,7 +115,7 @@ fn always(field: Field<'_>) -> Option<()> {
     field.must_be("true", "without it, leave the hook out")
 }
 
-fn command(field: Field<'_>) -> Option<Vec<String>> {
+pub(super) fn command(field: Field<'_>) -> Option<Vec<String>> {
     if let DeValue::String(_) = field.value() {
         return field.wrong_type("a list of strings", COMMAND_HINT);
     }
@@ -136,9 +135,8 @@ fn tables<T>(field: Field<'_>, read: impl FnMut(Field<'_>) -> Option<T>) -> Opti
     all(field.elements("an array of tables", &header)?, read)
 }
 
-const GRANTS: [&str; 3] = ["client_credentials", "password", "refresh_token"];
+pub(super) const COMMAND_HINT: &str =
+    "no shell is used: `command = [\"/path/of/program\", \"argument\"]`";
 
-const COMMAND_HINT: &str = "no shell is used: `command = [\"/path/of/program\", \"argument\"]`";
-const KINDS: &str = "KIND being client_credentials, password or refresh_token";
-const PASSWORD_HINT: &str = "write `password = { file = \"/etc/bearerd/secrets/NAME\" }`";
-const SEED_HINT: &str = "write `refresh_token = { file = \"/etc/bearerd/secrets/NAME\" }`";
+/// Without `login_notice`.
+const LOGIN_NOTICE: Duration = Duration::from_secs(15 * 60);

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use super::keys::{Field, Keys, closest};
 use super::model::{
-    AssertionConfig, ClientAuth, ClientConfig, Endpoint, FileFormat, TlsConfig, TlsIdentity,
+    AssertionConfig, ClientAuth, ClientConfig, Endpoint, FileFormat, GrantConfig, TlsConfig,
+    TlsIdentity,
 };
 use super::reading::{Reading, Site};
 use super::secret_ref::SecretRef;
@@ -15,9 +16,6 @@ use super::units::{
     duration, file_path, https_url, one_of, permille, text_or_texts, variable, word,
 };
 use crate::refresh::RefreshAt;
-
-/// Without `[token.NAME.refresh]`: after three quarters of the lifetime.
-pub(super) const DEFAULT_REFRESH_AT: RefreshAt = RefreshAt::Permille(750);
 
 /// Exactly one of `issuer` and `token_endpoint`.
 pub(super) fn endpoint(keys: &mut Keys<'_>) -> Option<Endpoint> {
@@ -46,6 +44,40 @@ pub(super) fn endpoint(keys: &mut Keys<'_>) -> Option<Endpoint> {
         }
         (true, false) => issuer.map(Endpoint::Issuer),
         (false, true) => token_endpoint.map(Endpoint::TokenEndpoint),
+    }
+}
+
+/// A login needs a place for it, and scope `openid` the keys that its ID token is verified with.
+pub(super) fn login(
+    keys: &Keys<'_>,
+    client: Option<&ClientConfig>,
+    scope: Option<&[String]>,
+    grant: Option<&GrantConfig>,
+) {
+    let Some((Endpoint::TokenEndpoint(_), client)) = client.map(|c| (&c.endpoint, c)) else {
+        return;
+    };
+    let (key, endpoint) = match grant {
+        Some(GrantConfig::AuthorizationCode(_)) => (
+            "authorization_endpoint",
+            &client.login_endpoints.authorization,
+        ),
+        Some(GrantConfig::DeviceCode) => {
+            let endpoint = &client.login_endpoints.device_authorization;
+            ("device_authorization_endpoint", endpoint)
+        }
+        _ => return,
+    };
+    let name = &client.name;
+    if endpoint.is_none() {
+        let message = format!("`{}` has nowhere to log in", keys.name);
+        let hint = format!("set `issuer` or `{key}` in `[client.{name}]`");
+        keys.refuse("grant", message, &hint);
+    }
+    if scope.is_some_and(|scope| scope.iter().any(|scope| scope == "openid")) {
+        let message = "with `openid` comes an ID token, which only an issuer's keys can verify";
+        let hint = format!("set `issuer` in `[client.{name}]`, or leave `openid` out");
+        keys.refuse("scope", message, &hint);
     }
 }
 
@@ -134,6 +166,20 @@ pub(super) fn param(keys: &Keys<'_>, name: &str) {
         "grant_type" => "it follows from `[token.NAME.grant.*]`",
         "username" | "password" => "set it in `[token.NAME.grant.password]`",
         "refresh_token" => "set it in `[token.NAME.grant.refresh_token]`",
+        "response_mode" | "response_type" => "bearerd reads a code from the query and nothing else",
+        "redirect_uri" => "set it in `[token.NAME.grant.authorization_code]`",
+        "code"
+        | "code_verifier"
+        | "code_challenge"
+        | "code_challenge_method"
+        | "device_code"
+        | "nonce"
+        | "state" => "it is made anew for every login",
+        "subject_token"
+        | "subject_token_type"
+        | "actor_token"
+        | "actor_token_type"
+        | "requested_token_type" => "set it in `[token.NAME.grant.token_exchange]`",
         "client_id" => "set it in `[client.NAME]`",
         "client_secret" | "client_assertion" | "client_assertion_type" => {
             "it follows from `[client.NAME.auth.*]`"
@@ -177,23 +223,14 @@ pub(super) fn resource(field: Field<'_>) -> Option<Vec<String>> {
     Some(resources)
 }
 
-/// Exactly one of `at` and `before_expiry`.
-pub(super) fn refresh_at(field: Field<'_>) -> Option<RefreshAt> {
-    let mut keys = field.keys()?;
+/// One of `at` and `before_expiry` at most.
+pub(super) fn refresh_at(keys: &mut Keys<'_>) -> Option<RefreshAt> {
     let at = keys.optional("at", permille);
     let before_expiry = keys.optional("before_expiry", duration);
-    match (keys.has("at"), keys.has("before_expiry")) {
-        (true, true) => {
-            let message = format!("`{}` has both `at` and `before_expiry`", keys.name);
-            keys.refuse("before_expiry", message, "keep one of them");
-        }
-        (false, false) => {
-            let hint = "add `at = 0.75` or `before_expiry = \"5m\"`, or leave the table out";
-            keys.lacks("`at` or `before_expiry`", hint);
-        }
-        _ => {}
+    if keys.has("at") && keys.has("before_expiry") {
+        let message = format!("`{}` has both `at` and `before_expiry`", keys.name);
+        keys.refuse("before_expiry", message, "keep one of them");
     }
-    keys.finish();
     let fraction = at.map(RefreshAt::Permille);
     fraction.or(before_expiry.map(RefreshAt::BeforeExpiry))
 }

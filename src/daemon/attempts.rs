@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use secrecy::SecretString;
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 
-use crate::config::{GrantConfig, TokenConfig};
+use crate::config::TokenConfig;
 use crate::credential::{Token, TokenName};
 use crate::refresh::{AttemptId, Use};
-use crate::source::{self, Registration, SourceError};
+use crate::source::{self, Carried, Registration, SourceError};
 
 /// What an attempt needs.
 pub(super) struct Request {
@@ -18,7 +17,7 @@ pub(super) struct Request {
     pub(super) by: Use,
     pub(super) token: Arc<TokenConfig>,
     pub(super) registration: Arc<Registration>,
-    pub(super) refresh_token: Option<SecretString>,
+    pub(super) carried: Carried,
 }
 
 /// An attempt that is over.
@@ -53,13 +52,12 @@ impl Attempts {
             by,
             token,
             registration,
-            refresh_token,
+            carried,
         } = request;
-        let seed = matches!(token.grant, GrantConfig::RefreshToken { .. });
-        let repeatable = by == Use::Primary && !seed;
+        let repeatable = by == Use::Primary && token.is_repeatable();
         let task = self
             .tasks
-            .spawn(source::obtain(registration, token, by, refresh_token));
+            .spawn(source::obtain(registration, token, by, carried));
         self.running.insert(
             task.id(),
             Running {

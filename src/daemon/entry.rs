@@ -35,6 +35,8 @@ impl Entry {
             health: Health::Pending,
             in_flight: false,
             queued: false,
+            waits_for_source: false,
+            login_due_at: None,
             next_attempt_at: None,
             failures: 0,
             attempts: 0,
@@ -238,6 +240,10 @@ impl Entry {
         changed
     }
 
+    pub(super) fn last_error(&self) -> Option<Arc<str>> {
+        self.view.borrow().standing.last_error.clone()
+    }
+
     pub(super) fn set_error(&mut self, error: Option<Arc<str>>) {
         self.view.send_if_modified(|view| {
             let differs = view.standing.last_error != error;
@@ -255,7 +261,12 @@ fn has_output(config: &TokenConfig, output: &Output) -> bool {
 }
 
 /// A refresh token that stays in use keeps its expiry, which the reply need not repeat (RFC 6749 section 6).
+/// Nor need it bring another ID token (OpenID Connect Core section 12.2): the one held stays until it expires.
 fn completed(held: Option<&Token>, mut token: Token) -> Token {
+    if let (None, Some(held)) = (&token.id_token, held) {
+        token.id_token.clone_from(&held.id_token);
+        token.validity.id_token_expires_at = held.validity.id_token_expires_at;
+    }
     let refresh_of = |held: &Token| {
         let same = same(token.refresh_token.as_ref(), held.refresh_token.as_ref());
         held.validity.refresh.filter(|_| same)
@@ -299,6 +310,7 @@ mod tests {
                 obtained_at: Instant::BOOT,
                 expires_at: after(60),
                 refresh: Some(RefreshValidity { expires_at }),
+                id_token_expires_at: None,
             },
         }
     }

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::clock;
-use crate::config::{self, ClientConfig, Config, ConfigErrors, Environment};
+use crate::config::{
+    self, ClientConfig, Config, ConfigErrors, Environment, GrantConfig, TokenConfig,
+};
 use crate::error_chain::error_chain;
 use crate::source::{Registration, SourceError};
 use crate::watch::{Followed, Stamp};
@@ -48,7 +50,7 @@ impl Changed {
 pub(super) struct Inputs {
     pub(super) config: Arc<Config>,
     pub(super) registrations: BTreeMap<String, Loaded>,
-    /// By client: its key or secret cannot be used, or could not be replaced by its new version.
+    /// By client, or `token NAME`: what is loud about it. Of a client, its key or secret cannot be used, or could not be replaced by its new version.
     pub(super) warnings: BTreeMap<String, Arc<str>>,
     pub(super) followed: Followed,
 }
@@ -98,7 +100,7 @@ impl Inputs {
                 .entry(input)
                 .or_insert_with_key(|input| Some(Stamp::of(input)));
         }
-        let mut warnings = BTreeMap::new();
+        let mut warnings = form_logins(&config);
         let mut registrations = BTreeMap::new();
         for (name, client) in &config.clients {
             let same = before.filter(|old| old.config.clients.get(name) == Some(client));
@@ -132,6 +134,26 @@ impl Inputs {
             followed,
         })
     }
+}
+
+/// Which tokens are obtained in a person's place: to be said loudly.
+fn form_logins(config: &Config) -> BTreeMap<String, Arc<str>> {
+    let by_form = |token: &&Arc<TokenConfig>| match &token.grant {
+        GrantConfig::AuthorizationCode(grant) => grant.form_login.is_some(),
+        _ => false,
+    };
+    let warning = |token: &Arc<TokenConfig>| {
+        let key = format!("token {}", token.name);
+        let text =
+            format!("{key}: form_login logs in in a person's place; only for mock providers");
+        (key, text.into())
+    };
+    config
+        .tokens
+        .values()
+        .filter(by_form)
+        .map(warning)
+        .collect()
 }
 
 /// Nobody has to hear of a token that has not changed, nor is it held twice.

@@ -10,6 +10,7 @@ mod durable;
 mod entry;
 mod error;
 mod inputs;
+mod login;
 mod outcome;
 mod reload;
 mod shell;
@@ -25,6 +26,7 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 use tracing::info;
 
+use crate::api::login::LoginWish;
 use crate::api::{ApiError, Passed};
 use crate::clock::{self, Alarm};
 use crate::config::{ConfigErrors, Environment};
@@ -86,6 +88,8 @@ enum Turn {
     Changed(Changed),
     Died(JoinError),
     Loaded(Result<Inputs, ConfigErrors>),
+    Login(login::Ended),
+    LoginWished(LoginWish),
     PatienceOver,
     Reported(Report),
     Requested(Event),
@@ -102,6 +106,7 @@ struct Turns {
     alarm: Alarm,
     loading: Option<JoinHandle<Result<Inputs, ConfigErrors>>>,
     patience: Option<std::pin::Pin<Box<tokio::time::Sleep>>>,
+    logins: mpsc::Receiver<LoginWish>,
     reports: mpsc::Receiver<Report>,
     requests: mpsc::Receiver<Event>,
     server: Option<JoinHandle<Result<(), ApiError>>>,
@@ -133,6 +138,8 @@ async fn turn_until_stopped(mut shell: Shell, mut turns: Turns) -> Result<Outcom
             Turn::Attempt(finished) => shell.attempt_finished(clock::now(), finished),
             Turn::Changed(changed) => shell.note_change(changed),
             Turn::Loaded(loaded) => turns.watch_loaded(&mut shell, loaded),
+            Turn::Login(ended) => shell.login_ended(clock::now(), ended),
+            Turn::LoginWished(wish) => shell.login_wished(wish),
             Turn::PatienceOver => shell.lose_patience(),
             Turn::Reported(report) => shell.tokens.report(report),
             Turn::Requested(event) => shell.handle(clock::now(), event),
@@ -162,6 +169,8 @@ impl Turns {
             () = self.alarm.rung() => Turn::Alarm,
             finished = shell.attempts.finished() => Turn::Attempt(finished),
             written = self.written.recv() => written.map_or(Turn::WriterEnded, Turn::Written),
+            ended = shell.logins.ended() => Turn::Login(ended),
+            Some(wish) = self.logins.recv() => Turn::LoginWished(wish),
             Some(event) = self.requests.recv() => Turn::Requested(event),
             Some(report) = self.reports.recv() => Turn::Reported(report),
             () = shell.tokens.retired() => Turn::Retired,
@@ -193,6 +202,7 @@ async fn stop(mut shell: Shell, mut turns: Turns) {
         tokio::select! {
             () = &mut grace => break,
             finished = shell.attempts.finished() => shell.attempt_finished(clock::now(), finished),
+            ended = shell.logins.ended() => shell.login_ended(clock::now(), ended),
             Some(written) = turns.written.recv() => shell.written(clock::now(), written),
         }
         shell.carry_out(clock::now());

@@ -159,7 +159,7 @@ impl Shell {
         let published = Published::from(record);
         let generation = published.generation;
         let config = self.inputs.config.tokens.get(name);
-        let current = config.is_some_and(|token| token.identity() == identity);
+        let current = config.is_some_and(|token| token.identity == identity);
         if self.tokens.publish(now, name, published) {
             info!(token = %name, generation, "restored");
         }

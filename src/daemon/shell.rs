@@ -9,7 +9,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::api::code::State;
 use crate::clock;
-use crate::config::{Environment, GrantConfig};
+use crate::config::Environment;
 use crate::credential::{Token, TokenName};
 use crate::error_chain::{error_chain, explain};
 use crate::instant::Instant;
@@ -23,6 +23,7 @@ use super::attempts::{Attempts, Finished, Request};
 use super::durable::{Durable, Step};
 use super::entry::Entry;
 use super::inputs::Inputs;
+use super::login::Logins;
 use super::outcome::Outcome;
 use super::reload::Reload;
 use super::tokens::Tokens;
@@ -37,6 +38,7 @@ pub(super) struct Shell {
     pub(super) attempts: Attempts,
     /// Tokens received and not yet judged by the core.
     pub(super) received: BTreeMap<AttemptId, Token>,
+    pub(super) logins: Logins,
     pub(super) durable: Durable,
     pub(super) view: watch::Sender<DaemonView>,
     pub(super) service: ServiceManager,
@@ -71,8 +73,9 @@ impl Shell {
         while let Some(command) = self.scheduler.poll_command() {
             self.command(now, command);
         }
-        while let Some(name) = self.scheduler.poll_queued() {
+        while let Some(name) = self.scheduler.poll_changed() {
             self.refresh_status(&name);
+            self.name_root_cause(&name);
         }
     }
 
@@ -99,6 +102,14 @@ impl Shell {
             }
             Command::Obtain { name, attempt, by } => {
                 self.obtain(now, &name, attempt, by);
+                name
+            }
+            Command::AskForLogin { name, until } => {
+                match until.map(|until| clock::utc(now, until)) {
+                    Some(until) => warn!(token = %name, %until, "somebody has to log in soon"),
+                    None => warn!(token = %name, "somebody has to log in"),
+                }
+                self.tell(now, &name, until);
                 name
             }
             Command::Quarantine { name } => {
@@ -156,33 +167,32 @@ impl Shell {
             None => return,
         };
         debug!(token = %name, ?by, "requesting");
-        let name = name.clone();
-        match by {
-            Use::Primary => self.attempts.start(Request {
-                name,
-                attempt,
-                by,
-                token,
-                registration,
-                refresh_token: None,
-            }),
-            Use::RefreshToken => {
-                let Some(record) = entry.open_intent(now) else {
-                    return;
-                };
-                let refresh_token = record.token.refresh_token.clone();
-                let record = record.clone();
-                let request = Request {
-                    name: name.clone(),
-                    attempt,
-                    by,
-                    token,
-                    registration,
-                    refresh_token,
-                };
-                self.durable
-                    .put(record, Some(Step::Send(Box::new(request))));
-            }
+        let record = match by {
+            Use::Primary => None,
+            Use::RefreshToken => match entry.open_intent(now) {
+                Some(record) => Some(record.clone()),
+                None => return,
+            },
+        };
+        let mut carried = self.tokens.sources_of(&token);
+        let refresh_token = record.as_ref().map(|record| &record.token.refresh_token);
+        carried.refresh_token = refresh_token.cloned().flatten();
+        carried.id_token = record
+            .as_ref()
+            .and_then(|record| record.token.id_token.clone());
+        let request = Request {
+            name: name.clone(),
+            attempt,
+            by,
+            token,
+            registration,
+            carried,
+        };
+        match record {
+            None => self.attempts.start(request),
+            Some(record) => self
+                .durable
+                .put(record, Some(Step::Send(Box::new(request)))),
         }
     }
 
@@ -193,7 +203,7 @@ impl Shell {
             return;
         };
         entry.set_error(None);
-        let identity = entry.config().identity();
+        let identity = entry.config().identity;
         let record = entry.commit(token, identity).clone();
         let published = Published::from(&record);
         self.durable.put(record, Some(Step::Publish(published)));
@@ -289,6 +299,14 @@ impl Shell {
         }
     }
 
+    /// Lets a token that fails with one that it is made from say with which, and why.
+    fn name_root_cause(&mut self, name: &TokenName) {
+        let cause = self.tokens.root_cause(name);
+        if let (Some(cause), Some(entry)) = (cause, self.tokens.get_mut(name)) {
+            entry.set_error(Some(cause));
+        }
+    }
+
     /// A state record is on disk, or is not.
     pub(super) fn written(&mut self, now: Instant, written: Written) {
         let name = written.name.clone();
@@ -313,7 +331,7 @@ impl Shell {
     fn send(&mut self, now: Instant, request: Request, unsaved: Option<String>) {
         let name = request.name.clone();
         // With nothing but the refresh token to go on, it must not be risked without a record.
-        let irreplaceable = matches!(request.token.grant, GrantConfig::RefreshToken { .. });
+        let irreplaceable = !request.token.is_repeatable();
         let refusal = unsaved.filter(|_| irreplaceable);
         if refusal.is_none() && !self.stopping {
             return self.attempts.start(request);
@@ -360,7 +378,7 @@ impl Shell {
     }
 
     pub(super) fn has_unfinished_business(&self) -> bool {
-        !self.attempts.is_empty() || self.durable.is_busy()
+        !self.attempts.is_empty() || self.logins.is_redeeming() || self.durable.is_busy()
     }
 
     pub(super) async fn end(mut self) {

@@ -19,13 +19,15 @@ use crate::refresh::Scheduler;
 use crate::signals;
 use crate::sink;
 use crate::store::{
-    BootId, Consumers, DaemonView, Moment, Record, Sealer, StateDir, StateWriter, Written,
+    BootId, Consumers, DaemonView, LoginFiles, Moment, Record, Sealer, StateDir, StateWriter,
+    Written,
 };
 use crate::systemd::ServiceManager;
 use crate::watch::Watch;
 
 use super::durable::Durable;
 use super::inputs::{Changed, Inputs};
+use super::login::Logins;
 use super::reload::Reload;
 use super::shell::Shell;
 use super::tokens::Tokens;
@@ -59,12 +61,14 @@ fn runtime_directory(path: &Path) -> Result<(), DaemonError> {
 /// The durable state as start-up finds it.
 struct State {
     writer: StateWriter,
+    logins: Logins,
     written: mpsc::UnboundedReceiver<Written>,
     records: Vec<Record>,
     warnings: Vec<Arc<str>>,
 }
 
-fn open_state(directory: &Path, environment: &Environment) -> Result<State, DaemonError> {
+fn open_state(daemon: &DaemonConfig, environment: &Arc<Environment>) -> Result<State, DaemonError> {
+    let directory = &daemon.state_dir;
     let sealer = Sealer::from_environment(environment)?;
     let (now, unix_now) = (clock::now(), clock::unix_now());
     let moment = Moment {
@@ -87,10 +91,14 @@ fn open_state(directory: &Path, environment: &Environment) -> Result<State, Daem
     for text in &warnings {
         warn!("{text}");
     }
+    let logins = LoginFiles::new(directory, sealer.clone());
+    let notify = |command| sink::notifier(command, Arc::clone(environment));
+    let logins = Logins::new(logins, daemon.notify.clone().map(notify));
     let (writer, written) =
         StateWriter::spawn(state, sealer, moment.boot).map_err(DaemonError::Thread)?;
     Ok(State {
         writer,
+        logins,
         written,
         records: loaded.records,
         warnings,
@@ -105,9 +113,10 @@ pub(super) fn assemble(
     passed: Passed,
 ) -> Result<(Shell, Turns), DaemonError> {
     let daemon = inputs.config.daemon.clone();
-    let state = open_state(&daemon.state_dir, &environment)?;
+    let state = open_state(&daemon, &environment)?;
     let (report_sender, reports) = mpsc::channel(64);
     let (event_sender, requests) = mpsc::channel(64);
+    let (login_sender, login_wishes) = mpsc::channel(16);
     let (view, daemon_view) = watch::channel(DaemonView::default());
     let consumers = Consumers::restore(&daemon.state_dir);
     let (outputs_environment, served) = (Arc::clone(&environment), consumers.clone());
@@ -125,6 +134,7 @@ pub(super) fn assemble(
         tokens,
         attempts: Default::default(),
         received: Default::default(),
+        logins: state.logins,
         durable: Durable::new(state.writer),
         view,
         service,
@@ -137,23 +147,25 @@ pub(super) fn assemble(
         stopping: false,
     };
     shell.apply(clock::now(), inputs, Changed::Anything);
+    let mut server = None;
     // A single pass serves nobody: a daemon may be running beside it.
-    let server = if shell.options.once {
-        None
-    } else {
+    if !shell.options.once {
+        shell.resume_logins();
         let api = Api {
             tokens: registry,
             daemon: daemon_view,
             events: event_sender,
             news: shell.tokens.news().clone(),
             consumers,
+            logins: login_sender,
         };
         let environment = Arc::clone(&shell.environment);
-        Some(serve(&daemon, passed, api, environment)?)
-    };
+        server = Some(serve(&daemon, passed, api, environment)?);
+    }
     let turns = Turns {
         alarm: Alarm::new().map_err(DaemonError::Alarm)?,
         loading: None,
+        logins: login_wishes,
         patience: Some(Box::pin(sleep(PATIENCE))),
         reports,
         requests,

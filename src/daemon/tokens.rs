@@ -11,8 +11,9 @@ use tokio::task::{JoinSet, spawn_blocking};
 use crate::config::{Environment, TokenConfig};
 use crate::credential::TokenName;
 use crate::instant::Instant;
-use crate::refresh::{Health, Status};
+use crate::refresh::{Health, Reason, Status};
 use crate::sink::{self, Report};
+use crate::source::Carried;
 use crate::store::{Consumers, Kind, Newsroom, Published, Record, Registry, TokenView};
 
 use super::entry::Entry;
@@ -219,6 +220,49 @@ impl Tokens {
         let seen = entry.is_some_and(|entry| entry.publish(now, published));
         self.check_ready(name);
         seen
+    }
+
+    /// What the requests of a token carry of others.
+    pub(super) fn sources_of(&self, token: &TokenConfig) -> Carried {
+        let mut carried = Carried::default();
+        for source in token.sources() {
+            let record = self
+                .entries
+                .get(&source.name)
+                .and_then(|entry| entry.record.as_ref());
+            if let Some(record) = record {
+                carried.add(&source.name, source.part, &record.token);
+            }
+        }
+        carried
+    }
+
+    /// Of a token that fails with one that it is made from: the first that fails by itself, and why.
+    pub(super) fn root_cause(&self, name: &TokenName) -> Option<Arc<str>> {
+        let mut at = name.clone();
+        loop {
+            let entry = self.entries.get(&at)?;
+            match entry.status().health {
+                Health::Failing {
+                    reason: Reason::Source,
+                    ..
+                } => {}
+                Health::Failing { .. } if at != *name => {
+                    return Some(match entry.last_error() {
+                        Some(error) => format!("token {at}: {error}").into(),
+                        None => format!("token {at} is failing").into(),
+                    });
+                }
+                _ => return None,
+            }
+            // The graph has no cycles: this ends.
+            let failing = |name: &TokenName| {
+                let entry = self.entries.get(name);
+                entry.is_some_and(|e| matches!(e.status().health, Health::Failing { .. }))
+            };
+            let sources = entry.config().sources();
+            at = sources.into_iter().map(|s| s.name).find(|s| failing(s))?;
+        }
     }
 
     /// Takes note of what an output reports.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::credential::{TokenName, Validity};
+use crate::instant::Instant;
 
 /// One try at obtaining a token. Never reused within a process.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -33,6 +34,20 @@ pub enum Event {
     },
     /// A secret, key, certificate or CA bundle that this token's requests use has changed.
     InputsChanged {
+        /// Whose.
+        name: TokenName,
+    },
+    /// Somebody has logged in: what that brought takes the place of whatever is held or under way.
+    LoggedIn {
+        /// Whose.
+        name: TokenName,
+        /// From [`super::Scheduler::begin_attempt`].
+        attempt: AttemptId,
+        /// The new token's times.
+        validity: Validity,
+    },
+    /// Somebody has logged out: what is held has been revoked and is not to be used any more.
+    LoggedOut {
         /// Whose.
         name: TokenName,
     },
@@ -71,6 +86,8 @@ impl Event {
         match self {
             Self::Failed { name, .. }
             | Self::InputsChanged { name }
+            | Self::LoggedIn { name, .. }
+            | Self::LoggedOut { name }
             | Self::Obtained { name, .. }
             | Self::RefreshRequested { name }
             | Self::Restored { name, .. } => name,
@@ -110,6 +127,13 @@ pub enum Command {
         attempt: AttemptId,
         /// By which grant.
         by: Use,
+    },
+    /// Tell people that somebody has to log in. Repeated with growing pauses until somebody does.
+    AskForLogin {
+        /// To which token.
+        name: TokenName,
+        /// Until when what is held still works; `None`: it does not any more.
+        until: Option<Instant>,
     },
     /// Set the refresh token aside, undeleted: it will not be used again.
     Quarantine {

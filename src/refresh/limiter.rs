@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::backoff::{self, RATE_LIMITED_CAP};
 use super::breaker::Breaker;
 use super::event::{AttemptId, Delivery, Failure, FailureKind};
-use super::policy::Limits;
+use super::policy::{Limits, Policy, ServerId};
 use super::prng::Prng;
 use crate::credential::TokenName;
 use crate::instant::Instant;
@@ -193,6 +193,20 @@ impl Server {
         let burst = per_minute / 10;
         Some((burst, Duration::from_secs(60) / (per_minute - burst)))
     }
+}
+
+/// The smallest limits that any token of a server sets.
+pub(super) fn limits_by_server(
+    policies: &BTreeMap<TokenName, Policy>,
+) -> BTreeMap<ServerId, Limits> {
+    let mut servers = BTreeMap::<ServerId, Limits>::new();
+    for Policy { server, limits, .. } in policies.values() {
+        let smallest = servers.entry(server.clone()).or_insert(*limits);
+        smallest.max_in_flight = smallest.max_in_flight.min(limits.max_in_flight);
+        let per_minute = [smallest.requests_per_minute, limits.requests_per_minute];
+        smallest.requests_per_minute = per_minute.into_iter().flatten().min();
+    }
+    servers
 }
 
 #[cfg(test)]

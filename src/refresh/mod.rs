@@ -6,10 +6,14 @@
 
 pub mod backoff;
 mod breaker;
+mod changed;
+mod configure;
 pub mod event;
+mod graph;
 mod limiter;
 pub mod policy;
 mod prng;
+mod reminder;
 mod scheduler;
 mod slot;
 pub mod status;
@@ -19,6 +23,6 @@ mod timers;
 mod verdict;
 
 pub use event::{AttemptId, Command, Delivery, ErrorState, Event, Failure, FailureKind, Use};
-pub use policy::{Grant, Limits, Policy, RefreshAt, ServerId};
+pub use policy::{Grant, Limits, Part, Policy, RefreshAt, ServerId, Source};
 pub use scheduler::Scheduler;
 pub use status::{Health, Reason, Status};

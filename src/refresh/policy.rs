@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::backoff::FLOOR;
 use super::prng::fraction_of;
-use crate::credential::Validity;
+use crate::credential::{TokenName, Validity};
 use crate::instant::Instant;
 
 /// An authorization server: the issuer, or the token endpoint's origin. Its limiter and circuit
@@ -26,9 +26,39 @@ pub struct Policy {
     pub refresh_at: RefreshAt,
     /// After how long a request counts as lost.
     pub deadline: Duration,
+    /// The tokens that its requests carry.
+    pub sources: Vec<Source>,
+    /// Whether it is obtained anew when one of those was replaced.
+    pub follows_sources: bool,
+    /// How long before a person is needed this is announced.
+    pub login_notice: Duration,
+    /// How long after its first use a rotated refresh token may be used again.
+    pub rotation_grace: Duration,
     /// Names everything that decides *what* is obtained (server, client, grant, scope, parameters, but
     /// no secret). When it changes, the token is obtained anew and the refresh token is set aside.
     pub identity: [u8; 16],
+}
+
+/// A token that another token's requests carry.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Source {
+    /// Which.
+    pub name: TokenName,
+    /// What of it.
+    pub part: Part,
+    /// Whether the refresh token grant needs it, too: it proves who the client is (RFC 7523 section 2.2).
+    pub on_refresh: bool,
+}
+
+/// What of a token another one is made from.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Part {
+    /// `access_token`.
+    AccessToken,
+    /// `id_token`.
+    IdToken,
+    /// `refresh_token`.
+    RefreshToken,
 }
 
 /// Bounds on the requests to one authorization server.
@@ -45,6 +75,10 @@ pub struct Limits {
 pub enum Grant {
     /// May be repeated without harm (`client_credentials`).
     ClientCredentials,
+    /// May be repeated while its sources hold (`token_exchange`); a refresh token that it brings is used first.
+    Exchange,
+    /// A person logs in (`authorization_code`, `device_code`); from then on only the refresh token held.
+    Login,
     /// May be repeated, but a refusal must not be: accounts get locked.
     Password,
     /// A seed refresh token, used once; from then on only the refresh token held.
@@ -60,6 +94,16 @@ pub enum RefreshAt {
     BeforeExpiry(Duration),
 }
 
+impl Grant {
+    /// Whether nothing but a person can replace a refresh token that is lost.
+    pub(super) fn needs_person(self) -> bool {
+        match self {
+            Self::ClientCredentials | Self::Exchange | Self::Password => false,
+            Self::Login | Self::RefreshToken => true,
+        }
+    }
+}
+
 impl Policy {
     /// When the token held is to be replaced. `jitter` is this token's stable share of the spread, as
     /// 64 bits: not to have thousands of tokens obtained together also replaced together.
@@ -68,13 +112,14 @@ impl Policy {
             + self
                 .refresh_at
                 .offset(held.expires_at - held.obtained_at, jitter);
-        match (
-            self.grant,
-            held.refresh.and_then(|refresh| refresh.expires_at),
-        ) {
+        match (self.grant, held.refresh) {
+            // Nothing can be done before a person has to.
+            (Grant::Login, None) => held.expires_at,
             // Nothing but the refresh token can bring the next one: use it while it lives.
-            (Grant::RefreshToken, Some(ends_at)) => {
-                due.min(held.obtained_at + (ends_at - held.obtained_at) / 4 * 3)
+            (grant, Some(refresh)) if grant.needs_person() => {
+                refresh.expires_at.map_or(due, |ends_at| {
+                    due.min(held.obtained_at + (ends_at - held.obtained_at) / 4 * 3)
+                })
             }
             _ => due,
         }
@@ -163,6 +208,10 @@ mod tests {
             grant: Grant::RefreshToken,
             refresh_at: RefreshAt::Permille(800),
             deadline: SECOND,
+            sources: Vec::new(),
+            follows_sources: false,
+            login_notice: HOUR,
+            rotation_grace: Duration::ZERO,
             identity: [0; 16],
         };
         let refresh = RefreshValidity {
@@ -172,6 +221,7 @@ mod tests {
             obtained_at: Instant::BOOT,
             expires_at: Instant::BOOT + HOUR,
             refresh: Some(refresh),
+            id_token_expires_at: None,
         };
         assert_eq!(policy.refresh_due(&held, 0), Instant::BOOT + HOUR / 8);
         policy.grant = Grant::Password;

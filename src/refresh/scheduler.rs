@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::event::{AttemptId, Command, Delivery, Event, Failure, FailureKind};
-use super::limiter::{Admission, Server};
-use super::policy::{Limits, Policy, ServerId};
-use super::prng::{Prng, stable_hash};
+use super::event::{AttemptId, Command, Delivery, Event, Failure, FailureKind, Use};
+use super::limiter::{Admission, Place, Server};
+use super::policy::ServerId;
+use super::prng::Prng;
 use super::slot::{Phase, Slot};
 use super::status::Status;
 use super::timers::{Key, Timers};
@@ -18,16 +18,18 @@ use crate::instant::Instant;
 /// the persisted tokens can be told after [`Scheduler::configure`] and before the first request.
 #[derive(Debug)]
 pub struct Scheduler {
-    seed: u64,
-    prng: Prng,
-    next_attempt: u64,
+    pub(super) seed: u64,
+    pub(super) prng: Prng,
+    pub(super) next_attempt: u64,
+    /// By source, those that are made from it.
+    pub(super) dependents: BTreeMap<TokenName, Vec<TokenName>>,
     /// Boxed: a tree filled in order leaves half of each node empty.
-    slots: BTreeMap<TokenName, Box<Slot>>,
-    servers: BTreeMap<ServerId, Server>,
-    timers: Timers,
-    commands: VecDeque<Command>,
-    /// Tokens whose status has changed with the time alone.
-    queued: Vec<TokenName>,
+    pub(super) slots: BTreeMap<TokenName, Box<Slot>>,
+    pub(super) servers: BTreeMap<ServerId, Server>,
+    pub(super) timers: Timers,
+    pub(super) commands: VecDeque<Command>,
+    /// Tokens whose status has changed without an event or a command of their own.
+    pub(super) changed: Vec<TokenName>,
 }
 
 impl Scheduler {
@@ -39,46 +41,12 @@ impl Scheduler {
             seed,
             prng: Prng::new(seed),
             next_attempt: 0,
+            dependents: BTreeMap::new(),
             slots: BTreeMap::new(),
             servers: BTreeMap::new(),
             timers: Timers::default(),
             commands: VecDeque::new(),
-            queued: Vec::new(),
-        }
-    }
-
-    /// Replaces the configuration. New tokens are due now, removed ones vanish, what is unchanged is
-    /// left alone.
-    pub fn configure(&mut self, now: Instant, policies: BTreeMap<TokenName, Policy>) {
-        let gone = self
-            .slots
-            .keys()
-            .filter(|name| !policies.contains_key(*name));
-        for name in gone.cloned().collect::<Vec<_>>() {
-            self.detach(now, &name);
-            if let Some(mut slot) = self.slots.remove(&name) {
-                self.timers.arm(&mut slot.armed, None, || Key::Token(name));
-            }
-        }
-        let limits = limits_by_server(&policies);
-        for (name, mut policy) in policies {
-            if let Some((shared, _)) = limits.get_key_value(&policy.server) {
-                // One text for each server, not for each token.
-                policy.server = shared.clone();
-            }
-            self.configure_token(now, &name, policy);
-            self.arm_token(&name);
-        }
-        // Nobody waits for one without tokens, so it has no timer. What it asked for is remembered, lest a
-        // token that is taken out and put back bring it down again.
-        self.servers
-            .retain(|id, server| limits.contains_key(id) || server.is_paused(now));
-        for (id, limits) in limits {
-            self.servers
-                .entry(id.clone())
-                .or_insert_with(|| Server::new(limits))
-                .limit(limits);
-            self.wake_server(now, &id);
+            changed: Vec::new(),
         }
     }
 
@@ -101,6 +69,17 @@ impl Scheduler {
             }
             Event::InputsChanged { name } => {
                 self.with_slot(&name, |slot| slot.inputs_changed(now));
+            }
+            Event::LoggedIn {
+                name,
+                attempt,
+                validity,
+            } => self.logged_in(now, name, attempt, validity),
+            Event::LoggedOut { name } => {
+                self.detach(now, &name);
+                self.commands
+                    .push_back(Command::Withdraw { name: name.clone() });
+                self.with_slot(&name, |slot| slot.logged_out(now));
             }
             Event::Obtained {
                 name,
@@ -152,9 +131,17 @@ impl Scheduler {
         self.commands.pop_front()
     }
 
-    /// A token that has begun to wait for its server: its status has changed, and no command says so.
-    pub fn poll_queued(&mut self) -> Option<TokenName> {
-        self.queued.pop()
+    /// A token whose status has changed though no command and no event of its own says so: it has begun to
+    /// wait for its server, or fails with a token that it is made from.
+    pub fn poll_changed(&mut self) -> Option<TokenName> {
+        self.changed.pop()
+    }
+
+    /// The number of an attempt that begins now; that of a login is told with [`Event::LoggedIn`].
+    pub fn begin_attempt(&mut self) -> AttemptId {
+        let attempt = AttemptId(self.next_attempt);
+        self.next_attempt += 1;
+        attempt
     }
 
     /// How a token stands; `None` for one not configured.
@@ -166,6 +153,8 @@ impl Scheduler {
             health: slot.health,
             in_flight: matches!(slot.phase, Phase::InFlight { .. }),
             queued: matches!(slot.phase, Phase::Queued(_)),
+            waits_for_source: slot.awaits.is_some(),
+            login_due_at: slot.login_due_at(),
             next_attempt_at: match slot.phase {
                 Phase::InFlight { .. } | Phase::Queued(_) => None,
                 Phase::Resting(due) => due,
@@ -173,49 +162,6 @@ impl Scheduler {
             failures: slot.failures,
             attempts: slot.attempts,
         })
-    }
-
-    fn configure_token(&mut self, now: Instant, name: &TokenName, policy: Policy) {
-        let first = AttemptId(self.next_attempt);
-        let Some(old) = self.slots.get(name).map(|slot| &slot.policy) else {
-            let slot = Slot::new(policy, now, first, stable_hash(self.seed, name));
-            self.slots.insert(name.clone(), Box::new(slot));
-            return;
-        };
-        if *old == policy {
-            return;
-        }
-        let obtains_the_same = (old.identity, &old.server, old.grant)
-            == (policy.identity, &policy.server, policy.grant);
-        if obtains_the_same {
-            self.with_slot(name, |slot| slot.replan(now, policy));
-        } else {
-            self.detach(now, name);
-            let slot = self.slots.get_mut(name);
-            let quarantine = slot.is_some_and(|slot| slot.replace(now, policy, first));
-            self.quarantine_if(quarantine, name);
-        }
-    }
-
-    /// Takes a token out of its server's queue or gives up its request.
-    fn detach(&mut self, now: Instant, name: &TokenName) {
-        let Some(slot) = self.slots.get_mut(name) else {
-            return;
-        };
-        let id = slot.policy.server.clone();
-        let Some(server) = self.servers.get_mut(&id) else {
-            return;
-        };
-        let name = name.clone();
-        match std::mem::replace(&mut slot.phase, Phase::Resting(None)) {
-            Phase::InFlight { attempt, .. } => {
-                server.cancelled(now, attempt);
-                self.commands.push_back(Command::Cancel { name, attempt });
-            }
-            Phase::Queued(place) => server.dequeue(&name, place),
-            Phase::Resting(_) => {}
-        }
-        self.wake_server(now, &id);
     }
 
     fn token_due(&mut self, now: Instant, name: &TokenName) {
@@ -228,6 +174,13 @@ impl Scheduler {
             self.commands
                 .push_back(Command::Withdraw { name: name.clone() });
         }
+        if slot.remind_at().is_some_and(|at| at <= now) {
+            slot.remind(now);
+            let until = slot.works_until().filter(|until| now < *until);
+            let name = name.clone();
+            self.commands
+                .push_back(Command::AskForLogin { name, until });
+        }
         match slot.phase {
             Phase::InFlight {
                 attempt, deadline, ..
@@ -238,61 +191,93 @@ impl Scheduler {
                 });
                 self.failed(now, name, attempt, LOST);
             }
-            Phase::Resting(Some(due)) if due <= now => match slot.next_use(now) {
-                Ok(_) => {
-                    let place = slot.place(now);
-                    slot.phase = Phase::Queued(place);
-                    self.queued.push(name.clone());
-                    let id = slot.policy.server.clone();
-                    if let Some(server) = self.servers.get_mut(&id) {
-                        server.enqueue(name, place);
-                    }
-                    self.wake_server(now, &id);
-                }
-                Err(why) => slot.stuck(why),
-            },
+            Phase::Resting(Some(due)) if due <= now => self.enqueue(now, name),
+            Phase::Queued(place) => self.requeue(now, name, place),
             _ => {}
         }
     }
 
-    /// Sends for as many of those that wait as the server may be asked now.
-    fn server_due(&mut self, now: Instant, id: &ServerId) {
-        let Some(server) = self.servers.get_mut(id) else {
+    /// While a token waits its access token has expired: what it loses next is its refresh token.
+    fn requeue(&mut self, now: Instant, name: &TokenName, before: Place) {
+        let Some(slot) = self.slots.get_mut(name) else {
             return;
         };
-        server.armed = None;
+        let id = slot.policy.server.clone();
+        let place = slot.place(now);
+        if let Some(server) = self.servers.get_mut(&id) {
+            slot.phase = Phase::Queued(place);
+            server.dequeue(name, before);
+            server.enqueue(name, place);
+        }
+        self.wake_server(now, &id);
+    }
+
+    /// A token is to be requested as soon as its server may be asked.
+    fn enqueue(&mut self, now: Instant, name: &TokenName) {
+        let Some(slot) = self.slots.get(name) else {
+            return;
+        };
+        if let Err(obstacle) = self.next_use(now, slot) {
+            self.changed.push(name.clone());
+            return self.hindered(now, name, obstacle);
+        }
+        let Some(slot) = self.slots.get_mut(name) else {
+            return;
+        };
+        let place = slot.place(now);
+        slot.phase = Phase::Queued(place);
+        self.changed.push(name.clone());
+        let id = slot.policy.server.clone();
+        if let Some(server) = self.servers.get_mut(&id) {
+            server.enqueue(name, place);
+        }
+        self.wake_server(now, &id);
+    }
+
+    /// Sends for as many of those that wait as the server may be asked now.
+    fn server_due(&mut self, now: Instant, id: &ServerId) {
+        if let Some(server) = self.servers.get_mut(id) {
+            server.armed = None;
+        }
         let next = loop {
+            let Some(server) = self.servers.get_mut(id) else {
+                return;
+            };
             let name = match server.admit(now) {
                 Admission::Closed => break None,
                 Admission::Next(name) => name,
                 Admission::NotBefore(at) => break Some(at),
             };
-            let Some(slot) = self.slots.get_mut(&name) else {
+            let Some(slot) = self.slots.get(&name) else {
                 break None;
             };
             let Phase::Queued(place) = slot.phase else {
                 break None;
             };
             server.dequeue(&name, place);
-            match slot.next_use(now) {
-                Ok(by) => {
-                    let attempt = AttemptId(self.next_attempt);
-                    self.next_attempt += 1;
-                    server.sent(now, attempt);
-                    slot.sent(now, attempt, by);
-                    self.commands.push_back(Command::Obtain {
-                        name: name.clone(),
-                        attempt,
-                        by,
-                    });
-                }
-                Err(why) => slot.stuck(why),
+            match self.next_use(now, slot) {
+                Ok(by) => self.send(now, id, &name, by),
+                Err(obstacle) => self.hindered(now, &name, obstacle),
             }
-            let wake = slot.wake();
-            self.timers.arm(&mut slot.armed, wake, || Key::Token(name));
+            self.arm_token(&name);
         };
-        self.timers
-            .arm(&mut server.armed, next, || Key::Server(id.clone()));
+        if let Some(server) = self.servers.get_mut(id) {
+            self.timers
+                .arm(&mut server.armed, next, || Key::Server(id.clone()));
+        }
+    }
+
+    fn send(&mut self, now: Instant, id: &ServerId, name: &TokenName, by: Use) {
+        let attempt = self.begin_attempt();
+        if let (Some(server), Some(slot)) = (self.servers.get_mut(id), self.slots.get_mut(name)) {
+            server.sent(now, attempt);
+            slot.sent(now, attempt, by);
+            self.commands.push_back(Command::Obtain {
+                name: name.clone(),
+                attempt,
+                by,
+            });
+        }
     }
 
     /// The attempt under way failed.
@@ -307,6 +292,24 @@ impl Scheduler {
         }
         self.wake_server(now, &id);
         self.quarantine_if(quarantine, name);
+        if failure.kind == FailureKind::GrantRefused {
+            self.distrust_sources(now, name);
+        }
+        self.take_along(name);
+    }
+
+    fn logged_in(&mut self, now: Instant, name: TokenName, attempt: AttemptId, validity: Validity) {
+        let slot = self.slots.get(&name);
+        if slot.is_none_or(|slot| attempt < slot.first_attempt) {
+            return self.commands.push_back(Command::Discard { name, attempt });
+        }
+        self.detach(now, &name);
+        self.with_slot(&name, |slot| slot.logged_in(now, validity));
+        self.commands.push_back(Command::Commit {
+            name: name.clone(),
+            attempt,
+        });
+        self.source_replaced(now, &name);
     }
 
     fn obtained(&mut self, now: Instant, name: &TokenName, attempt: AttemptId, validity: Validity) {
@@ -335,26 +338,28 @@ impl Scheduler {
             attempt,
         });
         if !current {
-            self.commands.push_back(Command::Withdraw { name });
+            self.commands
+                .push_back(Command::Withdraw { name: name.clone() });
         }
         self.wake_server(now, &id);
+        self.source_replaced(now, &name);
     }
 
-    fn with_slot(&mut self, name: &TokenName, change: impl FnOnce(&mut Slot)) {
+    pub(super) fn with_slot(&mut self, name: &TokenName, change: impl FnOnce(&mut Slot)) {
         if let Some(slot) = self.slots.get_mut(name) {
             change(slot);
             self.arm_token(name);
         }
     }
 
-    fn quarantine_if(&mut self, quarantine: bool, name: &TokenName) {
+    pub(super) fn quarantine_if(&mut self, quarantine: bool, name: &TokenName) {
         if quarantine {
             self.commands
                 .push_back(Command::Quarantine { name: name.clone() });
         }
     }
 
-    fn arm_token(&mut self, name: &TokenName) {
+    pub(super) fn arm_token(&mut self, name: &TokenName) {
         if let Some(slot) = self.slots.get_mut(name) {
             let wake = slot.wake();
             self.timers
@@ -363,7 +368,7 @@ impl Scheduler {
     }
 
     /// Lets a server choose again who may send: something changed.
-    fn wake_server(&mut self, now: Instant, id: &ServerId) {
+    pub(super) fn wake_server(&mut self, now: Instant, id: &ServerId) {
         if let Some(server) = self.servers.get_mut(id) {
             let wake = server.has_queue().then_some(now);
             self.timers
@@ -381,16 +386,4 @@ const LOST: Failure = Failure {
 
 fn under_way(slot: &Slot, attempt: AttemptId) -> bool {
     matches!(slot.phase, Phase::InFlight { attempt: current, .. } if current == attempt)
-}
-
-/// The smallest limits that any token of a server sets.
-fn limits_by_server(policies: &BTreeMap<TokenName, Policy>) -> BTreeMap<ServerId, Limits> {
-    let mut servers = BTreeMap::<ServerId, Limits>::new();
-    for Policy { server, limits, .. } in policies.values() {
-        let smallest = servers.entry(server.clone()).or_insert(*limits);
-        smallest.max_in_flight = smallest.max_in_flight.min(limits.max_in_flight);
-        let per_minute = [smallest.requests_per_minute, limits.requests_per_minute];
-        smallest.requests_per_minute = per_minute.into_iter().flatten().min();
-    }
-    servers
 }

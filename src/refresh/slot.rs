@@ -6,11 +6,12 @@ use std::time::Duration;
 use super::backoff::{self, FLOOR};
 use super::event::{AttemptId, Delivery, ErrorState, Failure, FailureKind, Use};
 use super::limiter::Place;
-use super::policy::{Grant, Policy};
+use super::policy::{Grant, Part, Policy};
 use super::prng::Prng;
+use super::reminder::Reminded;
 use super::status::{Health, Reason};
 use super::verdict::{Retry, judge};
-use crate::credential::Validity;
+use crate::credential::{TokenName, Validity};
 use crate::instant::Instant;
 
 /// One configured token.
@@ -32,7 +33,9 @@ pub(super) struct Slot {
     pub(super) armed: Option<Instant>,
     /// Its share of the spread, for good.
     jitter: u64,
-    sent_at: Option<Instant>,
+    pub(super) sent_at: Option<Instant>,
+    /// When the refresh token held was sent first.
+    first_use: Option<Instant>,
     /// Until when `Retry-After` asks to wait.
     held_off_until: Instant,
     /// How many failures of the same kind came last.
@@ -40,13 +43,20 @@ pub(super) struct Slot {
     /// A use of the only refresh token stayed unanswered: it may be spent.
     ambiguous: bool,
     /// The configured refresh token may be a new one. Only for [`Grant::RefreshToken`].
-    seed_untried: bool,
+    pub(super) seed_untried: bool,
     /// Refusals of the password since an input changed.
-    refusals: u32,
+    pub(super) refusals: u32,
     /// An input changed while the request under way was made with the old one.
-    outdated: bool,
+    pub(super) outdated: bool,
     /// Somebody waits for a replacement of a token that is not expired.
-    asked: bool,
+    pub(super) asked: bool,
+    /// The source whose replacement it rests for.
+    pub(super) awaits: Option<TokenName>,
+    /// A source that it follows was replaced: what the refresh token brings would be made from the old one.
+    pub(super) renew: bool,
+    /// The last refresh did not move the refresh token's end: nothing will.
+    pub(super) window_fixed: bool,
+    pub(super) reminded: Option<Reminded>,
 }
 
 /// What happens next.
@@ -81,6 +91,7 @@ impl Slot {
             armed: None,
             jitter,
             sent_at: None,
+            first_use: None,
             held_off_until: Instant::BOOT,
             streak: None,
             ambiguous: false,
@@ -88,6 +99,10 @@ impl Slot {
             refusals: 0,
             outdated: false,
             asked: false,
+            awaits: None,
+            renew: false,
+            window_fixed: false,
+            reminded: None,
         }
     }
 
@@ -102,7 +117,8 @@ impl Slot {
             .held
             .filter(|_| self.current)
             .map(|held| held.expires_at);
-        phase.into_iter().chain(expiry).min()
+        let all = [phase, expiry, self.remind_at()];
+        all.into_iter().flatten().min()
     }
 
     /// By which grant the next request goes, or why there is none.
@@ -111,24 +127,45 @@ impl Slot {
         let usable = refresh.is_some_and(|refresh| refresh.expires_at.is_none_or(|end| now < end));
         match self.policy.grant {
             Grant::ClientCredentials => Ok(Use::Primary),
-            Grant::Password | Grant::RefreshToken if usable => Ok(Use::RefreshToken),
+            Grant::Exchange if self.renew || !usable => Ok(Use::Primary),
+            _ if usable => Ok(Use::RefreshToken),
+            Grant::Exchange => Ok(Use::Primary),
             Grant::Password if self.refusals == 0 || self.asked => Ok(Use::Primary),
             Grant::Password => Err((ErrorState::FixConfig, Reason::PasswordRefused)),
             Grant::RefreshToken if self.seed_untried => Ok(Use::Primary),
-            Grant::RefreshToken => match self.health {
+            Grant::Login | Grant::RefreshToken => match self.health {
                 Health::Failing {
                     state: ErrorState::NeedsLogin,
                     reason,
                 } => Err((ErrorState::NeedsLogin, reason)),
-                _ => Err((ErrorState::NeedsLogin, Reason::RefreshTokenExpired)),
+                _ if refresh.is_some() => {
+                    Err((ErrorState::NeedsLogin, Reason::RefreshTokenExpired))
+                }
+                _ => Err((ErrorState::NeedsLogin, Reason::LoginRequired)),
             },
         }
     }
 
     /// There is no way to a token without a person.
-    pub(super) fn stuck(&mut self, (state, reason): (ErrorState, Reason)) {
+    pub(super) fn stuck(&mut self, state: ErrorState, reason: Reason) {
         self.health = Health::Failing { state, reason };
         self.phase = Phase::Resting(None);
+    }
+
+    /// Whether a request that carries this part of it now finds it valid, slow as it may be.
+    pub(super) fn supplies(&self, part: Part, now: Instant, lead: Duration) -> bool {
+        let Some(held) = self.held else {
+            return false;
+        };
+        let ends_at = match part {
+            Part::AccessToken => Some(held.expires_at),
+            Part::IdToken => held.id_token_expires_at,
+            Part::RefreshToken => held
+                .refresh
+                .map(|refresh| refresh.expires_at.unwrap_or(now + 2 * lead)),
+        };
+        // A part that lives shortly has to do: the next one will not live longer.
+        ends_at.is_some_and(|end| now + lead.min((end - held.obtained_at) / 4) < end)
     }
 
     /// Its place among those that wait: what expires first goes first. Who has nothing is as urgent as
@@ -161,10 +198,23 @@ impl Slot {
         self.sent_at = Some(now);
         self.outdated = false;
         self.asked = false;
+        match by {
+            Use::Primary => self.renew = false,
+            Use::RefreshToken => {
+                self.first_use.get_or_insert(now);
+            }
+        }
     }
 
     /// A token arrived and is the newest.
     pub(super) fn obtained(&mut self, now: Instant, attempt: AttemptId, validity: Validity) {
+        let ends_at = |held: Validity| held.refresh?.expires_at;
+        let ends = (self.held.and_then(ends_at), ends_at(validity));
+        // Ends are counted in whole seconds, each from another request.
+        self.window_fixed =
+            matches!(ends, (Some(before), Some(now)) if now <= before + Duration::from_secs(2));
+        self.awaits = None;
+        self.reminded = self.reminded.filter(|_| self.window_fixed);
         self.held = Some(validity);
         self.current = now < validity.expires_at;
         self.health = Health::Fresh;
@@ -197,6 +247,10 @@ impl Slot {
         };
         self.attempts += 1;
         self.held_off_until = now + backoff::heeded(failure.retry_after);
+        let refused = (by, self.policy.grant, failure.kind)
+            == (Use::Primary, Grant::Password, FailureKind::GrantRefused);
+        // The server counts it, whatever has become of the token meanwhile.
+        self.refusals += u32::from(refused && !self.outdated);
         if basis != self.held.map(|held| held.obtained_at) {
             // A late success has replaced what this attempt was about.
             self.plan();
@@ -224,9 +278,6 @@ impl Slot {
             state: verdict.state,
             reason: verdict.reason,
         };
-        if verdict.reason == Reason::PasswordRefused && !self.outdated {
-            self.refusals += 1;
-        }
         let due = match verdict.retry {
             Retry::Backoff(cap) => {
                 // Several tries while there is something to lose.
@@ -241,130 +292,53 @@ impl Slot {
             Retry::Soon => Some(now),
         };
         self.phase = Phase::Resting(due.map(|due| due.max(self.not_before())));
-        self.unanswered(by, failure.delivery) || (verdict.refresh_token_refused && self.set_aside())
+        self.unanswered(now, by, failure.delivery)
+            || (verdict.refresh_token_refused && self.set_aside())
     }
 
     /// What a request without an answer means for a refresh token that works once. Keycloak ends the
     /// session when a spent one comes again, so where another way leads to a token it is not risked;
     /// where none does, trying is all that is left. Whether it is to be set aside.
-    fn unanswered(&mut self, by: Use, delivery: Delivery) -> bool {
+    pub(super) fn unanswered(&mut self, now: Instant, by: Use, delivery: Delivery) -> bool {
         match (delivery, by, self.policy.grant) {
             (Delivery::Answered | Delivery::NotSent, _, _) => false,
-            (Delivery::Unknown, _, Grant::RefreshToken) => {
+            (Delivery::Unknown, _, Grant::Login | Grant::RefreshToken) => {
                 self.ambiguous = true;
                 false
             }
+            // The server still takes the one it has rotated.
+            (Delivery::Unknown, Use::RefreshToken, _) if self.within_grace(now) => false,
             (Delivery::Unknown, Use::RefreshToken, Grant::Password) if self.refusals > 0 => false,
-            (Delivery::Unknown, Use::RefreshToken, Grant::ClientCredentials | Grant::Password) => {
-                self.set_aside()
-            }
+            (Delivery::Unknown, Use::RefreshToken, _) => self.set_aside(),
             (Delivery::Unknown, Use::Primary, _) => false,
         }
     }
 
-    /// The state file's token, at start. Whether its refresh token is to be set aside.
-    pub(super) fn restored(
-        &mut self,
-        now: Instant,
-        mut validity: Validity,
-        (current, open_intent): (bool, bool),
-    ) -> bool {
-        // What a broken file calls the future must not outrank every token obtained from now on.
-        validity.obtained_at = validity.obtained_at.min(now);
-        self.held = Some(validity);
-        self.current = now < validity.expires_at;
-        if self.current {
-            self.health = Health::Fresh;
-        }
-        if current {
-            self.plan();
-            open_intent && self.unanswered(Use::RefreshToken, Delivery::Unknown)
-        } else {
-            self.set_aside()
-        }
-    }
-
-    /// Somebody wants a replacement now.
-    pub(super) fn requested(&mut self, now: Instant) {
-        let Phase::Resting(planned) = self.phase else {
-            return;
-        };
-        let last = self.sent_at.unwrap_or_default();
-        let due = match self.health {
-            Health::Failing {
-                reason: Reason::PasswordRefused,
-                ..
-            } if self.refusals > 1 && now < last + REFUSED_SPACING => {
-                return;
-            }
-            Health::Failing { state, .. } => {
-                self.seed_untried |= state == ErrorState::NeedsLogin;
-                now.max(last + FAILING_SPACING)
-            }
-            Health::Fresh | Health::Pending => now,
-        };
-        let due = due.max(self.not_before());
-        self.phase = Phase::Resting(Some(planned.map_or(due, |planned| planned.min(due))));
-        self.asked = true;
-    }
-
-    /// A secret, a key or the like changed.
-    pub(super) fn inputs_changed(&mut self, now: Instant) {
-        self.seed_untried = true;
-        self.refusals = 0;
-        match (self.phase, self.health) {
-            (Phase::InFlight { .. }, _) => self.outdated = true,
-            (Phase::Resting(_), Health::Failing { .. }) => self.due_now(now),
-            _ => {}
-        }
-    }
-
-    /// The policy changed, but not what is obtained.
-    pub(super) fn replan(&mut self, now: Instant, policy: Policy) {
-        self.policy = policy;
-        self.inputs_changed(now);
-        if let (Phase::Resting(_), Health::Fresh) = (self.phase, self.health) {
-            self.plan();
-        }
-    }
-
-    /// What is obtained changed. The slot has left its server. Whether the refresh token, which belongs
-    /// to what was, is to be set aside.
-    pub(super) fn replace(&mut self, now: Instant, policy: Policy, first: AttemptId) -> bool {
-        self.policy = policy;
-        self.first_attempt = first;
-        self.health = if self.current {
-            Health::Fresh
-        } else {
-            Health::Pending
-        };
-        self.settle();
-        self.inputs_changed(now);
-        self.due_now(now);
-        self.set_aside()
-    }
-
-    fn due_now(&mut self, now: Instant) {
+    pub(super) fn due_now(&mut self, now: Instant) {
         self.phase = Phase::Resting(Some(now.max(self.not_before())));
     }
 
     /// Resting until what is held is to be replaced.
-    fn plan(&mut self) {
+    pub(super) fn plan(&mut self) {
         if let Some(held) = self.held {
-            let due = self.policy.refresh_due(&held, self.jitter);
+            let due = match self.renew {
+                true => Instant::BOOT,
+                false => self.policy.refresh_due(&held, self.jitter),
+            };
             self.phase = Phase::Resting(Some(due.max(self.not_before())));
         }
     }
 
     /// Nothing is wrong any more.
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         self.failures = 0;
         self.streak = None;
         self.ambiguous = false;
+        self.first_use = None;
     }
 
     /// Whether there was a refresh token to set aside.
-    fn set_aside(&mut self) -> bool {
+    pub(super) fn set_aside(&mut self) -> bool {
         self.held
             .as_mut()
             .is_some_and(|held| held.refresh.take().is_some())
@@ -373,10 +347,8 @@ impl Slot {
     /// When something held is lost: the access token, or the refresh token that nothing else replaces.
     fn lost_at(&self, now: Instant) -> Option<Instant> {
         let held = self.held?;
-        let refresh = match self.policy.grant {
-            Grant::RefreshToken => held.refresh.and_then(|refresh| refresh.expires_at),
-            Grant::ClientCredentials | Grant::Password => None,
-        };
+        let refresh = held.refresh.filter(|_| self.policy.grant.needs_person());
+        let refresh = refresh.and_then(|refresh| refresh.expires_at);
         [Some(held.expires_at), refresh]
             .into_iter()
             .flatten()
@@ -384,7 +356,14 @@ impl Slot {
             .min()
     }
 
-    fn not_before(&self) -> Instant {
+    /// Whether a refresh token whose first use is not long ago may be used again.
+    fn within_grace(&self, now: Instant) -> bool {
+        let grace = self.policy.rotation_grace;
+        self.first_use
+            .is_some_and(|first_use| now < first_use + grace)
+    }
+
+    pub(super) fn not_before(&self) -> Instant {
         self.sent_at
             .map_or(Instant::BOOT, |sent_at| sent_at + FLOOR)
             .max(self.held_off_until)
@@ -393,8 +372,3 @@ impl Slot {
 
 /// The most that failures cost in rank.
 const PENALTY_MAX: Duration = Duration::from_secs(300);
-/// While a token fails, being asked for it repeats the request this often at most: a consumer that
-/// asks in a loop must not undo the backoff.
-const FAILING_SPACING: Duration = Duration::from_secs(10);
-/// A password refused twice is tried this often at most, however often somebody asks.
-const REFUSED_SPACING: Duration = Duration::from_secs(3600);

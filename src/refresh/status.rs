@@ -15,6 +15,10 @@ pub struct Status {
     pub in_flight: bool,
     /// Whether one is due and waits for its turn at the authorization server.
     pub queued: bool,
+    /// Whether it waits for a token that its request carries.
+    pub waits_for_source: bool,
+    /// When a person has to log in, as far as that is known.
+    pub login_due_at: Option<Instant>,
     /// When the next request is due; `None` while one is under way or when only a change helps.
     pub next_attempt_at: Option<Instant>,
     /// Consecutive failures.
@@ -44,6 +48,8 @@ pub enum Health {
 pub enum Reason {
     /// The last error says why.
     LastError,
+    /// Nobody has logged in yet, or what the login brought has ended.
+    LoginRequired,
     /// The password was refused. It is not tried again until an input changes or somebody asks: accounts
     /// get locked.
     PasswordRefused,
@@ -51,6 +57,10 @@ pub enum Reason {
     RefreshTokenExpired,
     /// The authorization server refuses the refresh token.
     RefreshTokenRefused,
+    /// A token that its request carries is failing, in the same state.
+    Source,
+    /// A token that its request carries lacks the part it needs, such as an ID token.
+    SourceLacksPart,
     /// A refresh was sent, no answer was kept, and the refresh token no longer works: the server has
     /// rotated it (RFC 9700 section 4.14.2).
     RotationLost,

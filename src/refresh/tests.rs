@@ -1,5 +1,8 @@
 //! The scheduler as the shell sees it: events and timeouts in, commands out.
 
+mod graph;
+mod login;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -40,8 +43,11 @@ impl Bench {
         commands
     }
 
+    /// What is commanded, the asking for a login left out.
     fn commands(&mut self) -> Vec<Command> {
-        std::iter::from_fn(|| self.scheduler.poll_command()).collect()
+        std::iter::from_fn(|| self.scheduler.poll_command())
+            .filter(|command| !matches!(command, Command::AskForLogin { .. }))
+            .collect()
     }
 
     /// Expects exactly one request within `seconds`, and says which and when.
@@ -64,6 +70,7 @@ impl Bench {
             obtained_at: sent_at,
             expires_at: sent_at + Duration::from_secs(lifetime),
             refresh: Some(RefreshValidity { expires_at: None }),
+            id_token_expires_at: None,
         };
         self.event(Event::Obtained {
             name: name("a"),
@@ -128,6 +135,10 @@ fn policy(grant: Grant) -> Policy {
         refresh_at: RefreshAt::Permille(750),
         deadline: Duration::from_secs(10),
         identity: [0; 16],
+        sources: Vec::new(),
+        follows_sources: false,
+        login_notice: Duration::from_secs(900),
+        rotation_grace: Duration::ZERO,
     }
 }
 
@@ -163,6 +174,7 @@ fn a_restored_token_is_not_requested_before_its_time() {
         obtained_at: at(990),
         expires_at: at(1090),
         refresh: None,
+        id_token_expires_at: None,
     };
     let restored = |current, open_intent| Event::Restored {
         name: name("a"),
@@ -188,6 +200,7 @@ fn a_persisted_refresh_token_of_doubtful_standing() {
             obtained_at: at(10),
             expires_at: at(20),
             refresh: Some(RefreshValidity { expires_at: None }),
+            id_token_expires_at: None,
         },
         current,
         open_intent,
@@ -473,6 +486,7 @@ fn an_expired_only_refresh_token_needs_a_login() {
         obtained_at,
         expires_at,
         refresh,
+        id_token_expires_at: None,
     };
     bench.event(Event::Obtained {
         name: name("a"),
@@ -545,6 +559,7 @@ fn a_token_from_the_future_is_replaced_like_any_other() {
         obtained_at: at(50_000),
         expires_at: at(60_000),
         refresh: None,
+        id_token_expires_at: None,
     };
     bench.event(Event::Restored {
         name: name("a"),

@@ -48,6 +48,7 @@ pub(super) fn judge(
         retry,
         refresh_token_refused: false,
     };
+    let later = |cap| verdict(Transient, Reason::LastError, Retry::Backoff(cap));
     let lost = if ambiguous {
         Reason::RotationLost
     } else {
@@ -59,22 +60,17 @@ pub(super) fn judge(
         | (Use::Primary, Grant::ClientCredentials, FailureKind::GrantRefused) => {
             verdict(FixConfig, Reason::LastError, Retry::Slowly(streak))
         }
-        (_, _, FailureKind::RateLimited) => verdict(
-            Transient,
-            Reason::LastError,
-            Retry::Backoff(RATE_LIMITED_CAP),
-        ),
-        (_, _, FailureKind::Unavailable) => verdict(
-            Transient,
-            Reason::LastError,
-            Retry::Backoff(UNAVAILABLE_CAP),
-        ),
-        (_, _, FailureKind::Unrecognized) if streak <= PATIENCE => verdict(
-            Transient,
-            Reason::LastError,
-            Retry::Backoff(UNAVAILABLE_CAP),
-        ),
-        (_, _, FailureKind::Unrecognized) => verdict(
+        (_, _, FailureKind::RateLimited) => later(RATE_LIMITED_CAP),
+        (_, _, FailureKind::Unavailable) => later(UNAVAILABLE_CAP),
+        // The token it is made from may have been revoked: its replacement gets its chance.
+        (_, _, FailureKind::Unrecognized)
+        | (Use::Primary, Grant::Exchange, FailureKind::GrantRefused)
+            if streak <= PATIENCE =>
+        {
+            later(UNAVAILABLE_CAP)
+        }
+        (_, _, FailureKind::Unrecognized)
+        | (Use::Primary, Grant::Exchange, FailureKind::GrantRefused) => verdict(
             FixConfig,
             Reason::LastError,
             Retry::Slowly(streak - PATIENCE),
@@ -82,17 +78,17 @@ pub(super) fn judge(
         (Use::Primary, Grant::Password, FailureKind::GrantRefused) => {
             verdict(FixConfig, Reason::PasswordRefused, Retry::OnChange)
         }
-        (Use::Primary, Grant::RefreshToken, FailureKind::GrantRefused) => {
+        (Use::Primary, Grant::Login | Grant::RefreshToken, FailureKind::GrantRefused) => {
             verdict(NeedsLogin, lost, Retry::OnChange)
         }
         (Use::RefreshToken, grant, FailureKind::GrantRefused) => Verdict {
             refresh_token_refused: true,
             ..match grant {
-                Grant::ClientCredentials | Grant::Password => {
+                Grant::ClientCredentials | Grant::Exchange | Grant::Password => {
                     verdict(Transient, Reason::RefreshTokenRefused, Retry::Soon)
                 }
                 Grant::RefreshToken if seed => verdict(NeedsLogin, lost, Retry::Soon),
-                Grant::RefreshToken => verdict(NeedsLogin, lost, Retry::OnChange),
+                Grant::Login | Grant::RefreshToken => verdict(NeedsLogin, lost, Retry::OnChange),
             }
         },
     }

@@ -6,6 +6,7 @@
 mod command;
 mod file;
 mod hook;
+mod notice;
 mod reload;
 mod retry;
 
@@ -26,6 +27,7 @@ use crate::error_chain::explain;
 use crate::instant::Instant;
 use crate::store::{Consumers, TokenView};
 
+pub use notice::{Notice, notifier};
 pub use retry::Retry;
 
 /// The outputs of one token. Dropping it ends them at once, running hooks included.

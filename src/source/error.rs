@@ -1,18 +1,21 @@
 //! Why a token request failed, and what that means for the schedule.
 
-use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use http::StatusCode;
 
+pub use super::refusal::Refusal;
+
 use super::assertion::KeyError;
 use super::discovery::MetadataProblem;
 use super::id_token::IdTokenError;
 use super::jwks::KeySetProblem;
+use super::login::LoginError;
 use super::transport::Trouble;
 use crate::config::SecretError;
+use crate::credential::TokenName;
 use crate::refresh::{Delivery, Failure, FailureKind};
 
 /// Why no token was obtained. Holds no secret, no token and nothing of a reply's body but the few members
@@ -67,9 +70,21 @@ pub enum SourceError {
     /// An ID token is verified against its issuer's metadata, and the client has none.
     #[error("without an issuer no ID token can be verified")]
     NoIssuer,
+    /// A login failed.
+    #[error(transparent)]
+    Login(#[from] LoginError),
+    /// Nobody has logged in.
+    #[error("somebody has to log in")]
+    LoginRequired,
+    /// This token comes without a login.
+    #[error("this token needs no login")]
+    NoLogin,
     /// There is no refresh token to use.
     #[error("no refresh token is held")]
     NoRefreshToken,
+    /// A token that the request carries is not there.
+    #[error("token {0}, which it is made from, is not there")]
+    NoSource(TokenName),
     /// A redirect. It is not followed: it would carry the credentials elsewhere.
     #[error("the token endpoint answered {status} with a redirect{}", to_host(host.as_ref()))]
     Redirect {
@@ -130,37 +145,6 @@ pub enum SourceError {
     },
 }
 
-/// An error response (RFC 6749 section 5.2), reduced to what may be shown.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Refusal {
-    /// The status.
-    pub status: StatusCode,
-    /// `error`, reduced to the characters RFC 6749 section 5.2 allows, at most 64.
-    pub error: Option<String>,
-    /// `error_description`, without control characters and secrets, at most 200 characters.
-    pub description: Option<String>,
-    /// `message_id`, `correlation_id`, `trace_id`: what the operator's support asks for.
-    pub ids: Vec<(&'static str, String)>,
-    /// `Retry-After` (RFC 9110 section 10.2.3), counted from the reply.
-    pub retry_after: Option<Duration>,
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.status.as_u16())?;
-        if let Some(error) = &self.error {
-            write!(f, " {error}")?;
-        }
-        if let Some(description) = &self.description {
-            write!(f, " ({description})")?;
-        }
-        for (name, id) in &self.ids {
-            write!(f, ", {name} {id}")?;
-        }
-        Ok(())
-    }
-}
-
 /// Why the HTTP client of a registration cannot be built.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum HttpClientProblem {
@@ -209,15 +193,19 @@ impl SourceError {
             | Self::ColonInClientId
             | Self::HttpClient(_)
             | Self::Key { .. }
+            | Self::LoginRequired
             | Self::NoIssuer
+            | Self::NoLogin
             | Self::NoRefreshToken
             | Self::RequestEncoding
             | Self::Secret { .. }
             | Self::TlsIdentity { .. }
             | Self::Unreadable { .. } => (FailureKind::Misconfigured, Delivery::NotSent),
+            Self::NoSource(_) => (FailureKind::Unavailable, Delivery::NotSent),
             Self::Discovery { problem, .. } => (problem.kind(), Delivery::NotSent),
             // The provider issued something, and not what was asked for.
             Self::IdToken(_) => (FailureKind::Unrecognized, Delivery::Unknown),
+            Self::Login(error) => (error.kind(), Delivery::Answered),
             Self::KeySet { problem, .. } => (problem.kind(), Delivery::Unknown),
             // A maintenance page or a wrong endpoint: only persistence tells.
             Self::Redirect { .. } => (FailureKind::Unrecognized, Delivery::Answered),
@@ -247,6 +235,8 @@ impl SourceError {
             Self::HttpClient(HttpClientProblem::Proxy) => Some("use an http or https proxy URL"),
             Self::IdToken(error) => error.hint(),
             Self::Key { cause, .. } => cause.hint(),
+            Self::Login(error) => error.hint(),
+            Self::LoginRequired => Some("`bearerd login NAME`"),
             Self::NoIssuer => Some("set issuer instead of token_endpoint"),
             Self::Redirect { .. } => Some("set token_endpoint to the final URL"),
             Self::Refused(refusal) => refusal.hint(),
@@ -264,91 +254,6 @@ impl SourceError {
         match self {
             Self::Discovery { retry_after, .. } => *retry_after,
             Self::Refused(refusal) => refusal.retry_after,
-            _ => None,
-        }
-    }
-}
-
-impl Refusal {
-    /// A 5xx may be a proxy's word on an answer that never reached it, or follow after the refresh token was
-    /// spent; 503 and `temporarily_unavailable` come before any work.
-    fn delivery(&self) -> Delivery {
-        let before_work = self.status == StatusCode::SERVICE_UNAVAILABLE
-            || self.error.as_deref() == Some("temporarily_unavailable");
-        match self.kind() {
-            FailureKind::Unavailable if self.status.is_server_error() && !before_work => {
-                Delivery::Unknown
-            }
-            _ => Delivery::Answered,
-        }
-    }
-
-    /// Classifies by `error` first, then by status. Codes outside RFC 6749 are of GitHub, Microsoft Entra,
-    /// NHS England and Slack.
-    fn kind(&self) -> FailureKind {
-        let code = self.error.as_deref().unwrap_or_default();
-        match (self.status.as_u16(), code) {
-            // Even with 5xx: repeating a refused password locks the user out.
-            (
-                _,
-                "invalid_grant"
-                | "interaction_required"
-                | "login_required"
-                | "consent_required"
-                | "bad_refresh_token"
-                | "invalid_refresh_token"
-                | "token_expired"
-                | "token_revoked"
-                | "bad_verification_code",
-            ) => FailureKind::GrantRefused,
-            (429, _) | (_, "slow_down" | "ratelimit_exceeded" | "ratelimited" | "rate_limited") => {
-                FailureKind::RateLimited
-            }
-            (500..=599, _) | (408 | 425, _) => FailureKind::Unavailable,
-            (_, "temporarily_unavailable" | "server_error" | "unknown_error") => {
-                FailureKind::Unavailable
-            }
-            // NHS England: 403 when it cannot fetch the registered JWKS, 401 when the signature is wrong.
-            (403, "public_key error") => FailureKind::Unavailable,
-            (_, "access_denied") => FailureKind::Denied,
-            (
-                _,
-                "invalid_client"
-                | "unauthorized_client"
-                | "unsupported_grant_type"
-                | "invalid_scope"
-                | "invalid_request"
-                | "invalid_target"
-                | "invalid_resource"
-                | "invalid_dpop_proof"
-                | "use_dpop_nonce"
-                | "public_key error"
-                | "incorrect_client_credentials"
-                | "invalid_auth"
-                | "invalid_client_id"
-                | "bad_client_secret",
-            ) => FailureKind::Misconfigured,
-            _ => FailureKind::Unrecognized,
-        }
-    }
-
-    fn hint(&self) -> Option<&'static str> {
-        match (self.status.as_u16(), self.error.as_deref()) {
-            (_, Some("invalid_client" | "incorrect_client_credentials" | "invalid_auth")) => {
-                Some("check client_id and the client's secret, key or certificate")
-            }
-            (_, Some("invalid_scope")) => Some("check scope against what the server grants"),
-            (_, Some("unauthorized_client")) => {
-                Some("have this grant allowed for the client at the authorization server")
-            }
-            (_, Some("use_dpop_nonce" | "invalid_dpop_proof")) => {
-                Some("the server wants DPoP, which is not supported; ask for bearer tokens")
-            }
-            (401, Some("public_key error")) => {
-                Some("register the public key at the server, under the kid in use")
-            }
-            (404 | 405, _) => Some("check token_endpoint, trailing slashes included"),
-            (415, _) => Some("check body: the server refuses this encoding"),
             _ => None,
         }
     }

@@ -76,6 +76,14 @@ pub fn verify(token: &str, keys: &KeySet, expected: &Expected<'_>) -> Result<Cla
 }
 
 impl Claims {
+    /// Reads an ID token that has been verified before.
+    ///
+    /// # Errors
+    /// [`IdTokenError`] when it is none.
+    pub fn of_verified(token: &str) -> Result<Self, IdTokenError> {
+        claims::read(&Jws::split(token)?.claims()?)
+    }
+
     /// Whether an ID token that came by a refresh speaks of the same login as `original`
     /// (OpenID Connect Core 12.2). It needs no `nonce`.
     ///

@@ -9,10 +9,13 @@ pub mod registration;
 pub mod token_response;
 
 mod assertion;
+mod carried;
 mod certificate;
 mod client_auth;
 mod http;
 mod lifetime;
+pub mod login;
+mod refusal;
 mod token_request;
 mod transport;
 
@@ -20,13 +23,16 @@ use std::sync::Arc;
 
 use ::http::{HeaderValue, header};
 use hyper::body::Bytes;
+use reqwest::RequestBuilder;
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
 pub use self::http::{is_confidential, is_loopback};
 pub use assertion::KeyError;
+pub use carried::Carried;
 pub use error::SourceError;
 pub use id_token::IdTokenError;
+pub use login::LoginError;
 pub use probe::{Probe, probe};
 pub use registration::Registration;
 pub use transport::Trouble;
@@ -36,7 +42,7 @@ use self::http::Answer;
 use self::token_request::{GrantRequest, Parameters, Proof};
 use self::token_response::{Reply, Request};
 use crate::clock;
-use crate::config::{BodyFormat, HttpsUrl, TokenConfig};
+use crate::config::{BodyFormat, GrantConfig, HttpsUrl, TokenConfig};
 use crate::credential::Token;
 use crate::refresh::{FailureKind, Use};
 
@@ -54,21 +60,40 @@ pub async fn obtain(
     registration: Arc<Registration>,
     token: Arc<TokenConfig>,
     by: Use,
-    refresh_token: Option<SecretString>,
+    carried: Carried,
 ) -> Result<Token, SourceError> {
-    let grant = registration.grant(&token, by, refresh_token)?;
+    if let (Use::Primary, GrantConfig::AuthorizationCode(grant)) = (by, &token.grant)
+        && grant.form_login.is_some()
+    {
+        return login::by_form(Arc::clone(&registration), Arc::clone(&token), grant).await;
+    }
+    let grant = registration.grant(&token, by, &carried)?;
+    let brought = redeem(&registration, &token, &grant).await?;
+    if by == Use::RefreshToken && login::is_login(&token) {
+        let before = carried.id_token.as_ref().map(ExposeSecret::expose_secret);
+        return login::continued(&registration, brought, before).await;
+    }
+    Ok(brought)
+}
+
+/// Sends a token request, and once more where the server's clock is what it was refused for.
+async fn redeem(
+    registration: &Arc<Registration>,
+    token: &TokenConfig,
+    grant: &GrantRequest,
+) -> Result<Token, SourceError> {
     let skew = registration.clock_skew();
-    let outcome = request(&registration, &token, &grant).await;
+    let outcome = request(registration, token, grant).await;
     let Err(error @ SourceError::Refused(_)) = &outcome else {
         return outcome;
     };
-    let signed = matches!(registration.credentials(&grant), Credentials::Assertion(_));
+    let signed = matches!(registration.credentials(grant), Credentials::Assertion(_));
     let blamed = matches!(
         error.failure().kind,
         FailureKind::Misconfigured | FailureKind::Unrecognized
     );
     if signed && blamed && registration.clock_skew() != skew {
-        return request(&registration, &token, &grant).await;
+        return request(registration, token, grant).await;
     }
     outcome
 }
@@ -121,7 +146,10 @@ async fn send(
     body: Bytes,
 ) -> Result<Answer, SourceError> {
     let client = match grant {
-        GrantRequest::RefreshToken(_) => registration.http.unpooled()?,
+        // These are good for one use, too.
+        GrantRequest::RefreshToken(_)
+        | GrantRequest::AuthorizationCode(_)
+        | GrantRequest::DeviceCode(_) => registration.http.unpooled()?,
         _ => &registration.http.pooled,
     };
     // Without charset: NHS England compares the whole value.
@@ -129,11 +157,21 @@ async fn send(
         BodyFormat::Form => "application/x-www-form-urlencoded",
         BodyFormat::Json => "application/json",
     };
-    let mut request = client
+    let request = client
         .post(endpoint.url.clone())
         .header(header::ACCEPT, "application/json")
         .header(header::CONTENT_TYPE, content_type)
         .body(body);
+    authenticated(registration, request, proof, endpoint).await
+}
+
+/// Adds what of the client's proof is in the header, and sends.
+async fn authenticated(
+    registration: &Registration,
+    mut request: RequestBuilder,
+    proof: &Proof<'_>,
+    endpoint: &HttpsUrl,
+) -> Result<Answer, SourceError> {
     if let Proof::Basic(encoded) = proof {
         let value = Zeroizing::new(format!("Basic {}", encoded.expose_secret()));
         let mut value = HeaderValue::from_str(&value).map_err(|_| SourceError::RequestEncoding)?;
@@ -162,9 +200,20 @@ fn secrets<'a>(
         Credentials::Assertion(_) | Credentials::Id => {}
     }
     match grant {
-        GrantRequest::ClientCredentials => {}
+        GrantRequest::AuthorizationCode(redemption) => {
+            secrets.extend([&redemption.code, &redemption.code_verifier]);
+        }
+        GrantRequest::ClientCredentials | GrantRequest::DeviceAuthorization => {}
+        GrantRequest::DeviceCode(device_code) => secrets.push(device_code),
         GrantRequest::Password { password, .. } => secrets.push(password),
         GrantRequest::RefreshToken(refresh_token) => secrets.push(refresh_token),
+        GrantRequest::TokenExchange {
+            subject_token,
+            actor_token,
+        } => {
+            secrets.push(subject_token);
+            secrets.extend(actor_token);
+        }
     }
     if let Proof::Assertion(assertion) = proof {
         secrets.push(assertion);

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::carried::Carried;
 use super::error::SourceError;
 use super::registration::{self, Registration};
 use super::{certificate, http, obtain, token_response};
 use crate::clock;
-use crate::config::{ClientAuth, GrantConfig, TokenConfig};
+use crate::config::{ClientAuth, TokenConfig};
 use crate::credential::Token;
 use crate::refresh::Use;
 
@@ -72,10 +73,9 @@ pub async fn probe(registration: Arc<Registration>, token: Option<Arc<TokenConfi
         .ok()
         .and_then(|answer| token_response::date(&answer.headers))
         .map(|date| registration::skew(date, sent, clock::unix_now()));
-    let harmless =
-        |token: &Arc<TokenConfig>| !matches!(token.grant, GrantConfig::RefreshToken { .. });
+    let harmless = |token: &Arc<TokenConfig>| token.is_repeatable() && token.sources().is_empty();
     let trial = match token.filter(harmless) {
-        Some(token) => Some(obtain(registration, token, Use::Primary, None).await),
+        Some(token) => Some(obtain(registration, token, Use::Primary, Carried::default()).await),
         None => None,
     };
     Probe {

@@ -7,16 +7,21 @@ use std::time::Duration;
 use ::http::HeaderMap;
 use secrecy::{ExposeSecret, SecretString};
 
+use super::carried::Carried;
 use super::client_auth::{self, Credentials};
 use super::discovery::{self, Metadata};
 use super::error::SourceError;
 use super::http::{self, Http};
 use super::id_token::{self, Claims, Expected, IdTokenError};
 use super::jwks::{self, KeySetProblem, cache::Want};
+use super::login::{Fields, LoginError};
 use super::token_request::{GrantRequest, Proof};
 use super::token_response;
 use crate::clock;
-use crate::config::{ClientConfig, Endpoint, Environment, GrantConfig, HttpsUrl, TokenConfig};
+use crate::config::{
+    AuthorizationCode, ClientConfig, Endpoint, Environment, FormValue, GrantConfig, HttpsUrl,
+    TokenConfig, TokenRef, TypedToken,
+};
 use crate::refresh::Use;
 
 /// One client's registration at one authorization server: secrets read, keys parsed, TLS set up.
@@ -129,18 +134,79 @@ impl Registration {
         }
     }
 
+    /// Where a user logs in: as configured, else as the metadata say.
+    pub(super) async fn authorization_endpoint(&self) -> Result<HttpsUrl, SourceError> {
+        let configured = self.config.login_endpoints.authorization.clone();
+        self.endpoint(configured, "authorization_endpoint", |metadata| {
+            metadata.authorization_endpoint.clone()
+        })
+        .await
+    }
+
+    /// Where a login on another device begins: as configured, else as the metadata say.
+    pub(super) async fn device_authorization_endpoint(&self) -> Result<HttpsUrl, SourceError> {
+        let configured = self.config.login_endpoints.device_authorization.clone();
+        self.endpoint(configured, "device_authorization_endpoint", |metadata| {
+            metadata.device_authorization_endpoint.clone()
+        })
+        .await
+    }
+
+    async fn endpoint(
+        &self,
+        configured: Option<HttpsUrl>,
+        name: &'static str,
+        named: impl FnOnce(&Metadata) -> Option<HttpsUrl>,
+    ) -> Result<HttpsUrl, SourceError> {
+        match configured {
+            Some(url) => Ok(url),
+            None => match self.metadata().await {
+                Ok(metadata) => named(&metadata).ok_or(LoginError::NoEndpoint(name).into()),
+                Err(SourceError::NoIssuer) => Err(LoginError::NoEndpoint(name).into()),
+                Err(error) => Err(error),
+            },
+        }
+    }
+
+    /// What a login form is filled in with. Passwords are read at each login.
+    pub(super) fn form_fields(&self, grant: &AuthorizationCode) -> Result<Fields, SourceError> {
+        let fields = grant.form_login.iter().flatten();
+        fields
+            .map(|(name, value)| {
+                let what = "grant.authorization_code.form_login";
+                let value = match value {
+                    FormValue::Plain(value) => value.as_str().into(),
+                    FormValue::Secret(secret) => {
+                        client_auth::read(what, secret, &self.environment)?
+                    }
+                };
+                Ok((name.clone(), value))
+            })
+            .collect()
+    }
+
     /// The grant to send. Passwords and seeds are read at each attempt: they may have changed.
     pub(super) fn grant(
         &self,
         token: &TokenConfig,
         by: Use,
-        refresh_token: Option<SecretString>,
+        carried: &Carried,
     ) -> Result<GrantRequest, SourceError> {
         let read = |what, secret| client_auth::read(what, secret, &self.environment);
+        let take = |what, token: &TypedToken| match &token.token {
+            TokenRef::Secret(secret) => client_auth::read(what, secret, &self.environment),
+            TokenRef::Token { name, part } => carried.source(name, *part),
+        };
         match (by, &token.grant) {
-            (Use::RefreshToken, _) => refresh_token
-                .map(GrantRequest::RefreshToken)
-                .ok_or(SourceError::NoRefreshToken),
+            (Use::RefreshToken, _) => {
+                let refresh_token = carried.refresh_token.clone();
+                refresh_token
+                    .map(GrantRequest::RefreshToken)
+                    .ok_or(SourceError::NoRefreshToken)
+            }
+            (Use::Primary, GrantConfig::AuthorizationCode(_) | GrantConfig::DeviceCode) => {
+                Err(SourceError::LoginRequired)
+            }
             (Use::Primary, GrantConfig::ClientCredentials) => Ok(GrantRequest::ClientCredentials),
             (Use::Primary, GrantConfig::Password { username, password }) => {
                 Ok(GrantRequest::Password {
@@ -153,6 +219,14 @@ impl Registration {
                     "grant.refresh_token.refresh_token",
                     refresh_token,
                 )?))
+            }
+            (Use::Primary, GrantConfig::TokenExchange(exchange)) => {
+                let actor = exchange.actor.as_ref();
+                let actor = actor.map(|actor| take("grant.token_exchange.actor_token", actor));
+                Ok(GrantRequest::TokenExchange {
+                    subject_token: take("grant.token_exchange.subject_token", &exchange.subject)?,
+                    actor_token: actor.transpose()?,
+                })
             }
         }
     }

@@ -6,12 +6,19 @@ use url::form_urlencoded;
 use zeroize::Zeroizing;
 
 use super::error::SourceError;
+use super::login::Redemption;
 use crate::config::{BodyFormat, GrantConfig, TokenConfig};
 
 /// The grant, with the secret it needs.
 pub(super) enum GrantRequest {
+    /// RFC 6749 section 4.1.3.
+    AuthorizationCode(Redemption),
     /// RFC 6749 section 4.4.
     ClientCredentials,
+    /// Not for a token, but for a login on another device (RFC 8628 section 3.1).
+    DeviceAuthorization,
+    /// RFC 8628 section 3.4.
+    DeviceCode(SecretString),
     /// RFC 6749 section 4.3.
     Password {
         username: String,
@@ -19,6 +26,11 @@ pub(super) enum GrantRequest {
     },
     /// RFC 6749 section 6.
     RefreshToken(SecretString),
+    /// RFC 8693.
+    TokenExchange {
+        subject_token: SecretString,
+        actor_token: Option<SecretString>,
+    },
 }
 
 /// The client's proof for this one request.
@@ -49,27 +61,24 @@ impl<'a> Parameters<'a> {
         proof: &'a Proof<'_>,
         scope: &'a str,
     ) -> Self {
-        let mut list = Vec::new();
-        match grant {
-            GrantRequest::ClientCredentials => list.push(("grant_type", "client_credentials")),
-            GrantRequest::Password { username, password } => {
-                list.push(("grant_type", "password"));
-                list.push(("username", username));
-                list.push(("password", password.expose_secret()));
-            }
-            GrantRequest::RefreshToken(refresh_token) => {
-                list.push(("grant_type", "refresh_token"));
-                list.push(("refresh_token", refresh_token.expose_secret()));
-            }
-        }
+        let mut list = granting(token, grant);
         let follows_another = matches!(grant, GrantRequest::RefreshToken(_))
             && !matches!(token.grant, GrantConfig::RefreshToken { .. });
+        // What a login asked for was said when it began; only `resource` may be said again (RFC 8707).
+        let follows_login = matches!(
+            grant,
+            GrantRequest::AuthorizationCode(_) | GrantRequest::DeviceCode(_)
+        );
         if !follows_another {
-            if !scope.is_empty() {
+            if !scope.is_empty() && !follows_login {
                 list.push(("scope", scope));
             }
-            list.extend(token.audience.iter().map(|value| ("audience", &**value)));
+            if !follows_login {
+                list.extend(token.audience.iter().map(|value| ("audience", &**value)));
+            }
             list.extend(token.resource.iter().map(|value| ("resource", &**value)));
+        }
+        if !follows_another && !matches!(grant, GrantRequest::DeviceAuthorization) {
             list.extend(token.params.iter().map(|(name, value)| (&**name, &**value)));
         }
         let client_id = ("client_id", &*token.client.client_id);
@@ -136,6 +145,70 @@ impl Serialize for Parameters<'_> {
         object.end()
     }
 }
+
+/// The parameters of the grant itself.
+fn granting<'a>(token: &'a TokenConfig, grant: &'a GrantRequest) -> Vec<(&'a str, &'a str)> {
+    let mut list = Vec::new();
+    match grant {
+        GrantRequest::AuthorizationCode(redemption) => {
+            list.push(("grant_type", "authorization_code"));
+            list.push(("code", redemption.code.expose_secret()));
+            list.push(("redirect_uri", &redemption.redirect_uri));
+            list.push(("code_verifier", redemption.code_verifier.expose_secret()));
+        }
+        GrantRequest::DeviceAuthorization => {}
+        GrantRequest::DeviceCode(device_code) => {
+            list.push(("grant_type", DEVICE_CODE));
+            list.push(("device_code", device_code.expose_secret()));
+        }
+        GrantRequest::ClientCredentials => list.push(("grant_type", "client_credentials")),
+        GrantRequest::Password { username, password } => {
+            list.push(("grant_type", "password"));
+            list.push(("username", username));
+            list.push(("password", password.expose_secret()));
+        }
+        GrantRequest::RefreshToken(refresh_token) => {
+            list.push(("grant_type", "refresh_token"));
+            list.push(("refresh_token", refresh_token.expose_secret()));
+        }
+        GrantRequest::TokenExchange {
+            subject_token,
+            actor_token,
+        } => {
+            list.push(("grant_type", TOKEN_EXCHANGE));
+            list.extend(exchanged(token, subject_token, actor_token.as_ref()));
+        }
+    }
+    list
+}
+
+/// What is exchanged, and for what (RFC 8693 section 2.1).
+fn exchanged<'a>(
+    token: &'a TokenConfig,
+    subject_token: &'a SecretString,
+    actor_token: Option<&'a SecretString>,
+) -> Vec<(&'a str, &'a str)> {
+    let GrantConfig::TokenExchange(exchange) = &token.grant else {
+        return Vec::new();
+    };
+    let mut list = vec![
+        ("subject_token", subject_token.expose_secret()),
+        ("subject_token_type", &*exchange.subject.token_type),
+    ];
+    if let (Some(actor), Some(actor_token)) = (&exchange.actor, actor_token) {
+        list.push(("actor_token", actor_token.expose_secret()));
+        list.push(("actor_token_type", &actor.token_type));
+    }
+    let requested = exchange.requested_token_type.as_deref();
+    list.extend(requested.map(|requested| ("requested_token_type", requested)));
+    list
+}
+
+/// `grant_type` (RFC 8693 section 2.1).
+const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+
+/// `grant_type` (RFC 8628 section 3.4).
+const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
 /// `client_assertion_type` (RFC 7523 section 2.2).
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";

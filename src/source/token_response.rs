@@ -128,15 +128,19 @@ fn granted(
     let refresh_token = text(&mut members, "refresh_token")
         .map(SecretString::from)
         .or_else(|| request.refresh_token.cloned());
+    let id_token = text(&mut members, "id_token")
+        .filter(|token| token.bytes().all(|byte| byte.is_ascii_graphic()));
+    let id_token_lifetime = id_token
+        .as_deref()
+        .and_then(|token| lifetime::of_jwt(token, request.unix_now));
     let validity = Validity {
         obtained_at: request.sent_at,
         expires_at: request.sent_at + stated.unwrap_or(lifetime::FALLBACK),
         refresh: refresh_token.is_some().then(|| RefreshValidity {
             expires_at: refresh_lifetime.map(|lifetime| request.sent_at + lifetime),
         }),
+        id_token_expires_at: id_token_lifetime.map(|lifetime| request.sent_at + lifetime),
     };
-    let id_token = text(&mut members, "id_token")
-        .filter(|token| token.bytes().all(|byte| byte.is_ascii_graphic()));
     let token = Token {
         access_token: SecretString::from(access_token),
         token_type,
@@ -195,11 +199,11 @@ fn refusal(reply: Reply<'_>, request: &Request<'_>, members: &Map<String, Value>
     let ids = ["message_id", "correlation_id", "trace_id"];
     SourceError::Refused(Box::new(Refusal {
         status: reply.status,
-        error: string("error").and_then(|error| shown(error, request, 64)),
-        description: string("error_description").and_then(|text| shown(text, request, 200)),
+        error: string("error").and_then(|error| shown(error, request.secrets, 64)),
+        description: string("error_description").and_then(|text| shown(text, request.secrets, 200)),
         ids: ids
             .into_iter()
-            .filter_map(|name| Some((name, shown(string(name)?, request, 64)?)))
+            .filter_map(|name| Some((name, shown(string(name)?, request.secrets, 64)?)))
             .collect(),
         retry_after: retry_after(reply.headers, request.unix_now),
     }))
@@ -207,10 +211,10 @@ fn refusal(reply: Reply<'_>, request: &Request<'_>, members: &Map<String, Value>
 
 /// Makes a server's text fit to be shown: without our secrets, in the characters RFC 6749 section 5.2
 /// allows (and letters beyond ASCII), each run of others as one space, and not longer than `limit`.
-fn shown(text: &str, request: &Request<'_>, limit: usize) -> Option<String> {
+pub(super) fn shown(text: &str, secrets: &[&SecretString], limit: usize) -> Option<String> {
     use secrecy::ExposeSecret;
     let mut text = text.to_owned();
-    for secret in request.secrets {
+    for secret in secrets {
         let secret = secret.expose_secret();
         // A very short secret would take apart ordinary words, and give itself away by it.
         if secret.len() >= 4 {

@@ -1,6 +1,7 @@
 //! Current tokens by name: published to readers, durable across restarts. And who has had them as credentials.
 
 pub mod consumers;
+pub mod login_files;
 pub mod news;
 pub mod published;
 pub mod seal;
@@ -9,6 +10,7 @@ pub mod state_file;
 pub mod writer;
 
 pub use consumers::Consumers;
+pub use login_files::{LoginFileError, LoginFiles};
 pub use news::{Kind, News, Newsroom, Sketch, TokenNews, Topic};
 pub use published::{DaemonView, Published, Registry, Standing, TokenView};
 pub use seal::{Sealer, SealerError};

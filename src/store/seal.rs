@@ -12,7 +12,6 @@ use zeroize::Zeroizing;
 
 use crate::atomic_file::{Directory, WriteError};
 use crate::config::Environment;
-use crate::credential::TokenName;
 
 /// How state files are protected.
 #[derive(Clone, Debug)]
@@ -118,12 +117,12 @@ impl Sealer {
 impl StateKey {
     pub(super) fn seal(
         &self,
-        name: &TokenName,
+        bound_to: &str,
         mut record: Zeroizing<Vec<u8>>,
     ) -> Result<Sealed, SealError> {
         let nonce = self
             .key
-            .seal_in_place_append_tag(Aad::from(associated(name)), &mut *record)
+            .seal_in_place_append_tag(Aad::from(associated(bound_to)), &mut *record)
             .map_err(|_| SealError)?;
         Ok(Sealed {
             key_id: self.id,
@@ -134,7 +133,7 @@ impl StateKey {
 
     pub(super) fn open(
         &self,
-        name: &TokenName,
+        bound_to: &str,
         sealed: &Sealed,
     ) -> Result<Zeroizing<Vec<u8>>, OpenError> {
         if sealed.key_id != self.id {
@@ -145,7 +144,7 @@ impl StateKey {
         let nonce = Nonce::assume_unique_for_key(sealed.nonce);
         let opened = self
             .key
-            .open_in_place(nonce, Aad::from(associated(name)), &mut record)
+            .open_in_place(nonce, Aad::from(associated(bound_to)), &mut record)
             .map_err(|_| OpenError::Tampered)?
             .len();
         record.truncate(opened);
@@ -155,8 +154,8 @@ impl StateKey {
 
 /// What a record is bound to: the format, so that none is read as another's, and the token's name, so that
 /// files cannot be swapped.
-fn associated(name: &TokenName) -> Vec<u8> {
-    format!("bearerd state 1\0{name}").into_bytes()
+fn associated(bound_to: &str) -> Vec<u8> {
+    format!("bearerd state 1\0{bound_to}").into_bytes()
 }
 
 struct Length(usize);

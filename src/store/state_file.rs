@@ -130,7 +130,7 @@ pub fn encode(
     let content = match sealer {
         Sealer::Aes256Gcm(key) => {
             let plain = to_json(&stored, capacity)?;
-            Content::Sealed(key.seal(&record.name, plain)?)
+            Content::Sealed(key.seal(record.name.as_str(), plain)?)
         }
         Sealer::None => Content::Plain(Box::new(stored)),
     };
@@ -157,9 +157,10 @@ pub fn decode(
         return Err(DecodeError::ForeignVersion(version));
     }
     let envelope: Envelope = from_json(bytes)?;
+    let bound = name.as_str();
     let stored = match (envelope.content, sealer) {
         (Content::Plain(stored), _) => *stored,
-        (Content::Sealed(sealed), Sealer::Aes256Gcm(key)) => from_json(&key.open(name, &sealed)?)?,
+        (Content::Sealed(sealed), Sealer::Aes256Gcm(key)) => from_json(&key.open(bound, &sealed)?)?,
         (Content::Sealed(_), Sealer::None) => return Err(OpenError::NoKey.into()),
     };
     if stored.name != name.as_str() {
@@ -202,6 +203,8 @@ struct Stored {
     obtained: Time,
     expires: Time,
     refresh: Option<StoredRefresh>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    id_token_expires: Option<Time>,
     open_intent: Option<Time>,
     quarantined_refresh_tokens: Vec<Wiped>,
 }
@@ -275,6 +278,7 @@ impl Stored {
             refresh: token.validity.refresh.map(|refresh| StoredRefresh {
                 expires: refresh.expires_at.map(time),
             }),
+            id_token_expires: token.validity.id_token_expires_at.map(time),
             open_intent: record.open_intent.map(time),
             quarantined_refresh_tokens: record
                 .quarantined_refresh_tokens
@@ -315,6 +319,7 @@ impl Stored {
                 refresh: self.refresh.map(|refresh| RefreshValidity {
                     expires_at: refresh.expires.map(|at| restored.refresh(at)),
                 }),
+                id_token_expires_at: self.id_token_expires.map(|at| restored.access(at)),
             },
         };
         Record {

@@ -60,6 +60,7 @@ impl World {
             daemon: daemon_view,
             news: news.clone(),
             events: event,
+            logins: mpsc::channel(1).0,
             consumers: consumers.clone(),
         };
         let server = std::thread::spawn(move || {
@@ -191,6 +192,8 @@ pub fn pending(name: &str) -> Made {
                 health: Health::Pending,
                 in_flight: true,
                 queued: false,
+                waits_for_source: false,
+                login_due_at: None,
                 next_attempt_at: None,
                 failures: 0,
                 attempts: 0,
@@ -214,6 +217,7 @@ impl Made {
             obtained_at,
             expires_at: obtained_at + Duration::from_secs(lifetime),
             refresh: None,
+            id_token_expires_at: None,
         };
         let status = &mut self.0.standing.status;
         status.validity = Some(validity);
@@ -256,6 +260,7 @@ fn config(name: &str) -> TokenConfig {
         name: TokenName::parse(name).unwrap(),
         client: Arc::new(ClientConfig {
             name: "sso".into(),
+            login_endpoints: Default::default(),
             endpoint: Endpoint::TokenEndpoint(HttpsUrl {
                 text: url.into(),
                 url: url.parse().unwrap(),
@@ -272,6 +277,7 @@ fn config(name: &str) -> TokenConfig {
                 max_in_flight: 1,
                 requests_per_minute: None,
             },
+            rotation_grace: Duration::ZERO,
         }),
         scope: Vec::new(),
         audience: Vec::new(),
@@ -284,5 +290,9 @@ fn config(name: &str) -> TokenConfig {
         files: Vec::new(),
         hooks: Vec::new(),
         allow: Vec::new(),
+        login: Vec::new(),
+        follow_source: false,
+        login_notice: Duration::from_secs(900),
+        identity: [0; 16],
     }
 }

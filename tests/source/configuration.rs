@@ -11,7 +11,7 @@ use bearerd::config::{
 };
 use bearerd::credential::{Token, TokenName};
 use bearerd::refresh::{Limits, RefreshAt, Use};
-use bearerd::source::{Registration, SourceError, obtain};
+use bearerd::source::{Carried, Registration, SourceError, obtain};
 use secrecy::SecretString;
 
 pub(crate) const TOKEN: &str =
@@ -27,6 +27,7 @@ pub(crate) fn url(text: &str) -> HttpsUrl {
 pub(crate) fn client(token_endpoint: &str) -> ClientConfig {
     ClientConfig {
         name: "c".into(),
+        login_endpoints: Default::default(),
         endpoint: Endpoint::TokenEndpoint(url(token_endpoint)),
         client_id: "id".into(),
         auth: ClientAuth::ClientSecretPost {
@@ -42,6 +43,7 @@ pub(crate) fn client(token_endpoint: &str) -> ClientConfig {
             max_in_flight: 4,
             requests_per_minute: None,
         },
+        rotation_grace: Duration::ZERO,
     }
 }
 
@@ -98,6 +100,10 @@ impl Setup {
             files: Vec::new(),
             hooks: Vec::new(),
             allow: Vec::new(),
+            login: Vec::new(),
+            follow_source: false,
+            login_notice: Duration::from_secs(900),
+            identity: [0; 16],
         };
         Self {
             registration,
@@ -117,7 +123,11 @@ impl Setup {
     /// On its own task, as the daemon does it.
     async fn obtain(&self, by: Use, used: Option<SecretString>) -> Result<Token, SourceError> {
         let (registration, token) = (Arc::clone(&self.registration), Arc::clone(&self.token));
-        tokio::spawn(obtain(registration, token, by, used))
+        let carried = Carried {
+            refresh_token: used,
+            ..Carried::default()
+        };
+        tokio::spawn(obtain(registration, token, by, carried))
             .await
             .unwrap()
     }

@@ -12,6 +12,7 @@
 //! | `keys` | key pairs and certificates made for one run |
 //! | `host` | directories, secrets and configuration of one daemon |
 //! | `daemon` | the process: signals, readiness, log, end |
+//! | `provider` | an OpenID provider where people log in |
 //! | `notify` | the receiving end of `$NOTIFY_SOCKET` |
 //! | `reader` | an application that reads a published file all the time |
 #![allow(
@@ -39,6 +40,7 @@ pub mod keys;
 pub mod lev;
 pub mod nhs;
 pub mod notify;
+pub mod provider;
 pub mod reader;
 pub mod record;
 pub mod server;
@@ -51,6 +53,7 @@ pub use daemon::Daemon;
 pub use fault::{Fault, RetryAfter};
 pub use host::Host;
 pub use keys::SigningKey;
+pub use provider::Provider;
 pub use reader::Reader;
 pub use record::{Log, System};
 pub use server::Server;

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::api::code::Code;
 use crate::api::connection::Server;
-use crate::api::peer::Caller;
+use crate::api::peer::{Caller, Right};
 use crate::api::problem::Problem;
 use crate::api::query::Query;
 use crate::api::status::Moment;
@@ -132,7 +132,7 @@ fn wanted(server: &Server, caller: &Caller, request: &Request) -> Result<TokenNa
         }
     };
     match name {
-        Some(name) if server.permits_token(caller, &name) => Ok(name),
+        Some(name) if server.permits_token(caller, &name, Right::Read) => Ok(name),
         // Trusted callers may know.
         None if caller.is_trusted() => {
             let detail = "the account is neither a token's name nor an https URL of an issuer";

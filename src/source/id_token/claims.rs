@@ -40,7 +40,7 @@ pub(super) fn check(
     Ok(claims)
 }
 
-fn read(members: &Map<String, Value>) -> Result<Claims, IdTokenError> {
+pub(super) fn read(members: &Map<String, Value>) -> Result<Claims, IdTokenError> {
     let required = |name| text(members, name)?.ok_or(IdTokenError::Missing(name));
     let required_time = |name| time(members, name)?.ok_or(IdTokenError::Missing(name));
     let subject = required("sub")?;

@@ -11,6 +11,7 @@ fn token(grant: GrantConfig) -> TokenConfig {
     let text = "https://as.example/token";
     let client = ClientConfig {
         name: "c".into(),
+        login_endpoints: Default::default(),
         endpoint: Endpoint::TokenEndpoint(HttpsUrl {
             text: text.into(),
             url: text.parse().unwrap(),
@@ -27,6 +28,7 @@ fn token(grant: GrantConfig) -> TokenConfig {
             max_in_flight: 1,
             requests_per_minute: None,
         },
+        rotation_grace: Duration::ZERO,
     };
     TokenConfig {
         name: TokenName::parse("t").unwrap(),
@@ -45,6 +47,10 @@ fn token(grant: GrantConfig) -> TokenConfig {
         files: Vec::new(),
         hooks: Vec::new(),
         allow: Vec::new(),
+        login: Vec::new(),
+        follow_source: false,
+        login_notice: Duration::from_secs(900),
+        identity: [0; 16],
     }
 }
 

@@ -1,0 +1,352 @@
+//! Logins under way: begun for somebody at the socket, kept across a restart, and ended by the code that
+//! the browser brings or by the device that is polled for.
+
+mod pending;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{JoinSet, spawn_blocking};
+use tracing::{error, info, warn};
+
+use crate::api::login::{Begun, LoginWish};
+use crate::api::problem::Problem;
+use crate::api::{self, code::Code};
+use crate::clock;
+use crate::config::TokenConfig;
+use crate::credential::{Token, TokenName};
+use crate::error_chain::error_chain;
+use crate::instant::Instant;
+use crate::refresh::{AttemptId, Event, FailureKind, Health};
+use crate::sink::Notice;
+use crate::source::login::{self, DeviceLogin, Redemption};
+use crate::source::{Registration, SourceError};
+use crate::store::LoginFiles;
+
+use super::shell::Shell;
+use pending::{Pending, Way, begin, begun, save};
+
+/// Logins under way.
+pub(super) struct Logins {
+    files: Arc<LoginFiles>,
+    /// Whom to tell that somebody has to log in.
+    notifier: Option<mpsc::Sender<Notice>>,
+    /// At most one of each token.
+    pending: BTreeMap<TokenName, Pending>,
+    tasks: JoinSet<Ended>,
+    /// Who wants to know how a login begins.
+    beginning: BTreeMap<TokenName, Vec<Reply<Begun>>>,
+    /// Codes being redeemed: worth waiting for.
+    redeeming: usize,
+    /// Who wants to know how a login on another device ends.
+    waiting: BTreeMap<TokenName, Vec<Reply<()>>>,
+}
+
+type Reply<T> = oneshot::Sender<Result<T, Problem>>;
+
+/// A step that is over.
+pub(super) enum Ended {
+    Begun(TokenName, Result<Pending, SourceError>),
+    Brought(TokenName, AttemptId, Result<Token, SourceError>, bool),
+}
+
+impl Logins {
+    pub(super) fn new(files: LoginFiles, notifier: Option<mpsc::Sender<Notice>>) -> Self {
+        Self {
+            files: Arc::new(files),
+            notifier,
+            pending: BTreeMap::new(),
+            beginning: BTreeMap::new(),
+            tasks: JoinSet::new(),
+            redeeming: 0,
+            waiting: BTreeMap::new(),
+        }
+    }
+
+    /// Waits for the next step to end; for ever when none is under way.
+    pub(super) async fn ended(&mut self) -> Ended {
+        loop {
+            match self.tasks.join_next().await {
+                Some(Ok(ended)) => return ended,
+                Some(Err(defect)) => error!(%defect, "a login's task has died"),
+                None => return std::future::pending().await,
+            }
+        }
+    }
+
+    /// Whether a code is being redeemed.
+    pub(super) fn is_redeeming(&self) -> bool {
+        self.redeeming > 0
+    }
+
+    fn forget(&mut self, name: &TokenName) {
+        if self.pending.remove(name).is_some() {
+            let (files, name) = (Arc::clone(&self.files), name.clone());
+            spawn_blocking(move || files.remove(&name));
+        }
+    }
+
+    /// The login of a token that has begun and can still be completed.
+    fn current(&mut self, token: &TokenConfig) -> Option<&Pending> {
+        let good = |pending: &Pending| {
+            pending.identity == token.identity && clock::unix_now().as_secs() < pending.until
+        };
+        if self.pending.get(&token.name).is_some_and(|p| !good(p)) {
+            self.forget(&token.name);
+        }
+        self.pending.get(&token.name)
+    }
+
+    fn redeem(
+        &mut self,
+        attempt: AttemptId,
+        registration: Arc<Registration>,
+        token: Arc<TokenConfig>,
+        redemption: Redemption,
+    ) {
+        self.redeeming += 1;
+        self.tasks.spawn(async move {
+            let name = token.name.clone();
+            let brought = login::redeem(registration, token, redemption).await;
+            Ended::Brought(name, attempt, brought, true)
+        });
+    }
+}
+
+impl Shell {
+    /// Takes up what had begun before a restart.
+    pub(super) fn resume_logins(&mut self) {
+        for (name, record) in self.logins.files.load_all() {
+            let token = self.tokens.get(&name).map(|entry| entry.config());
+            let pending = serde_json::from_slice::<Pending>(&record);
+            if let Ok(pending) = pending {
+                self.logins.pending.insert(name.clone(), pending);
+            }
+            match token {
+                Some(token) if self.logins.current(&token).is_some() => self.poll(&token),
+                _ => self.logins.forget(&name),
+            }
+        }
+    }
+
+    /// Has people told that somebody has to log in.
+    pub(super) fn tell(&self, now: Instant, name: &TokenName, until: Option<Instant>) {
+        let (Some(notifier), Some(status)) = (&self.logins.notifier, self.scheduler.status(name))
+        else {
+            return;
+        };
+        let until = until.map(|until| clock::unix_now().saturating_add(until - now).as_secs());
+        let needed = matches!(status.health, Health::Failing { .. });
+        let notice = Notice {
+            token: name.clone(),
+            state: if needed { "needs_login" } else { "fresh" },
+            reason: api::problem::reason(status.health).unwrap_or("login_due"),
+            until,
+        };
+        if notifier.try_send(notice).is_err() {
+            warn!(token = %name, "people are not told: too many notices wait");
+        }
+    }
+
+    pub(super) fn login_wished(&mut self, wish: LoginWish) {
+        match wish {
+            LoginWish::Begin { name, port, reply } => self.begin_login(&name, port, reply),
+            LoginWish::Complete {
+                name,
+                response: Some(response),
+                reply,
+            } => {
+                use secrecy::ExposeSecret;
+                if let Err(problem) = self.complete_login(&name, response.expose_secret()) {
+                    let _ = reply.send(Err(problem));
+                } else {
+                    self.logins.waiting.entry(name).or_default().push(reply);
+                }
+            }
+            LoginWish::Complete { name, reply, .. } => {
+                let token = self.tokens.get(&name).map(|entry| entry.config());
+                let pending = token.and_then(|token| {
+                    let pending = self.logins.current(&token)?;
+                    matches!(pending.way, Way::Device(_)).then_some(())
+                });
+                if pending.is_none() {
+                    let _ = reply.send(Err(none_under_way(&name)));
+                    return;
+                }
+                let waiting = self.logins.waiting.entry(name).or_default();
+                // Whoever has gone need not hear of it.
+                waiting.retain(|reply| !reply.is_closed());
+                waiting.push(reply);
+            }
+        }
+    }
+
+    fn begin_login(&mut self, name: &TokenName, port: Option<u16>, reply: Reply<Begun>) {
+        let Some(token) = self.tokens.get(name).map(|entry| entry.config()) else {
+            let _ = reply.send(Err(Problem::no_such_token(name)));
+            return;
+        };
+        if let Some(pending) = self.logins.current(&token) {
+            let _ = reply.send(Ok(begun(pending, &token)));
+            return;
+        }
+        let registration = match self.registration(&token) {
+            Ok(registration) => registration,
+            Err(problem) => {
+                let _ = reply.send(Err(problem));
+                return;
+            }
+        };
+        let waiting = self.logins.beginning.entry(name.clone()).or_default();
+        waiting.push(reply);
+        if waiting.len() > 1 {
+            return;
+        }
+        let files = Arc::clone(&self.logins.files);
+        self.logins.tasks.spawn(async move {
+            let name = token.name.clone();
+            let pending = begin(&registration, &token, port).await;
+            if let Ok(pending) = &pending {
+                save(files, &name, pending).await;
+            }
+            Ended::Begun(name, pending)
+        });
+    }
+
+    fn complete_login(&mut self, name: &TokenName, response: &str) -> Result<(), Problem> {
+        let entry = self.tokens.get(name);
+        let token = entry.ok_or_else(|| Problem::no_such_token(name))?.config();
+        let registration = self.registration(&token)?;
+        let pending = self.logins.current(&token);
+        let Some(Way::Code(authorization)) = pending.map(|pending| &pending.way) else {
+            return Err(none_under_way(name));
+        };
+        let redemption = match authorization.answered(response) {
+            Ok(redemption) => redemption,
+            Err(error) => {
+                // What anybody may have sent must not end somebody's login.
+                let foreign = error.is_foreign();
+                if !foreign {
+                    self.logins.forget(name);
+                }
+                let error = SourceError::Login(error);
+                warn!(token = %name, error = error_chain(&error), "login not completed");
+                let mut problem = problem(&error);
+                if foreign {
+                    problem = Problem::usage(problem.detail).hinting(problem.hint);
+                }
+                return Err(problem);
+            }
+        };
+        self.logins.forget(name);
+        let attempt = self.scheduler.begin_attempt();
+        self.logins.redeem(attempt, registration, token, redemption);
+        Ok(())
+    }
+
+    pub(super) fn login_ended(&mut self, now: Instant, ended: Ended) {
+        match ended {
+            Ended::Begun(name, begun) => self.login_begun(&name, begun),
+            Ended::Brought(name, attempt, brought, redeemed) => {
+                self.logins.redeeming -= usize::from(redeemed);
+                if !redeemed {
+                    self.logins.forget(&name);
+                }
+                let outcome = match brought {
+                    Ok(token) => {
+                        let validity = token.validity;
+                        info!(token = %name, "logged in");
+                        self.received.insert(attempt, token);
+                        let event = Event::LoggedIn {
+                            name: name.clone(),
+                            attempt,
+                            validity,
+                        };
+                        self.handle(now, event);
+                        Ok(())
+                    }
+                    Err(error) => {
+                        warn!(token = %name, error = error_chain(&error), "login failed");
+                        Err(problem(&error))
+                    }
+                };
+                for reply in self.logins.waiting.remove(&name).unwrap_or_default() {
+                    let _ = reply.send(outcome.clone());
+                }
+            }
+        }
+    }
+
+    fn login_begun(&mut self, name: &TokenName, pending: Result<Pending, SourceError>) {
+        let replies = self.logins.beginning.remove(name).unwrap_or_default();
+        let Some(token) = self.tokens.get(name).map(|entry| entry.config()) else {
+            return;
+        };
+        let answer = match pending {
+            Ok(pending) => {
+                info!(token = %name, "login begun");
+                let answer = begun(&pending, &token);
+                self.logins.pending.insert(name.clone(), pending);
+                self.poll(&token);
+                Ok(answer)
+            }
+            Err(error) => {
+                warn!(token = %name, error = error_chain(&error), "login not begun");
+                Err(problem(&error))
+            }
+        };
+        for reply in replies {
+            let _ = reply.send(answer.clone());
+        }
+    }
+
+    /// Polls for a login on another device, if the one that has begun is such.
+    fn poll(&mut self, token: &Arc<TokenConfig>) {
+        let Ok(registration) = self.registration(token) else {
+            return;
+        };
+        let Some(pending) = self.logins.pending.get(&token.name) else {
+            return;
+        };
+        if let Way::Device(device) = &pending.way {
+            let left = pending.until.saturating_sub(clock::unix_now().as_secs());
+            let (device, token) = (DeviceLogin::clone(device), Arc::clone(token));
+            let attempt = self.scheduler.begin_attempt();
+            self.logins.tasks.spawn(async move {
+                let name = token.name.clone();
+                let left = Duration::from_secs(left);
+                let brought = device.complete(registration, token, left).await;
+                Ended::Brought(name, attempt, brought, false)
+            });
+        }
+    }
+
+    fn registration(&self, token: &TokenConfig) -> Result<Arc<Registration>, Problem> {
+        match self.inputs.registrations.get(&token.client.name) {
+            Some(Ok(registration)) => Ok(Arc::clone(registration)),
+            Some(Err(error)) => Err(problem(error)),
+            None => Err(Problem::no_such_token(&token.name)),
+        }
+    }
+}
+
+fn none_under_way(name: &TokenName) -> Problem {
+    let detail = format!("no login of {name} is under way");
+    let hint = format!("`bearerd login {name}` begins one; each counts once, for ten minutes");
+    Problem::new(Code::NeedsLogin, detail).hinting(Some(hint.into()))
+}
+
+/// A failure of a login, for who asked for it.
+fn problem(error: &SourceError) -> Problem {
+    let code = match error.failure().kind {
+        FailureKind::Denied => Code::Denied,
+        FailureKind::GrantRefused => Code::NeedsLogin,
+        FailureKind::Misconfigured => Code::FixConfig,
+        FailureKind::RateLimited | FailureKind::Unavailable | FailureKind::Unrecognized => {
+            Code::Transient
+        }
+    };
+    Problem::new(code, error_chain(error)).hinting(error.hint().map(Into::into))
+}

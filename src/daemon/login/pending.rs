@@ -1,0 +1,101 @@
+//! How a login begins, and what is kept of it.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tokio::task::spawn_blocking;
+use tracing::warn;
+use zeroize::Zeroizing;
+
+use crate::api::login::{Begun, Redirect};
+use crate::clock;
+use crate::config::{GrantConfig, RedirectUri, TokenConfig};
+use crate::credential::TokenName;
+use crate::error_chain::error_chain;
+use crate::source::login::{self, Authorization, DeviceLogin};
+use crate::source::{Registration, SourceError};
+use crate::store::LoginFiles;
+
+/// A login that has begun.
+#[derive(Deserialize, Serialize)]
+pub(in crate::daemon) struct Pending {
+    pub(super) way: Way,
+    /// Seconds since the epoch.
+    pub(super) until: u64,
+    /// Of the configuration that it began under.
+    pub(super) identity: [u8; 16],
+}
+
+#[derive(Deserialize, Serialize)]
+pub(super) enum Way {
+    Code(Box<Authorization>),
+    Device(Box<DeviceLogin>),
+}
+
+pub(super) async fn begin(
+    registration: &Arc<Registration>,
+    token: &TokenConfig,
+    port: Option<u16>,
+) -> Result<Pending, SourceError> {
+    let (way, expires_in) = match &token.grant {
+        GrantConfig::AuthorizationCode(grant) => {
+            let authorization = login::authorize(registration, token, grant, port).await?;
+            (Way::Code(Box::new(authorization)), CODE_LIFETIME)
+        }
+        GrantConfig::DeviceCode => {
+            let device = DeviceLogin::begin(registration, token).await?;
+            let expires_in = device.expires_in;
+            (Way::Device(Box::new(device)), expires_in)
+        }
+        _ => return Err(SourceError::NoLogin),
+    };
+    Ok(Pending {
+        way,
+        until: clock::unix_now().as_secs() + expires_in,
+        identity: token.identity,
+    })
+}
+
+/// Without its file, a login that has begun ends with the daemon: no reason to refuse it.
+pub(super) async fn save(files: Arc<LoginFiles>, name: &TokenName, pending: &Pending) {
+    let Ok(record) = serde_json::to_vec(pending).map(Zeroizing::new) else {
+        return;
+    };
+    let of = name.clone();
+    let written = spawn_blocking(move || files.write(&of, record)).await;
+    if let Ok(Err(error)) = written {
+        warn!(token = %name, error = error_chain(&error), "a restart would end this login");
+    }
+}
+
+pub(super) fn begun(pending: &Pending, token: &TokenConfig) -> Begun {
+    let expires_in = pending.until.saturating_sub(clock::unix_now().as_secs());
+    match &pending.way {
+        Way::Code(authorization) => {
+            let loopback = matches!(
+                &token.grant,
+                GrantConfig::AuthorizationCode(grant)
+                    if matches!(grant.redirect_uri, RedirectUri::Loopback(_))
+            );
+            Begun::AuthorizationCode {
+                url: authorization.url.clone(),
+                redirect: if loopback {
+                    Redirect::Loopback
+                } else {
+                    Redirect::Paste
+                },
+                redirect_uri: authorization.redirect_uri.clone(),
+                expires_in,
+            }
+        }
+        Way::Device(device) => Begun::DeviceCode {
+            verification_uri: device.verification_uri.clone(),
+            verification_uri_complete: device.verification_uri_complete.clone(),
+            user_code: device.user_code.clone(),
+            expires_in,
+        },
+    }
+}
+
+/// Seconds from its beginning that a login in a browser may take.
+const CODE_LIFETIME: u64 = 600;

@@ -1,0 +1,60 @@
+//! The command that tells people that somebody has to log in: one at a time, never waited for.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::command;
+use crate::config::{Environment, NotifyConfig};
+use crate::credential::TokenName;
+use crate::error_chain::error_chain;
+
+/// What people are told. Holds no secret.
+#[derive(Clone, Debug)]
+pub struct Notice {
+    /// Whose token it is about.
+    pub token: TokenName,
+    /// How it stands: as in status.
+    pub state: &'static str,
+    /// A finer word for it, or nothing.
+    pub reason: &'static str,
+    /// Until when the token works; seconds since the epoch.
+    pub until: Option<u64>,
+}
+
+/// Starts the task that runs the command for each notice. It ends when the sender is dropped.
+#[must_use]
+pub fn notifier(config: NotifyConfig, environment: Arc<Environment>) -> mpsc::Sender<Notice> {
+    let (sender, mut notices) = mpsc::channel::<Notice>(WAITING);
+    tokio::spawn(async move {
+        while let Some(notice) = notices.recv().await {
+            let token = &notice.token;
+            let until = notice.until.map(|until| until.to_string());
+            let variables = [
+                ("BEARERD_TOKEN", token.to_string()),
+                ("BEARERD_STATE", notice.state.to_owned()),
+                ("BEARERD_REASON", notice.reason.to_owned()),
+                ("BEARERD_UNTIL", until.unwrap_or_default()),
+                ("BEARERD_LOGIN", format!("bearerd login {token}")),
+            ];
+            // Whoever has not been told is told again later: the core repeats itself.
+            let mut command = command::command(&config.command, &environment);
+            command.envs(variables);
+            match command::run(command, config.timeout).await {
+                Ok(ended) if ended.status.success() => tracing::info!(%token, "people were told"),
+                Ok(ended) => {
+                    let (status, said) = (ended.status, String::from_utf8_lossy(&ended.stderr));
+                    tracing::warn!(%token, %status, %said, "people could not be told");
+                }
+                Err(error) => {
+                    let error = error_chain(&error);
+                    tracing::warn!(%token, error, "people could not be told");
+                }
+            }
+        }
+    });
+    sender
+}
+
+/// How many may wait for the one before.
+const WAITING: usize = 256;

@@ -1,0 +1,39 @@
+//! The tokens of ours that a request carries.
+
+use std::collections::BTreeMap;
+
+use secrecy::SecretString;
+
+use super::error::SourceError;
+use crate::credential::{Token, TokenName};
+use crate::refresh::Part;
+
+/// The tokens of ours that a request carries.
+#[derive(Debug, Default)]
+pub struct Carried {
+    /// The refresh token held, for [`crate::refresh::Use::RefreshToken`].
+    pub refresh_token: Option<SecretString>,
+    /// The ID token held: that of a refresh must go on from it (OpenID Connect Core section 12.2).
+    pub id_token: Option<SecretString>,
+    /// Of others, what this one is made from.
+    pub sources: BTreeMap<(TokenName, Part), SecretString>,
+}
+
+impl Carried {
+    /// Adds what another token has of this part, if it has any.
+    pub fn add(&mut self, name: &TokenName, part: Part, token: &Token) {
+        let secret = match part {
+            Part::AccessToken => Some(&token.access_token),
+            Part::IdToken => token.id_token.as_ref(),
+            Part::RefreshToken => token.refresh_token.as_ref(),
+        };
+        if let Some(secret) = secret {
+            self.sources.insert((name.clone(), part), secret.clone());
+        }
+    }
+
+    pub(super) fn source(&self, name: &TokenName, part: Part) -> Result<SecretString, SourceError> {
+        let secret = self.sources.get(&(name.clone(), part)).cloned();
+        secret.ok_or_else(|| SourceError::NoSource(name.clone()))
+    }
+}

@@ -1,0 +1,157 @@
+//! Logins: at an authorization endpoint (RFC 6749 section 4.1), by a person or, where a mock identity
+//! provider lets a program do so, by filling in its form; or on another device (RFC 8628).
+
+mod authorization;
+mod cookies;
+mod device;
+mod error;
+mod form;
+mod html;
+mod secret_text;
+
+use std::sync::Arc;
+
+pub use authorization::{Authorization, Redemption};
+pub use device::DeviceLogin;
+pub use error::LoginError;
+
+pub(super) use form::Fields;
+
+use super::error::SourceError;
+use super::id_token::Claims;
+use super::registration::Registration;
+use super::token_request::GrantRequest;
+use crate::config::{AuthorizationCode, Endpoint, GrantConfig, RedirectUri, TokenConfig};
+use crate::credential::Token;
+
+/// Makes an authorization request. A loopback redirect URI without a port gets `port`.
+///
+/// # Errors
+/// [`SourceError`] when the server's metadata cannot be had, or name no authorization endpoint.
+pub async fn authorize(
+    registration: &Registration,
+    token: &TokenConfig,
+    grant: &AuthorizationCode,
+    port: Option<u16>,
+) -> Result<Authorization, SourceError> {
+    let endpoint = registration.authorization_endpoint().await?;
+    let issuer = match &registration.config.endpoint {
+        Endpoint::TokenEndpoint(_) => None,
+        Endpoint::Issuer(issuer) => {
+            let named = registration.metadata().await?.authorization_response_iss;
+            Some((issuer.text.clone(), named))
+        }
+    };
+    let redirect_uri = match &grant.redirect_uri {
+        RedirectUri::Elsewhere(text) => text.clone(),
+        RedirectUri::Loopback(url) => {
+            let mut url = url.clone();
+            if url.port().is_none() && port.is_some() {
+                // A URL with a host takes any port.
+                let _ = url.set_port(port);
+            }
+            url.into()
+        }
+    };
+    Authorization::new(&endpoint, issuer, token, grant, redirect_uri)
+}
+
+/// Turns the code of a login into a token, whose ID token is verified before it counts.
+///
+/// # Errors
+/// [`SourceError`]. The code is spent then, too.
+pub async fn redeem(
+    registration: Arc<Registration>,
+    token: Arc<TokenConfig>,
+    redemption: Redemption,
+) -> Result<Token, SourceError> {
+    let nonce = redemption.nonce.clone();
+    let grant = GrantRequest::AuthorizationCode(redemption);
+    let brought = super::redeem(&registration, &token, &grant).await?;
+    verified(&registration, &token, brought, nonce.as_deref()).await
+}
+
+/// Logs in by filling in the provider's form.
+pub(super) async fn by_form(
+    registration: Arc<Registration>,
+    token: Arc<TokenConfig>,
+    grant: &AuthorizationCode,
+) -> Result<Token, SourceError> {
+    let authorization = authorize(&registration, &token, grant, None).await?;
+    let fields = registration.form_fields(grant)?;
+    let walk = form::walk(&registration, &authorization, &fields);
+    let limit = FORM_TIMEOUTS * registration.config.timeout;
+    let walked = tokio::time::timeout(limit, walk).await;
+    let redemption = walked.unwrap_or(Err(SourceError::Login(LoginError::TooSlow)))?;
+    redeem(registration, token, redemption).await
+}
+
+/// What a login has brought, once its ID token has been verified. One that nothing can be held against is
+/// left out.
+async fn verified(
+    registration: &Registration,
+    token: &TokenConfig,
+    mut brought: Token,
+    nonce: Option<&str>,
+) -> Result<Token, SourceError> {
+    if matches!(registration.config.endpoint, Endpoint::TokenEndpoint(_)) {
+        brought.id_token = None;
+        brought.validity.id_token_expires_at = None;
+        return Ok(brought);
+    }
+    match &brought.id_token {
+        Some(id_token) => {
+            let access_token = &brought.access_token;
+            let verified = registration.verify_id_token(id_token, access_token, nonce);
+            verified.await?;
+        }
+        None if authorization::wants_id_token(token) => {
+            return Err(SourceError::Login(LoginError::NoIdToken));
+        }
+        None => {}
+    }
+    Ok(brought)
+}
+
+/// What a refresh has brought of a login. An ID token that speaks of another login is refused, and all
+/// with it; one that cannot be verified is left out: the refresh token beside it may be the only way on.
+pub(super) async fn continued(
+    registration: &Registration,
+    mut brought: Token,
+    before: Option<&str>,
+) -> Result<Token, SourceError> {
+    let Some(id_token) = &brought.id_token else {
+        return Ok(brought);
+    };
+    let access_token = &brought.access_token;
+    let verified = match registration.config.endpoint {
+        Endpoint::TokenEndpoint(_) => Err(SourceError::NoIssuer),
+        Endpoint::Issuer(_) => {
+            let verified = registration.verify_id_token(id_token, access_token, None);
+            verified.await
+        }
+    };
+    match (verified, before.map(Claims::of_verified)) {
+        (Ok(claims), Some(Ok(before))) => {
+            claims.continues(&before).map_err(SourceError::IdToken)?
+        }
+        (Ok(_), _) => {}
+        (Err(error), _) => {
+            tracing::warn!(%error, "the ID token of a refresh is left out");
+            brought.id_token = None;
+            brought.validity.id_token_expires_at = None;
+        }
+    }
+    Ok(brought)
+}
+
+/// Whether a person's login is what the token comes from.
+pub(super) fn is_login(token: &TokenConfig) -> bool {
+    matches!(
+        token.grant,
+        GrantConfig::AuthorizationCode(_) | GrantConfig::DeviceCode
+    )
+}
+
+/// How long the login pages may take in all, in timeouts of a request.
+const FORM_TIMEOUTS: u32 = 2;
