@@ -36,6 +36,33 @@ pub struct World {
     server: Option<JoinHandle<()>>,
 }
 
+/// Serves the three sockets until told to stop.
+fn serve(
+    listeners: [std::os::unix::net::UnixListener; 3],
+    api: Api,
+    limits: api::Limits,
+    stopped: oneshot::Receiver<()>,
+) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let listeners = listeners.map(|l| tokio::net::UnixListener::from_std(l).unwrap());
+        let [http, agent, credentials] = listeners;
+        let bound = api::Listener::Bound;
+        let http = api::serve(bound(http), api.clone(), Protocol::Http, limits);
+        let agent = api::serve(bound(agent), api.clone(), Protocol::OidcAgent, limits);
+        let clients = async { tokio::try_join!(http, agent) };
+        let environment = Arc::new(Environment::default());
+        tokio::select! {
+            end = clients => { end.unwrap(); }
+            error = api::credentials::serve(credentials, api, environment) => panic!("{error}"),
+            _ = stopped => {}
+        }
+    });
+}
+
 impl World {
     pub fn new(views: impl IntoIterator<Item = TokenView>) -> Self {
         Self::limited(api::Limits::default(), views)
@@ -63,36 +90,8 @@ impl World {
             logins: mpsc::channel(1).0,
             consumers: consumers.clone(),
         };
-        let server = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap();
-            runtime.block_on(async {
-                let listener = tokio::net::UnixListener::from_std(listener).unwrap();
-                let credentials = tokio::net::UnixListener::from_std(credentials_listener).unwrap();
-                let oidc_agent = tokio::net::UnixListener::from_std(oidc_agent_listener).unwrap();
-                let environment = Arc::new(Environment::default());
-                let http = api::serve(
-                    api::Listener::Bound(listener),
-                    api.clone(),
-                    Protocol::Http,
-                    limits,
-                );
-                let agent = api::serve(
-                    api::Listener::Bound(oidc_agent),
-                    api.clone(),
-                    Protocol::OidcAgent,
-                    limits,
-                );
-                let clients = async { tokio::try_join!(http, agent) };
-                tokio::select! {
-                    end = clients => { end.unwrap(); }
-                    error = api::credentials::serve(credentials, api, environment) => panic!("{error}"),
-                    _ = stopped => {}
-                }
-            });
-        });
+        let listeners = [listener, oidc_agent_listener, credentials_listener];
+        let server = std::thread::spawn(move || serve(listeners, api, limits, stopped));
         let mut world = Self {
             directory,
             socket,
