@@ -1,7 +1,5 @@
 //! What the journal gets of the real daemon: in a mount namespace with a journal of the test's own.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 mod support;
 
 use std::os::unix::fs::MetadataExt;
