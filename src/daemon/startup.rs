@@ -121,11 +121,7 @@ pub(super) fn assemble(
     let consumers = Consumers::restore(&daemon.state_dir);
     let (outputs_environment, served) = (Arc::clone(&environment), consumers.clone());
     let tokens = Tokens::new(state.records, outputs_environment, report_sender, served);
-    let registry = tokens.registry();
-    let followed = inputs.followed.clone();
     sink::sweep(inputs.config.tokens.values().map(AsRef::as_ref));
-    let service = ServiceManager::of_process();
-    let watchdog = service.watchdog_interval().map(watchdog_interval);
     let mut shell = Shell {
         options,
         environment,
@@ -137,7 +133,7 @@ pub(super) fn assemble(
         logins: state.logins,
         durable: Durable::new(state.writer),
         view,
-        service,
+        service: ServiceManager::of_process(),
         announced: Default::default(),
         start_warnings: state.warnings,
         passed_socket: passed.http.as_ref().and_then(api::passed::path),
@@ -152,7 +148,7 @@ pub(super) fn assemble(
     if !shell.options.once {
         shell.resume_logins();
         let api = Api {
-            tokens: registry,
+            tokens: shell.tokens.registry(),
             daemon: daemon_view,
             events: event_sender,
             news: shell.tokens.news().clone(),
@@ -171,8 +167,8 @@ pub(super) fn assemble(
         requests,
         server,
         signals: signals::listen().map_err(DaemonError::Signals)?,
-        watch: Watch::start(followed),
-        watchdog,
+        watch: Watch::start(shell.inputs.followed.clone()),
+        watchdog: shell.service.watchdog_interval().map(watchdog_interval),
         written: state.written,
     };
     Ok((shell, turns))
