@@ -11,7 +11,7 @@ use bearerd::config::{
 };
 use bearerd::credential::{Token, TokenName};
 use bearerd::refresh::{Limits, RefreshAt, Use};
-use bearerd::source::{Registration, SourceError, obtain};
+use bearerd::source::{Carried, Registration, SourceError, obtain};
 use secrecy::SecretString;
 
 pub(crate) const TOKEN: &str =
@@ -119,9 +119,26 @@ impl Setup {
     }
 
     /// On its own task, as the daemon does it.
-    async fn obtain(&self, by: Use, used: Option<SecretString>) -> Result<Token, SourceError> {
+    async fn obtain(
+        &self,
+        by: Use,
+        refresh_token: Option<SecretString>,
+    ) -> Result<Token, SourceError> {
+        let carried = Carried {
+            refresh_token,
+            ..Carried::default()
+        };
+        self.obtain_with(by, carried).await
+    }
+
+    /// With tokens of ours in the request.
+    pub(crate) async fn obtain_with(
+        &self,
+        by: Use,
+        carried: Carried,
+    ) -> Result<Token, SourceError> {
         let (registration, token) = (Arc::clone(&self.registration), Arc::clone(&self.token));
-        tokio::spawn(obtain(registration, token, by, used))
+        tokio::spawn(obtain(registration, token, by, carried))
             .await
             .unwrap()
     }
