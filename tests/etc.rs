@@ -13,6 +13,7 @@ use std::path::Path;
 use bearerd::config::{
     ClientAuth, Config, Environment, FileFormat, GrantConfig, HeaderValue, SecretRef, load,
 };
+use bearerd::credential::TokenName;
 use bearerd::refresh::RefreshAt;
 
 fn loaded(path: &Path) -> Config {
@@ -60,7 +61,7 @@ fn every_commented_setting_of_the_default_is_valid() {
     let text = fs::read_to_string("etc/bearerd.toml").unwrap();
     let config = load_text(&uncommented(&text));
     assert_eq!((config.clients.len(), config.tokens.len()), (2, 5));
-    let token = config.tokens.values().next().unwrap();
+    let token = &config.tokens[&TokenName::parse("example").unwrap()];
     assert_eq!((token.files.len(), token.hooks.len()), (7, 1));
     assert!(matches!(token.grant, GrantConfig::Password { .. }));
     assert!(token.client.tls.identity.is_some());
@@ -72,7 +73,7 @@ fn every_commented_setting_of_the_default_is_valid() {
         .replace("#issuer =", "## issuer =")
         .replace("##token_endpoint", "#token_endpoint");
     let config = load_text(&uncommented(&text));
-    let token = config.tokens.values().next().unwrap();
+    let token = &config.tokens[&TokenName::parse("example").unwrap()];
     assert!(matches!(token.refresh_at, RefreshAt::BeforeExpiry(_)));
 }
 

@@ -112,14 +112,16 @@ impl Policy {
             + self
                 .refresh_at
                 .offset(held.expires_at - held.obtained_at, jitter);
-        match (self.grant.needs_person(), held.refresh) {
-            (false, _) => due,
+        match (self.grant, held.refresh) {
             // Nothing can be done before a person has to.
-            (true, None) => held.expires_at,
+            (Grant::Login, None) => held.expires_at,
             // Nothing but the refresh token can bring the next one: use it while it lives.
-            (true, Some(refresh)) => refresh.expires_at.map_or(due, |ends_at| {
-                due.min(held.obtained_at + (ends_at - held.obtained_at) / 4 * 3)
-            }),
+            (grant, Some(refresh)) if grant.needs_person() => {
+                refresh.expires_at.map_or(due, |ends_at| {
+                    due.min(held.obtained_at + (ends_at - held.obtained_at) / 4 * 3)
+                })
+            }
+            _ => due,
         }
     }
 }

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::event::ErrorState;
+use super::policy::Grant;
 use super::slot::Slot;
 use super::status::Health;
 use crate::instant::Instant;
@@ -22,6 +23,8 @@ impl Slot {
     pub(super) fn login_due_at(&self) -> Option<Instant> {
         let held = self.held.filter(|_| self.policy.grant.needs_person())?;
         match held.refresh {
+            // A seed that has not been tried may be another way.
+            None if self.policy.grant == Grant::RefreshToken && self.seed_untried => None,
             None => Some(held.expires_at),
             // While each refresh moves the end on, there is none.
             Some(refresh) => refresh.expires_at.filter(|_| self.window_fixed),
