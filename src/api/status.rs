@@ -42,8 +42,8 @@ pub struct DaemonStatus {
 pub struct TokenStatus {
     /// Its name.
     pub name: String,
-    /// Its client's name.
-    pub client: String,
+    /// Its client's name, if it has one.
+    pub client: Option<String>,
     /// The tokens that it is made from.
     #[serde(default)]
     pub made_from: Vec<String>,
@@ -184,7 +184,11 @@ pub fn token(name: &TokenName, view: &TokenView, moment: Moment) -> TokenStatus 
     let (last_error, hint) = problem::last_error(view);
     TokenStatus {
         name: name.to_string(),
-        client: view.config.client.name.clone(),
+        client: view
+            .config
+            .client
+            .as_ref()
+            .map(|client| client.name.clone()),
         made_from: made_from(&view.config),
         state: State::of(view, moment.now),
         reason: problem::reason(status.health).map(Cow::Borrowed),

@@ -151,7 +151,7 @@ fn online(
         // A seed is not for trials: only where the client has nothing else is there none.
         let tokens = config.tokens.values();
         let token = tokens
-            .filter(|token| token.client.name == client.name)
+            .filter(|token| token.client.as_ref() == Some(&client))
             .min_by_key(|token| !token.is_repeatable())
             .cloned();
         let found = runtime.block_on(probe(registration, token));

@@ -117,7 +117,7 @@ pub(super) fn claim(keys: &Keys<'_>, name: &str) {
     let hint = match name {
         "aud" => "set `audience` beside `key` instead",
         "exp" => "set `lifetime` beside `key` instead",
-        "iss" | "sub" => "it is the `client_id`",
+        "iss" | "sub" => "it is the `client_id`; with `jwt_bearer` set `issuer` and `subject`",
         "iat" | "jti" => "it is made anew for every request",
         _ => return,
     };
@@ -130,6 +130,7 @@ pub(super) fn param(keys: &Keys<'_>, name: &str) {
         "audience" | "resource" | "scope" => "set it in the token's own table",
         "grant_type" => "it follows from `[token.NAME.grant.*]`",
         "username" | "password" => "set it in `[token.NAME.grant.password]`",
+        "assertion" => "set it in `[token.NAME.grant.jwt_bearer]`",
         "refresh_token" => "set it in `[token.NAME.grant.refresh_token]`",
         "redirect_uri" => "set it in `[token.NAME.grant.authorization_code]`",
         "code" | "code_verifier" | "device_code" => "it is made anew for every login",

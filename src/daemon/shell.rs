@@ -140,22 +140,21 @@ impl Shell {
             return;
         };
         let token = entry.config();
-        let registration = match self.inputs.registrations.get(&token.client.name) {
-            Some(Ok(registration)) => Arc::clone(registration),
+        let client = token.client.as_ref();
+        let registration = match client.and_then(|c| self.inputs.registrations.get(&c.name)) {
+            Some(Ok(registration)) => Some(Arc::clone(registration)),
             Some(Err(error)) => {
                 let (text, failure) = (explain(error.as_ref(), error.hint()), error.failure());
-                self.fail(
-                    now,
-                    Event::Failed {
-                        name: name.clone(),
-                        attempt,
-                        failure,
-                    },
-                    &text,
-                );
+                let name = name.clone();
+                let failed = Event::Failed {
+                    name,
+                    attempt,
+                    failure,
+                };
+                self.fail(now, failed, &text);
                 return;
             }
-            None => return,
+            None => None,
         };
         debug!(token = %name, ?by, "requesting");
         let record = match by {
@@ -174,6 +173,7 @@ impl Shell {
             by,
             token,
             registration,
+            environment: Arc::clone(&self.environment),
             carried,
         };
         match record {

@@ -9,8 +9,10 @@ mod assertion;
 mod carried;
 mod certificate;
 mod client_auth;
+mod command;
 mod discovery;
 mod http;
+mod http_grant;
 mod lifetime;
 mod refusal;
 mod token_request;
@@ -33,15 +35,15 @@ pub use transport::Trouble;
 use self::client_auth::Credentials;
 use self::http::Answer;
 use self::token_request::{GrantRequest, Parameters, Proof};
-use self::token_response::{Reply, Request};
+use self::token_response::{Granted, Reply, Request};
 use crate::clock;
-use crate::config::{BodyFormat, HttpsUrl, TokenConfig};
+use crate::config::{BodyFormat, Environment, GrantConfig, HttpsUrl, TokenConfig};
 use crate::credential::Token;
 use crate::refresh::{FailureKind, Use};
 
 /// Obtains a token by one token request.
 ///
-/// When the server refuses a client assertion and its reply shows that our clock is wrong, the request is
+/// When the server refuses an assertion and its reply shows that our clock is wrong, the request is
 /// sent once more, dated by the server's clock.
 ///
 /// If the reply names no lifetime of the refresh token, `validity.refresh.expires_at` is `None`, also when
@@ -57,17 +59,19 @@ pub async fn obtain(
 ) -> Result<Token, SourceError> {
     let grant = registration.grant(&token, by, &carried)?;
     let skew = registration.clock_skew();
-    let outcome = request(&registration, &token, &grant).await;
+    let outcome = request(&registration, &token, &grant, &carried).await;
     let Err(error @ SourceError::Refused(_)) = &outcome else {
         return outcome;
     };
-    let signed = matches!(registration.credentials(&grant), Credentials::Assertion(_));
-    let blamed = matches!(
-        error.failure().kind,
-        FailureKind::Misconfigured | FailureKind::Unrecognized
-    );
-    if signed && blamed && registration.clock_skew() != skew {
-        return request(&registration, &token, &grant).await;
+    let proof_signed = matches!(registration.credentials(&grant), Credentials::Assertion(_));
+    let grant_signed = matches!(grant, GrantRequest::ToSign(_));
+    let blamed = match error.failure().kind {
+        FailureKind::Misconfigured | FailureKind::Unrecognized => proof_signed || grant_signed,
+        FailureKind::GrantRefused => grant_signed,
+        _ => false,
+    };
+    if blamed && registration.clock_skew() != skew {
+        return request(&registration, &token, &grant, &carried).await;
     }
     outcome
 }
@@ -76,9 +80,12 @@ async fn request(
     registration: &Arc<Registration>,
     token: &TokenConfig,
     grant: &GrantRequest,
+    carried: &Carried,
 ) -> Result<Token, SourceError> {
     let endpoint = registration.token_endpoint().await?;
-    let proof = registration.proof(grant, &endpoint.text).await?;
+    let proof = registration.proof(grant, &endpoint.text, carried).await?;
+    let signed = registration.signed(grant, &endpoint.text).await?;
+    let grant = signed.as_ref().unwrap_or(grant);
     let scope = token.scope.join(" ");
     let body = Parameters::new(token, grant, &proof, &scope).encode(registration.config.body)?;
     // Wiped once reqwest has let go of it.
@@ -101,15 +108,37 @@ async fn request(
         headers: &answer.headers,
         body: &answer.body,
     };
-    let granted = token_response::parse(reply, &request)?;
+    Ok(accepted(token, token_response::parse(reply, &request)?))
+}
+
+/// Obtains a token by a grant that is no token request: a program's, or an HTTP request of no standard.
+///
+/// # Errors
+/// [`SourceError`], as with [`obtain`].
+pub async fn obtain_alone(
+    token: Arc<TokenConfig>,
+    environment: Arc<Environment>,
+    carried: Carried,
+) -> Result<Token, SourceError> {
+    let granted = match &token.grant {
+        GrantConfig::Command(grant) => command::obtain(&token, grant, &environment).await?,
+        GrantConfig::Http(grant) => {
+            http_grant::obtain(&token, grant, &environment, carried).await?
+        }
+        _ => return Err(SourceError::NoTokenRequest),
+    };
+    Ok(accepted(&token, granted))
+}
+
+fn accepted(token: &TokenConfig, granted: Granted) -> Token {
     if granted.lifetime_guessed {
         tracing::warn!(
             token = %token.name,
             seconds = lifetime::FALLBACK.as_secs(),
-            "server names no lifetime and assume_lifetime is not set; assuming the shortest"
+            "nothing names a lifetime and assume_lifetime is not set; assuming the shortest"
         );
     }
-    Ok(granted.token)
+    granted.token
 }
 
 async fn send(
@@ -158,10 +187,11 @@ fn secrets<'a>(
             client_secret,
         } => secrets.extend([client_secret, encoded]),
         Credentials::Post(client_secret) => secrets.push(client_secret),
-        Credentials::Assertion(_) | Credentials::Id => {}
+        Credentials::Assertion(_) | Credentials::Id | Credentials::Made(_) => {}
     }
     match grant {
-        GrantRequest::ClientCredentials => {}
+        GrantRequest::ClientCredentials | GrantRequest::ToSign(_) => {}
+        GrantRequest::JwtBearer(assertion) => secrets.push(assertion),
         GrantRequest::Password { password, .. } => secrets.push(password),
         GrantRequest::RefreshToken(refresh_token) => secrets.push(refresh_token),
         GrantRequest::TokenExchange {

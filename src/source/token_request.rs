@@ -1,10 +1,13 @@
 //! What a token request says. Pure: configuration and secrets in, parameters and bytes out.
 
+use std::sync::Arc;
+
 use secrecy::{ExposeSecret, SecretString};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use url::form_urlencoded;
 use zeroize::Zeroizing;
 
+use super::assertion::Signer;
 use super::error::SourceError;
 use crate::config::{BodyFormat, GrantConfig, TokenConfig};
 
@@ -12,6 +15,10 @@ use crate::config::{BodyFormat, GrantConfig, TokenConfig};
 pub(super) enum GrantRequest {
     /// RFC 6749 section 4.4.
     ClientCredentials,
+    /// RFC 7523 section 2.1.
+    JwtBearer(SecretString),
+    /// The same, with an assertion that is signed for each request.
+    ToSign(Arc<Signer>),
     /// RFC 6749 section 4.3.
     Password {
         username: String,
@@ -26,8 +33,17 @@ pub(super) enum GrantRequest {
     },
 }
 
+impl GrantRequest {
+    /// Whether it is an assertion (RFC 7521 section 4.1), which names its issuer.
+    pub(super) fn is_assertion(&self) -> bool {
+        matches!(self, Self::JwtBearer(_) | Self::ToSign(_))
+    }
+}
+
 /// The client's proof for this one request.
 pub(super) enum Proof<'a> {
+    /// None at all.
+    Nothing,
     /// `client_id` only.
     Id,
     /// In the `Authorization` header, encoded; nothing in the body (RFC 6749 section 2.3).
@@ -57,6 +73,11 @@ impl<'a> Parameters<'a> {
         let mut list = Vec::new();
         match grant {
             GrantRequest::ClientCredentials => list.push(("grant_type", "client_credentials")),
+            GrantRequest::JwtBearer(assertion) => {
+                list.push(("grant_type", JWT_BEARER_GRANT));
+                list.push(("assertion", assertion.expose_secret()));
+            }
+            GrantRequest::ToSign(_) => list.push(("grant_type", JWT_BEARER_GRANT)),
             GrantRequest::Password { username, password } => {
                 list.push(("grant_type", "password"));
                 list.push(("username", username));
@@ -84,9 +105,9 @@ impl<'a> Parameters<'a> {
             list.extend(token.resource.iter().map(|value| ("resource", &**value)));
             list.extend(token.params.iter().map(|(name, value)| (&**name, &**value)));
         }
-        let client_id = ("client_id", &*token.client.client_id);
+        let client_id = ("client_id", token.client_id());
         match proof {
-            Proof::Basic(_) => {}
+            Proof::Basic(_) | Proof::Nothing => {}
             Proof::Id => list.push(client_id),
             Proof::Post(secret) => {
                 list.push(client_id);
@@ -173,6 +194,9 @@ fn exchanged<'a>(
 
 /// `grant_type` (RFC 8693 section 2.1).
 const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+
+/// `grant_type` (RFC 7523 section 2.1).
+const JWT_BEARER_GRANT: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
 /// `client_assertion_type` (RFC 7523 section 2.2).
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";

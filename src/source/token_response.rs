@@ -57,14 +57,7 @@ pub struct Granted {
 pub fn parse(reply: Reply<'_>, request: &Request<'_>) -> Result<Granted, SourceError> {
     let status = reply.status;
     if status.is_redirection() {
-        let host = reply
-            .headers
-            .get(header::LOCATION)
-            .and_then(|location| Url::parse(location.to_str().ok()?).ok())
-            .and_then(|url| url.host_str().map(str::to_owned))
-            // RFC 1035 section 2.3.4: no name is longer.
-            .filter(|host| host.len() <= 255);
-        return Err(SourceError::Redirect { status, host });
+        return Err(redirect(reply));
     }
     let members = members(reply.body);
     if !status.is_success() {
@@ -76,6 +69,19 @@ pub fn parse(reply: Reply<'_>, request: &Request<'_>) -> Result<Granted, SourceE
         return Err(refusal(reply, request, &members));
     }
     granted(members, request).map_err(|problem| SourceError::Unusable { status, problem })
+}
+
+/// A redirect, with the host that it names.
+pub(super) fn redirect(reply: Reply<'_>) -> SourceError {
+    let host = reply
+        .headers
+        .get(header::LOCATION)
+        .and_then(|location| Url::parse(location.to_str().ok()?).ok())
+        .and_then(|url| url.host_str().map(str::to_owned))
+        // RFC 1035 section 2.3.4: no name is longer.
+        .filter(|host| host.len() <= 255);
+    let status = reply.status;
+    SourceError::Redirect { status, host }
 }
 
 /// The members of the reply, whatever its content type says: GitHub answers with a form, others send JSON
@@ -111,7 +117,8 @@ fn names_error(members: &Map<String, Value>) -> bool {
     error || members.get("ok") == Some(&Value::Bool(false))
 }
 
-fn granted(
+/// The token of a reply's members.
+pub(super) fn granted(
     mut members: Map<String, Value>,
     request: &Request<'_>,
 ) -> Result<Granted, ReplyProblem> {
@@ -199,11 +206,11 @@ fn refusal(reply: Reply<'_>, request: &Request<'_>, members: &Map<String, Value>
     let ids = ["message_id", "correlation_id", "trace_id"];
     SourceError::Refused(Box::new(Refusal {
         status: reply.status,
-        error: string("error").and_then(|error| shown(error, request, 64)),
-        description: string("error_description").and_then(|text| shown(text, request, 200)),
+        error: string("error").and_then(|error| shown(error, request.secrets, 64)),
+        description: string("error_description").and_then(|text| shown(text, request.secrets, 200)),
         ids: ids
             .into_iter()
-            .filter_map(|name| Some((name, shown(string(name)?, request, 64)?)))
+            .filter_map(|name| Some((name, shown(string(name)?, request.secrets, 64)?)))
             .collect(),
         retry_after: retry_after(reply.headers, request.unix_now),
     }))
@@ -211,10 +218,10 @@ fn refusal(reply: Reply<'_>, request: &Request<'_>, members: &Map<String, Value>
 
 /// Makes a server's text fit to be shown: without our secrets, in the characters RFC 6749 section 5.2
 /// allows (and letters beyond ASCII), each run of others as one space, and not longer than `limit`.
-fn shown(text: &str, request: &Request<'_>, limit: usize) -> Option<String> {
+pub(super) fn shown(text: &str, secrets: &[&SecretString], limit: usize) -> Option<String> {
     use secrecy::ExposeSecret;
     let mut text = text.to_owned();
-    for secret in request.secrets {
+    for secret in secrets {
         let secret = secret.expose_secret();
         // A very short secret would take apart ordinary words, and give itself away by it.
         if secret.len() >= 4 {

@@ -215,7 +215,7 @@ fn config(name: &str) -> TokenConfig {
     let url = "https://sso.test/token";
     TokenConfig {
         name: TokenName::parse(name).unwrap(),
-        client: Arc::new(ClientConfig {
+        client: Some(Arc::new(ClientConfig {
             name: "sso".into(),
             endpoint: Endpoint::TokenEndpoint(HttpsUrl {
                 text: url.into(),
@@ -234,7 +234,7 @@ fn config(name: &str) -> TokenConfig {
                 requests_per_minute: None,
             },
             rotation_grace: Duration::ZERO,
-        }),
+        })),
         scope: Vec::new(),
         audience: Vec::new(),
         resource: Vec::new(),

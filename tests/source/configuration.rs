@@ -87,7 +87,7 @@ impl Setup {
         let registration = Arc::new(registration.map_err(|e| e.to_string()).unwrap());
         let token = TokenConfig {
             name: TokenName::parse("t").unwrap(),
-            client,
+            client: Some(client),
             scope: vec!["s".into()],
             audience: Vec::new(),
             resource: Vec::new(),

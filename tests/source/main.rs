@@ -9,6 +9,7 @@
 
 mod configuration;
 mod discovery;
+mod grants;
 mod http;
 mod server;
 mod tls;
