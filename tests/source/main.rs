@@ -11,5 +11,6 @@ mod configuration;
 mod discovery;
 mod grants;
 mod http;
+mod id_token;
 mod server;
 mod tls;
