@@ -290,3 +290,59 @@ fn subject_and_actor_from_everywhere() {
     let again = with("subject_token", "subject-2");
     assert_eq!(again.param("actor_token"), "actor-2");
 }
+
+/// Microsoft Entra's federated credentials, as a Kubernetes cluster's projected token and as a token of ours. Each
+/// lives for seconds and is replaced before it ends, for the next request.
+#[test]
+fn a_client_proves_itself_by_another_token() {
+    let mut settings = Settings::default();
+    settings.lev.lifetime = Duration::from_secs(4);
+    settings.lev.id_token_lifetime = Duration::from_secs(4);
+    settings.entra.lifetime = Duration::from_secs(6);
+    let server = Server::start(settings);
+    let host = Host::new();
+    let entra = host.ardengem(&server);
+    let federated = |name: &str, assertion: &str| {
+        host.secret(&format!("{name}-subscription"), "x");
+        let method = format!("[client.{name}.auth.client_secret_post]\n");
+        let secret = format!("client_secret = {{ file = \"@/secrets/{name}\" }}");
+        let ours = format!("[client.{name}.auth.client_assertion]\n");
+        let table = entra.replace("ardengem", name).replace(&method, &ours);
+        table.replace(&secret, &format!("client_assertion = {assertion}"))
+    };
+    let minutes = Duration::from_secs(600);
+    let projected =
+        || server.with(|state| support::id_token::issue(state, "cluster", "api://x", minutes));
+    let first = projected();
+    host.secret("projected", &first);
+    let tables = host.lev(&server)
+        + &federated("pod", "{ file = \"@/secrets/projected\" }")
+        + &federated("ours", "{ token = \"lev\", field = \"id_token\" }");
+    host.configure(&tables);
+    let daemon = host.start_ready();
+    assert_eq!(status_of(&daemon, "ours")["made_from"], json!(["lev"]));
+    let second = projected();
+    host.secret("projected", &second);
+    let entra_requests = |log: &Log| {
+        let of_entra = |request: &&Request| request.system == Some(System::Entra);
+        let requests: Vec<_> = log.requests.iter().filter(of_entra).cloned().collect();
+        requests
+    };
+    let enough = |log: &Log| {
+        let mut sent: Vec<_> = entra_requests(log);
+        sent.retain(|request| request.status == Some(200));
+        sent.sort_by_key(|request| request.param("client_assertion").to_owned());
+        sent.dedup_by_key(|request| request.param("client_assertion").to_owned());
+        (sent.len() >= 4).then_some(())
+    };
+    server.wait_for("two assertions of each", SOON, enough);
+    let requests = server.log(entra_requests);
+    for request in &requests {
+        assert_eq!(request.status, Some(200), "{request:#?}");
+        assert_eq!(request.param("client_id"), "12345");
+        assert_eq!(request.param("client_secret"), "");
+    }
+    let used = |jwt: &String| requests.iter().any(|r| r.param("client_assertion") == jwt);
+    assert!(used(&first) && used(&second));
+    daemon.assert_sound();
+}

@@ -186,6 +186,17 @@ impl ClientConfig {
         }
     }
 
+    /// The assertions that somebody else makes and a file or the like holds: read at each request.
+    pub fn assertions(&self) -> impl Iterator<Item = &SecretRef> {
+        let both = [Some(&self.auth), self.refresh_auth.as_ref()];
+        both.into_iter().flatten().filter_map(|auth| match auth {
+            ClientAuth::ClientAssertion {
+                client_assertion: TokenRef::Secret(assertion),
+            } => Some(assertion),
+            _ => None,
+        })
+    }
+
     /// The files whose change may change this client's requests.
     #[must_use]
     pub fn inputs(&self, environment: &Environment) -> Vec<PathBuf> {
