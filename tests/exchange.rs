@@ -53,6 +53,11 @@ fn nhs_requests(log: &Log) -> Vec<Request> {
     log.requests.iter().filter(of_nhs).cloned().collect()
 }
 
+fn entra_requests(log: &Log) -> Vec<Request> {
+    let of_entra = |request: &&Request| request.system == Some(System::Entra);
+    log.requests.iter().filter(of_entra).cloned().collect()
+}
+
 fn exchanges(log: &Log) -> Vec<Request> {
     let mut requests = nhs_requests(log);
     requests.retain(|request| request.param("grant_type") == EXCHANGE);
@@ -199,14 +204,12 @@ fn a_failure_names_its_root() {
     server.wait_issued(System::Nhs, 1, SOON);
 }
 
-/// Every parameter of RFC 8693 section 2.1, of tokens from all the places where one can be.
-#[test]
-fn subject_and_actor_from_everywhere() {
-    let server = Server::start(Settings::default());
+/// Three tokens made at Entra's endpoint, from a file, an access token and a refresh token.
+fn made_from_everywhere(server: &Server) -> Host {
     let mut host = Host::new();
     host.credential("actor", "actor-1");
     host.secret("subject", "subject-1");
-    let entra = host.ardengem(&server);
+    let entra = host.ardengem(server);
     let made = |name: &str, subject: &str, more: &str| {
         entra.replace("ardengem", name).replace(
             &format!("[token.{name}.grant.client_credentials]"),
@@ -214,7 +217,7 @@ fn subject_and_actor_from_everywhere() {
         )
     };
     let secret = server.with(|state| state.settings.entra.client_secret.clone());
-    let mut tables = host.lev(&server);
+    let mut tables = host.lev(server);
     let more = "actor_token = { credential = \"actor\" }\n\
          actor_token_type = \"urn:ietf:params:oauth:token-type:jwt\"\n\
          requested_token_type = \"urn:ietf:params:oauth:token-type:id_token\"\n";
@@ -236,6 +239,14 @@ fn subject_and_actor_from_everywhere() {
         "client = \"file\"\naudience = [\"a\", \"b\"]\nresource = \"https://r.example\"\n",
     );
     host.configure(&tables);
+    host
+}
+
+/// Every parameter of RFC 8693 section 2.1, of tokens from all the places where one can be.
+#[test]
+fn subject_and_actor_from_everywhere() {
+    let server = Server::start(Settings::default());
+    let host = made_from_everywhere(&server);
     // What Keycloak answers when an ID token is asked for: it is in `access_token`, and no access token.
     let answer = json!({
         "access_token": "the-id-token", "token_type": "N_A", "expires_in": 600,
@@ -244,18 +255,8 @@ fn subject_and_actor_from_everywhere() {
     let fault = Fault::Custom(200, "application/json", answer.to_string());
     server.fault_of(System::Entra, Some(&fault));
     let daemon = host.start_ready();
-    let requests = || {
-        let of_entra = |r: &&Request| r.system == Some(System::Entra);
-        server.log(|log| {
-            log.requests
-                .iter()
-                .filter(of_entra)
-                .cloned()
-                .collect::<Vec<_>>()
-        })
-    };
     let with = |name: &str, value: &str| {
-        let all = requests();
+        let all = server.log(entra_requests);
         let found = all.iter().find(|request| request.param(name) == value);
         found
             .unwrap_or_else(|| panic!("{name} {value}: {all:#?}"))
@@ -326,11 +327,6 @@ fn a_client_proves_itself_by_another_token() {
     assert_eq!(status_of(&daemon, "ours")["made_from"], json!(["lev"]));
     let second = projected();
     host.secret("projected", &second);
-    let entra_requests = |log: &Log| {
-        let of_entra = |request: &&Request| request.system == Some(System::Entra);
-        let requests: Vec<_> = log.requests.iter().filter(of_entra).cloned().collect();
-        requests
-    };
     let enough = |log: &Log| {
         let mut sent: Vec<_> = entra_requests(log);
         sent.retain(|request| request.status == Some(200));

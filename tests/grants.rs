@@ -189,61 +189,65 @@ fn a_github_app_on_a_host_whose_clock_is_slow() {
     assert!((580..=600).contains(&left), "{left}");
 }
 
-/// What the answers of GitHub and others mean.
-#[test]
-fn refusals_of_http_requests() {
-    let table = [
-        ("404", "Integration not found", "", "fix_config"),
-        (
-            "403",
-            "Resource not accessible by integration",
-            "",
-            "denied",
-        ),
-        (
-            "403",
-            "API rate limit exceeded",
-            "x-ratelimit-remaining: 0\r\nx-ratelimit-reset: RESET\r\n",
-            "transient",
-        ),
-        (
-            "403",
-            "You have exceeded a secondary rate limit",
-            "retry-after: 60\r\n",
-            "transient",
-        ),
-        (
-            "422",
-            "There is at least one repository that does not exist",
-            "",
-            "fix_config",
-        ),
-        ("500", "Server Error", "", "transient"),
-        (
-            "302",
-            "",
-            "location: https://elsewhere.example/\r\n",
-            "transient",
-        ),
-        ("200", "", "", "transient"),
-    ];
-    let (_runtime, server) = serving(move |seen| {
+/// Status, message, headers, and the state that follows.
+const REFUSALS: [(&str, &str, &str, &str); 8] = [
+    ("404", "Integration not found", "", "fix_config"),
+    (
+        "403",
+        "Resource not accessible by integration",
+        "",
+        "denied",
+    ),
+    (
+        "403",
+        "API rate limit exceeded",
+        "x-ratelimit-remaining: 0\r\nx-ratelimit-reset: RESET\r\n",
+        "transient",
+    ),
+    (
+        "403",
+        "You have exceeded a secondary rate limit",
+        "retry-after: 60\r\n",
+        "transient",
+    ),
+    (
+        "422",
+        "There is at least one repository that does not exist",
+        "",
+        "fix_config",
+    ),
+    ("500", "Server Error", "", "transient"),
+    (
+        "302",
+        "",
+        "location: https://elsewhere.example/\r\n",
+        "transient",
+    ),
+    ("200", "", "", "transient"),
+];
+
+/// To each token the refusal of its number, with what it was sent.
+fn refusing() -> (Runtime, Server) {
+    serving(move |seen| {
         let path = seen.head.split(' ').nth(1).expect("a path");
         let index: usize = path.trim_start_matches('/').parse().expect("a number");
-        let (status, message, headers, _) = table[index];
+        let (status, message, headers, _) = REFUSALS[index];
         let reset = (clock::unix_now().as_secs() + 90).to_string();
         let body = json!({"message": format!("{message} canary-header canary-bearer")});
         let headers = headers.replace("RESET", &reset);
-        answer(
-            status.parse().expect("a status"),
-            &headers,
-            &body.to_string(),
-        )
-    });
+        let status = status.parse().expect("a status");
+        answer(status, &headers, &body.to_string())
+    })
+}
+
+/// What the answers of GitHub and others mean.
+#[test]
+fn refusals_of_http_requests() {
+    let (_runtime, server) = refusing();
     let host = Host::new();
     host.secret("bearer", "canary-bearer");
     host.secret("header", "canary-header");
-    let tables: String = (0..table.len())
+    let tables: String = (0..REFUSALS.len())
         .map(|index| {
             format!(
                 "[token.t{index}]\n[token.t{index}.grant.http]\nurl = \"{}\"\ntoken = \"/a/b\"\n\
@@ -255,7 +259,7 @@ fn refusals_of_http_requests() {
         .collect();
     host.configure(&tables);
     let daemon = host.start();
-    for (index, (status, message, _, state)) in table.iter().enumerate() {
+    for (index, (status, message, _, state)) in REFUSALS.iter().enumerate() {
         let name = format!("t{index}");
         let error = failing(&host, &daemon, &name, state);
         assert!(
