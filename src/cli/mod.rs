@@ -11,6 +11,7 @@ mod keygen;
 mod output;
 mod refresh;
 pub mod run;
+mod service_user;
 mod status;
 mod token;
 mod watch;
@@ -41,7 +42,7 @@ struct Cli {
 enum Command {
     /// Run the service
     Run(RunArgs),
-    /// Validate configuration, secrets and permissions
+    /// Validate configuration, secrets and permissions; for root, as the user that the service runs as
     Check(CheckArgs),
     /// Print a token
     Get(get::GetArgs),
@@ -51,7 +52,7 @@ enum Command {
     Refresh(refresh::RefreshArgs),
     /// Run a program with tokens in its environment
     Exec(exec::ExecArgs),
-    /// Answer git, docker, Kubernetes and Google clients in their own protocols
+    /// Answer git, docker, Kubernetes, Google and AWS clients in their own protocols
     CredentialHelper(credential_helper::CredentialHelperArgs),
     /// Make a private key, with the public key set, certificate or request to register
     Keygen(keygen::KeygenArgs),

@@ -1,23 +1,36 @@
-//! One hook: a command that runs when all of the token's files hold a new generation.
+//! One hook: what is done when all of the token's files hold a new generation.
 
-use std::process::{ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use super::command::{self, MAX_SAID};
+use super::reload::{ReloadError, reload};
 use super::{Delivery, Output, Shared, explain};
 use crate::clock;
-use crate::config::HookConfig;
+use crate::config::{HookAction, HookConfig};
 use crate::instant::Instant;
 use crate::program::{self, ProgramError};
 
 /// Why a hook has not done its work.
 #[derive(Debug, thiserror::Error)]
 enum HookError {
+    #[error(transparent)]
+    Run(#[from] ProgramError),
     #[error("{program}: {status}")]
     Exit { program: String, status: ExitStatus },
     #[error(transparent)]
-    Run(#[from] ProgramError),
+    Reload(#[from] ReloadError),
+}
+
+impl HookError {
+    fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Reload(error) => error.hint(),
+            Self::Run(_) | Self::Exit { .. } => None,
+        }
+    }
 }
 
 /// What a run is about.
@@ -98,24 +111,36 @@ fn due(shared: &mut Shared, deliveries: &[Delivery], done: u64) -> Option<(Due, 
 }
 
 async fn execute(shared: &Shared, hook: &HookConfig, due: Due) -> Result<(), HookError> {
+    match &hook.action {
+        HookAction::Command(argv) => run_command(shared, hook, argv, due).await,
+        HookAction::ReloadConsumers => Ok(reload(shared, hook.timeout, due.generation).await?),
+    }
+}
+
+async fn run_command(
+    shared: &Shared,
+    hook: &HookConfig,
+    argv: &[String],
+    due: Due,
+) -> Result<(), HookError> {
     let token = &shared.config.name;
     let expires_at = clock::unix_now().saturating_add(due.expires_at - clock::now());
-    let mut command = program::command(&hook.command, &shared.environment, &PASSED_ON);
+    let mut command = command::command(argv, &shared.environment);
     command
         .env("BEARERD_TOKEN_NAME", token.as_str())
         .env("BEARERD_GENERATION", due.generation.to_string())
-        .env("BEARERD_EXPIRES_AT", expires_at.as_secs().to_string())
-        .stderr(Stdio::piped());
+        .env("BEARERD_EXPIRES_AT", expires_at.as_secs().to_string());
     let ended = program::run(command, hook.timeout, MAX_SAID).await?;
-    let program = hook.command.first().cloned().unwrap_or_default();
+    let program = argv.first().cloned().unwrap_or_default();
     if !ended.stderr.is_empty() {
         let stderr = String::from_utf8_lossy(&ended.stderr);
         tracing::debug!(%token, program, %stderr, "hook said");
     }
     let status = ended.status;
-    match status.success() {
-        true => Ok(()),
-        false => Err(HookError::Exit { program, status }),
+    if status.success() {
+        Ok(())
+    } else {
+        Err(HookError::Exit { program, status })
     }
 }
 
@@ -131,21 +156,10 @@ fn log(
         Ok(()) if needed => tracing::info!(%token, hook = index, generation, "hook done"),
         Ok(()) => tracing::debug!(%token, hook = index, generation, "hook not needed"),
         Err(e) => {
-            let error = format!("hook {index}: {}", explain(e, None));
+            let error = format!("hook {index}: {}", explain(e, e.hint()));
             tracing::warn!(%token, hook = index, generation, error, "hook failed");
             return Err(error.into());
         }
     }
     Ok(())
 }
-
-/// What `systemctl`, `systemctl --user` and ordinary programs need, and no secret.
-const PASSED_ON: [&str; 5] = [
-    "DBUS_SESSION_BUS_ADDRESS",
-    "HOME",
-    "LANG",
-    "USER",
-    "XDG_RUNTIME_DIR",
-];
-
-const MAX_SAID: usize = 4096;
