@@ -17,6 +17,7 @@
 //! | [`clock`] | the only reader of clocks |
 //! | [`atomic_file`] | the only writer of files |
 //! | [`error_chain`] | one line for an error and its causes |
+//! | [`program`] | runs hooks, and programs that print tokens |
 //! | [`instant`], [`credential`] | the types everybody shares |
 //! | [`signals`], [`systemd`], [`watch`], [`logging`] | what the names say |
 
@@ -31,6 +32,7 @@ pub mod error_chain;
 pub mod format;
 pub mod instant;
 pub mod logging;
+pub mod program;
 pub mod refresh;
 pub mod signals;
 pub mod sink;

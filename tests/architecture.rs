@@ -13,6 +13,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("clock", &["instant"]),
     ("error_chain", &[]),
     ("atomic_file", &[]),
+    ("program", &["config"]),
     ("refresh", &["refresh", "credential", "instant"]),
     ("config", &["config", "credential", "refresh", "logging"]),
     (
@@ -22,6 +23,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "config",
             "credential",
             "refresh",
+            "program",
             "clock",
             "instant",
         ],
@@ -48,6 +50,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "config",
             "credential",
             "atomic_file",
+            "program",
             "clock",
             "instant",
         ],

@@ -379,3 +379,42 @@ fn explain_says_who_may_read_and_why() {
         assert!(text.contains(why), "{text}");
     }
 }
+
+/// What is no token request has no client to ask about: its trial is all there is to ask.
+#[test]
+fn grants_without_a_client_have_their_trial() {
+    let host = Host::new();
+    host.configure(
+        "[token.p]\n[token.p.grant.command]\ncommand = [\"echo\", \"tok\"]\n\
+         [token.q]\n[token.q.grant.command]\ncommand = [\"false\"]\n",
+    );
+    let got = check(&host, &["--online"]);
+    let good = "token p: ok trial token, valid for 5m";
+    assert!(got.stdout.contains(good), "{}", got.stdout);
+    fails(
+        &host,
+        5,
+        "token q: FAILED trial token: false: exit status: 1",
+    );
+}
+
+#[test]
+fn an_assertion_that_is_not_there_is_missed() {
+    let server = Server::start(Settings::default());
+    let host = Host::new();
+    let tables = host.ardengem(&server);
+    let (before, after) = tables
+        .split_once("[client.ardengem.auth.client_secret_post]\n")
+        .unwrap();
+    let after = after.split_once('\n').unwrap().1;
+    host.configure(&format!(
+        "{before}[client.ardengem.auth.client_assertion]\n\
+         client_assertion = {{ file = \"@/secrets/projected\" }}\n{after}"
+    ));
+    let got = check(&host, &[]);
+    let missing = "client ardengem: client_assertion: cannot read ";
+    assert!(got.stderr.contains(missing), "{}", got.stderr);
+    assert_eq!(got.code, Some(5));
+    host.secret("projected", "x");
+    assert_eq!(check(&host, &[]).code, Some(0));
+}

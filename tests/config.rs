@@ -221,7 +221,7 @@ fn inputs() {
         "/k/x5t",
     ];
     assert_eq!(
-        token.client.inputs(&environment),
+        token.client.as_ref().unwrap().inputs(&environment),
         clients.map(PathBuf::from)
     );
     let mut all = clients.to_vec();

@@ -11,7 +11,8 @@ use std::fs;
 use std::path::Path;
 
 use bearerd::config::{
-    ClientAuth, Config, Environment, FileFormat, GrantConfig, HeaderValue, SecretRef, load,
+    ClientAuth, Config, Environment, FileFormat, GrantConfig, HeaderValue, JwtBearer, SecretRef,
+    load,
 };
 use bearerd::credential::TokenName;
 use bearerd::refresh::{Part, RefreshAt};
@@ -61,11 +62,11 @@ fn load_text(text: &str) -> Config {
 fn every_commented_setting_of_the_default_is_valid() {
     let text = fs::read_to_string("etc/bearerd.toml").unwrap();
     let config = load_text(&uncommented(&text));
-    assert_eq!((config.clients.len(), config.tokens.len()), (2, 6));
+    assert_eq!((config.clients.len(), config.tokens.len()), (3, 10));
     let token = &config.tokens[&TokenName::parse("example").unwrap()];
     assert_eq!((token.files.len(), token.hooks.len()), (7, 2));
     assert!(matches!(token.grant, GrantConfig::Password { .. }));
-    assert!(token.client.tls.identity.is_some());
+    assert!(token.client.as_ref().unwrap().tls.identity.is_some());
 
     // The two settings that exclude their neighbour stand behind two hashes.
     let text = text
@@ -91,6 +92,7 @@ fn the_default_documents_every_key() {
         "client.example.tls",
         "client.example.limits",
         "client.signed.auth.private_key_jwt",
+        "client.federated.auth.client_assertion",
         "token.example",
         "token.example.refresh",
         "token.example.socket",
@@ -98,6 +100,10 @@ fn the_default_documents_every_key() {
         "token.seeded.grant.refresh_token",
         "token.person.grant.authorization_code",
         "token.derived.grant.token_exchange",
+        "token.asserted.grant.jwt_bearer",
+        "token.github.grant.github_app",
+        "token.fetched.grant.http",
+        "token.printed.grant.command",
     ];
     for table in tables {
         let header = format!("[{table}]\n");
@@ -191,7 +197,7 @@ fn cis2() {
         panic!("{:?}", made.sources());
     };
     assert_eq!((source.name.as_str(), source.part), ("cis2", Part::IdToken));
-    assert!(made.client.refresh_auth.is_some());
+    assert!(made.client.as_ref().unwrap().refresh_auth.is_some());
 }
 
 /// So are those of the manual for logins.
@@ -212,6 +218,48 @@ fn the_configurations_of_docs_login_are_valid() {
         "{client}{}[token.person.socket]{socket}",
         blocks[1]
     ));
+}
+
+#[test]
+fn google_service_account() {
+    let config = example("google-service-account.toml");
+    let token = config.tokens.values().next().unwrap();
+    let GrantConfig::JwtBearer(grant) = &token.grant else {
+        panic!("{:?}", token.grant);
+    };
+    let JwtBearer::Signed(signed) = &**grant else {
+        panic!("{grant:?}");
+    };
+    assert_eq!(signed.assertion.lifetime.as_secs(), 3600);
+    assert!(token.scope.is_empty() && signed.assertion.claims.contains_key("scope"));
+}
+
+#[test]
+fn entra_federated() {
+    let config = example("entra-federated.toml");
+    let client = config.clients.values().next().unwrap();
+    assert!(matches!(client.auth, ClientAuth::ClientAssertion { .. }));
+    let token = config.tokens.values().next().unwrap();
+    let file = "/var/run/secrets/azure/tokens/azure-identity-token";
+    let inputs = token.inputs(&Environment::default());
+    assert_eq!(inputs, [Path::new(file)]);
+}
+
+#[test]
+fn github_app() {
+    let config = loaded(Path::new("etc/examples/github-app.toml"));
+    assert!(config.clients.is_empty());
+    let token = config.tokens.values().next().unwrap();
+    let GrantConfig::Http(grant) = &token.grant else {
+        panic!("{:?}", token.grant);
+    };
+    assert_eq!(
+        grant.url.text,
+        "https://api.github.com/app/installations/12345678/access_tokens"
+    );
+    assert_eq!(&*token.policy().server.0, "https://api.github.com");
+    let inputs = token.inputs(&Environment::default());
+    assert_eq!(inputs, [Path::new("/etc/bearerd/keys/github-app.pem")]);
 }
 
 /// The README's configurations are what people copy.

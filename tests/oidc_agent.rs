@@ -24,7 +24,7 @@ const NOBODY: u32 = 65534;
 
 fn of_issuer(mut made: Made, issuer: &str) -> Made {
     let config = Arc::make_mut(&mut made.0.config);
-    let client = Arc::make_mut(&mut config.client);
+    let client = Arc::make_mut(config.client.as_mut().unwrap());
     client.endpoint = Endpoint::Issuer(HttpsUrl {
         text: issuer.into(),
         url: issuer.parse().unwrap(),

@@ -61,7 +61,7 @@ fn client() -> ClientConfig {
 fn token_config(files: Vec<FileConfig>, hooks: Vec<HookConfig>) -> Arc<TokenConfig> {
     Arc::new(TokenConfig {
         name: TokenName::parse("lev").unwrap(),
-        client: Arc::new(client()),
+        client: Some(Arc::new(client())),
         scope: Vec::new(),
         audience: Vec::new(),
         resource: Vec::new(),

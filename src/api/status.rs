@@ -10,6 +10,7 @@ use super::code::{Code, State, valid};
 use super::peer::Caller;
 use super::problem::{self, Problem};
 use crate::clock;
+use crate::config::TokenConfig;
 use crate::credential::TokenName;
 use crate::instant::Instant;
 use crate::store::TokenView;
@@ -41,8 +42,11 @@ pub struct DaemonStatus {
 pub struct TokenStatus {
     /// Its name.
     pub name: String,
-    /// Its client's name.
-    pub client: String,
+    /// Its client's name, if it has one.
+    pub client: Option<String>,
+    /// The tokens that it is made from.
+    #[serde(default)]
+    pub made_from: Vec<String>,
     /// How it stands.
     pub state: State,
     /// A finer word for some states, such as `rotation_lost`.
@@ -180,7 +184,12 @@ pub fn token(name: &TokenName, view: &TokenView, moment: Moment) -> TokenStatus 
     let (last_error, hint) = problem::last_error(view);
     TokenStatus {
         name: name.to_string(),
-        client: view.config.client.name.clone(),
+        client: view
+            .config
+            .client
+            .as_ref()
+            .map(|client| client.name.clone()),
+        made_from: made_from(&view.config),
         state: State::of(view, moment.now),
         reason: problem::reason(status.health).map(Cow::Borrowed),
         required: view.config.required,
@@ -203,6 +212,14 @@ pub fn token(name: &TokenName, view: &TokenView, moment: Moment) -> TokenStatus 
             .map(|error| error.to_string())
             .collect(),
     }
+}
+
+fn made_from(config: &TokenConfig) -> Vec<String> {
+    let sources = config.sources().into_iter();
+    let mut names: Vec<_> = sources.map(|source| source.name.to_string()).collect();
+    names.sort();
+    names.dedup();
+    names
 }
 
 /// The tokens that the caller may read, without their values.

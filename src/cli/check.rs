@@ -12,12 +12,13 @@ use super::service_user::{self, ServiceUserError};
 use super::{CheckArgs, config_path};
 use crate::api::code::{Code, EXIT_FRESH};
 use crate::clock;
-use crate::config::{self, ClientConfig, Config, ConfigErrors, Environment};
+use crate::config::{self, ClientConfig, Config, ConfigErrors, Environment, TokenConfig};
+use crate::credential::Token;
 use crate::error_chain::{error_chain, explain};
 use crate::logging::{self, InvalidFilter};
 use crate::refresh::FailureKind;
 use crate::source::probe::{CertificateExpiry, Probe, probe};
-use crate::source::{Registration, SourceError};
+use crate::source::{Carried, Registration, SourceError, obtain_alone};
 
 /// Checks, prints what was found, and ends with 0 or the exit code of the worst of it.
 #[must_use]
@@ -34,7 +35,7 @@ pub fn run(args: &CheckArgs) -> ExitCode {
     let result = load(&path, &environment).and_then(|(config, registrations)| {
         let mut findings = Findings::default();
         if args.online {
-            online(&config, registrations, &mut findings)?;
+            online(&config, registrations, &environment, &mut findings)?;
         }
         let Findings { mut text, wrong } = findings;
         if wrong.is_empty() {
@@ -106,6 +107,14 @@ fn load(
             Err(error) => wrong.push(format!("client {name}: {}", explain(&error, error.hint()))),
         }
     }
+    for (name, client) in &config.clients {
+        for secret in client.assertions() {
+            if let Err(error) = secret.read(environment) {
+                let error = error_chain(&error);
+                wrong.push(format!("client {name}: client_assertion: {error}"));
+            }
+        }
+    }
     for (name, token) in &config.tokens {
         for (what, secret) in token.secrets() {
             if let Err(error) = secret.read(environment) {
@@ -154,6 +163,7 @@ impl Findings {
 fn online(
     config: &Config,
     registrations: Registrations,
+    environment: &Environment,
     findings: &mut Findings,
 ) -> Result<(), CliError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -164,11 +174,19 @@ fn online(
         // A seed is not for trials: only where the client has nothing else is there none.
         let tokens = config.tokens.values();
         let token = tokens
-            .filter(|token| token.client.name == client.name)
+            .filter(|token| token.client.as_ref() == Some(&client))
             .min_by_key(|token| !token.is_repeatable())
             .cloned();
         let found = runtime.block_on(probe(registration, token));
         describe(&format!("client {}", client.name), &found, findings);
+    }
+    let environment = Arc::new(environment.clone());
+    let alone = |token: &&Arc<TokenConfig>| token.client.is_none() && token.sources().is_empty();
+    for token in config.tokens.values().filter(alone) {
+        let (token, environment) = (Arc::clone(token), Arc::clone(&environment));
+        let whom = format!("token {}", token.name);
+        let found = runtime.block_on(obtain_alone(token, environment, Carried::default()));
+        describe_trial(&whom, &found, findings);
     }
     for (name, token) in &config.tokens {
         for path in token.files.iter().filter_map(|file| file.cert.clone()) {
@@ -205,15 +223,22 @@ fn describe(client: &str, found: &Probe, findings: &mut Findings) {
     for certificate in &found.certificates {
         describe_certificate(client, certificate, findings);
     }
-    match &found.trial {
-        Some(Ok(token)) => {
+    if let Some(trial) = &found.trial {
+        describe_trial(client, trial, findings);
+    }
+}
+
+fn describe_trial(whom: &str, trial: &Result<Token, SourceError>, findings: &mut Findings) {
+    match trial {
+        Ok(token) => {
             let validity = token.validity;
             let lifetime = (validity.expires_at - validity.obtained_at).as_secs();
-            let words = format!("trial token, valid for {}", in_words(lifetime));
-            findings.ok(client, &words);
+            findings.ok(
+                whom,
+                &format!("trial token, valid for {}", in_words(lifetime)),
+            );
         }
-        Some(Err(error)) => findings.error(client, "trial token", error),
-        None => {}
+        Err(error) => findings.error(whom, "trial token", error),
     }
 }
 

@@ -148,6 +148,9 @@ fn text(daemon: Option<&DaemonStatus>, tokens: &[TokenStatus]) -> String {
     text.push('\n');
     let mut notes = String::new();
     for token in tokens {
+        if !token.made_from.is_empty() {
+            notes += &format!("{}: made from {}\n", token.name, token.made_from.join(", "));
+        }
         for error in &token.output_errors {
             notes += &format!("{}: not delivered: {error}\n", token.name);
         }

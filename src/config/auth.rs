@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::keys::{Field, Keys};
 use super::model::{AssertionConfig, ClientAuth, HmacAlg, SignatureAlg};
-use super::references::secret;
+use super::references::{secret, token_ref};
 use super::units::{boolean, duration_within, file_path, one_of, text};
 use super::validate;
 
@@ -18,6 +18,11 @@ pub(super) fn client_auth(field: Field<'_>) -> Option<ClientAuth> {
     };
     let mut keys = field.keys()?;
     match field.key {
+        "client_assertion" => {
+            let assertion = keys.required("client_assertion", ASSERTION_HINT, token_ref);
+            keys.finish();
+            assertion.map(|client_assertion| ClientAuth::ClientAssertion { client_assertion })
+        }
         "client_secret_basic" => {
             let client_secret = client_secret(keys)?;
             Some(ClientAuth::ClientSecretBasic { client_secret })
@@ -72,7 +77,7 @@ fn client_secret(mut keys: Keys<'_>) -> Option<super::SecretRef> {
 }
 
 /// The settings of an assertion stand beside its key.
-fn assertion(mut keys: Keys<'_>) -> Option<AssertionConfig> {
+pub(super) fn assertion(mut keys: Keys<'_>) -> Option<AssertionConfig> {
     let lifetime = keys.optional("lifetime", lifetime);
     let config = AssertionConfig {
         kid: keys.optional("kid", text),
@@ -112,7 +117,8 @@ fn claims(field: Field<'_>) -> Option<BTreeMap<String, serde_json::Value>> {
 }
 
 /// Sub-tables of `auth`, by their registered names (RFC 7591, RFC 8705).
-const METHODS: [&str; 8] = [
+const METHODS: [&str; 9] = [
+    "client_assertion",
     "client_secret_basic",
     "client_secret_basic_raw",
     "client_secret_jwt",
@@ -143,6 +149,10 @@ pub const SIGNATURE_ALGS: [(&str, SignatureAlg); 10] = [
     ("EdDSA", SignatureAlg::EdDSA),
 ];
 
-const ALG_HINT: &str = "the algorithm that the key was registered for, such as `alg = \"RS512\"`";
-const KEY_HINT: &str = "the private key, PEM: `key = { file = \"/etc/bearerd/keys/NAME.pem\" }`";
+const ASSERTION_HINT: &str = "an assertion made elsewhere: `client_assertion = { file = \"/var/run/secrets/…\" }`, or \
+     `{ token = \"NAME\" }`";
+pub(super) const ALG_HINT: &str =
+    "the algorithm that the key was registered for, such as `alg = \"RS512\"`";
+pub(super) const KEY_HINT: &str =
+    "the private key, PEM: `key = { file = \"/etc/bearerd/keys/NAME.pem\" }`";
 const SECRET_HINT: &str = "write `client_secret = { file = \"/etc/bearerd/secrets/NAME\" }`";

@@ -7,7 +7,7 @@ use super::auth::client_auth;
 use super::environment::Environment;
 use super::keys::{Field, Keys};
 use super::model::{
-    BodyFormat, ClientConfig, DaemonConfig, LoginEndpoints, NotifyConfig, TlsConfig,
+    BodyFormat, ClientConfig, DaemonConfig, LoginEndpoints, NotifyConfig, TlsConfig, Transport,
 };
 use super::references::secret;
 use super::token::{COMMAND_HINT, command};
@@ -95,10 +95,12 @@ pub(super) fn client(field: Field<'_>) -> Option<ClientConfig> {
     let hint = format!("add `[{}.auth.METHOD]`, {METHODS}", keys.name);
     let auth = keys.required("auth", &hint, client_auth);
     let refresh_auth = keys.optional("refresh_auth", client_auth);
-    let tls = keys.optional("tls", tls).unwrap_or_default();
-    let proxy = keys.optional("proxy", proxy_url);
-    let connect_timeout = keys.optional("connect_timeout", timeout);
-    let timeout = keys.optional("timeout", timeout);
+    let Transport {
+        tls,
+        proxy,
+        connect_timeout,
+        timeout,
+    } = transport(&mut keys);
     let body = keys.optional("body", |body| one_of(body, &BODIES));
     let limits = keys.optional("limits", limits);
     let rotation_grace = keys.optional("rotation_grace", duration);
@@ -118,12 +120,26 @@ pub(super) fn client(field: Field<'_>) -> Option<ClientConfig> {
         refresh_auth,
         tls,
         proxy,
-        connect_timeout: connect_timeout.unwrap_or(Duration::from_secs(10)),
-        timeout: timeout.unwrap_or(Duration::from_secs(30)),
+        connect_timeout,
+        timeout,
         body: body.unwrap_or(BodyFormat::Form),
         limits: limits.unwrap_or(DEFAULT_LIMITS),
         rotation_grace: rotation_grace.unwrap_or_default(),
     })
+}
+
+/// Reads the keys that say how requests get to a server.
+pub(super) fn transport(keys: &mut Keys<'_>) -> Transport {
+    let tls = keys.optional("tls", tls).unwrap_or_default();
+    let proxy = keys.optional("proxy", proxy_url);
+    let connect_timeout = keys.optional("connect_timeout", timeout);
+    let timeout = keys.optional("timeout", timeout);
+    Transport {
+        tls,
+        proxy,
+        connect_timeout: connect_timeout.unwrap_or(Duration::from_secs(10)),
+        timeout: timeout.unwrap_or(Duration::from_secs(30)),
+    }
 }
 
 fn tls(field: Field<'_>) -> Option<TlsConfig> {
@@ -151,13 +167,13 @@ const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 const BODIES: [(&str, BodyFormat); 2] = [("form", BodyFormat::Form), ("json", BodyFormat::Json)];
 
-const DEFAULT_LIMITS: Limits = Limits {
+pub(super) const DEFAULT_LIMITS: Limits = Limits {
     max_in_flight: 32,
     requests_per_minute: None,
 };
 
 const METHODS: &str = "METHOD being client_secret_post, client_secret_basic, \
-     client_secret_basic_raw, client_secret_jwt, private_key_jwt, tls_client_auth, or none for a public client";
+     client_secret_basic_raw, client_secret_jwt, private_key_jwt, client_assertion, tls_client_auth, or none for a public client";
 
 #[cfg(test)]
 mod tests {

@@ -1,16 +1,21 @@
 //! `[token.NAME.grant.*]`: how a token is obtained.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use toml::de::DeValue;
 use url::Url;
 
+use super::auth::{self, ALG_HINT, KEY_HINT, SIGNATURE_ALGS};
+use super::grant_http;
 use super::keys::{Field, Keys};
 use super::model::{
-    AuthorizationCode, FormValue, GrantConfig, RedirectUri, TokenExchange, TokenRef, TypedToken,
+    AuthorizationCode, CommandGrant, FormValue, GrantConfig, JwtBearer, RedirectUri,
+    SignedAssertion, TokenExchange, TokenRef, TypedToken,
 };
 use super::references::{params, secret, token_ref};
-use super::units::{boolean, text};
+use super::token::{self, COMMAND_HINT};
+use super::units::{all, boolean, one_of, text, timeout, variable};
 use crate::refresh::Part;
 
 /// Reads `grant`.
@@ -34,6 +39,10 @@ pub(super) fn grant(field: Field<'_>) -> Option<GrantConfig> {
             keys.finish();
             Some(GrantConfig::DeviceCode)
         }
+        "command" => command(keys).map(GrantConfig::Command),
+        "github_app" => Some(GrantConfig::Http(Box::new(grant_http::github_app(keys)?))),
+        "http" => Some(GrantConfig::Http(Box::new(grant_http::http(keys)?))),
+        "jwt_bearer" => Some(GrantConfig::JwtBearer(Box::new(jwt_bearer(keys)?))),
         "password" => {
             let username = keys.required("username", "the user that the token is for", text);
             let password = keys.required("password", PASSWORD_HINT, secret);
@@ -136,6 +145,64 @@ fn token_exchange(mut keys: Keys<'_>) -> Option<TokenExchange> {
     })
 }
 
+/// Which grant a token has that is no token request, if it has one.
+pub(super) fn stands_alone(token: &Keys<'_>) -> Option<&'static str> {
+    match token.field("grant")?.value() {
+        DeValue::Table(grant) => ALONE.into_iter().find(|kind| grant.contains_key(*kind)),
+        _ => None,
+    }
+}
+
+fn command(mut keys: Keys<'_>) -> Option<CommandGrant> {
+    let command = keys.required("command", COMMAND_HINT, token::command);
+    let timeout = keys.optional("timeout", timeout);
+    let environment = keys.optional("environment", |field| {
+        all(field.elements("a list of variables' names", "")?, variable)
+    });
+    keys.finish();
+    Some(CommandGrant {
+        command: command?,
+        timeout: timeout.unwrap_or(Duration::from_secs(30)),
+        environment: environment.unwrap_or_default(),
+    })
+}
+
+fn jwt_bearer(mut keys: Keys<'_>) -> Option<JwtBearer> {
+    if !keys.has("assertion") {
+        let hint = "for one that somebody else makes: `assertion = { file = \"…\" }`";
+        let hint = format!("{KEY_HINT}; {hint}");
+        return signed(keys, &hint).map(JwtBearer::Signed);
+    }
+    let assertion = keys.optional("assertion", token_ref);
+    if keys.has("key") {
+        let message = format!("`{}` has both `assertion` and `key`", keys.name);
+        keys.refuse(
+            "key",
+            message,
+            "with `key` bearerd signs the assertion itself",
+        );
+        return None;
+    }
+    keys.finish();
+    assertion.map(JwtBearer::Made)
+}
+
+/// Keys of an assertion that bearerd signs in somebody's name.
+fn signed(mut keys: Keys<'_>, key_hint: &str) -> Option<SignedAssertion> {
+    let key = keys.required("key", key_hint, secret);
+    let alg = keys.required("alg", ALG_HINT, |alg| one_of(alg, &SIGNATURE_ALGS));
+    let issuer = keys.optional("issuer", text);
+    let subject = keys.optional("subject", text);
+    let assertion = auth::assertion(keys);
+    Some(SignedAssertion {
+        key: key?,
+        alg: alg?,
+        issuer,
+        subject,
+        assertion: assertion?,
+    })
+}
+
 /// RFC 8693 section 3. What a file holds is nobody's but its reader's to know; most are JWTs.
 fn default_type(token: &TokenRef) -> &'static str {
     match token {
@@ -148,18 +215,24 @@ fn default_type(token: &TokenRef) -> &'static str {
     }
 }
 
-const GRANTS: [&str; 6] = [
+const ALONE: [&str; 3] = ["command", "github_app", "http"];
+
+const GRANTS: [&str; 10] = [
     "authorization_code",
     "client_credentials",
+    "command",
     "device_code",
+    "github_app",
+    "http",
+    "jwt_bearer",
     "password",
     "refresh_token",
     "token_exchange",
 ];
 
 /// The grants, for a hint.
-pub(super) const KINDS: &str = "KIND being authorization_code, client_credentials, device_code, \
-     password, refresh_token or token_exchange";
+pub(super) const KINDS: &str = "KIND being authorization_code, client_credentials, command, \
+     device_code, github_app, http, jwt_bearer, password, refresh_token or token_exchange";
 
 /// Without `redirect_uri` (RFC 8252 section 7.3).
 const LOOPBACK: &str = "http://127.0.0.1/";

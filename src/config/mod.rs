@@ -6,11 +6,11 @@
 //! | `keys`, `reading` | typed reading of one table; every mistake is reported, reading goes on |
 //! | `load` | all of it, in order |
 //! | `units`, `references`, `users` | single values |
-//! | `client`, `auth`, `token`, `grant`, `file`, `allow` | one table each |
+//! | `client`, `auth`, `token`, `grant`, `grant_http`, `file`, `allow` | one table each |
 //! | `links` | tokens that are made from other tokens |
 //! | `validate` | the rules that look at more than one key |
 //! | [`error`], `excerpt` | what is wrong, where, and the line with its secrets hidden |
-//! | [`model`], `policy` | the checked result, and what follows from it |
+//! | [`model`], `identity`, `needs`, `policy` | the checked result, and what follows from it |
 
 pub mod environment;
 pub mod error;
@@ -23,9 +23,12 @@ mod client;
 mod excerpt;
 mod file;
 mod grant;
+mod grant_http;
+mod identity;
 mod keys;
 mod links;
 mod load;
+mod needs;
 mod policy;
 mod reading;
 mod references;

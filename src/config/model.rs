@@ -131,6 +131,19 @@ pub enum BodyFormat {
     Json,
 }
 
+/// How requests get to a server.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Transport {
+    /// TLS towards it.
+    pub tls: TlsConfig,
+    /// A proxy; else the environment's.
+    pub proxy: Option<Url>,
+    /// How long connecting may take.
+    pub connect_timeout: Duration,
+    /// How long one request may take in all.
+    pub timeout: Duration,
+}
+
 /// `[client.NAME.tls]`.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct TlsConfig {
@@ -163,6 +176,11 @@ pub enum ClientAuth {
     ClientSecretBasicRaw {
         /// The secret.
         client_secret: SecretRef,
+    },
+    /// An assertion that somebody else has made (RFC 7521 section 4.2): read at every request.
+    ClientAssertion {
+        /// Where it is.
+        client_assertion: TokenRef,
     },
     /// An HMAC-signed assertion (OpenID Connect Core section 9).
     ClientSecretJwt {
@@ -216,7 +234,7 @@ pub enum SignatureAlg {
     RS512,
 }
 
-/// The parts of a client assertion that can be set (RFC 7523 section 3).
+/// The parts of an assertion that can be set (RFC 7523 section 3).
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct AssertionConfig {
     /// `kid`.
@@ -242,8 +260,8 @@ pub struct AssertionConfig {
 pub struct TokenConfig {
     /// The table's name.
     pub name: TokenName,
-    /// Whose token it is.
-    pub client: Arc<ClientConfig>,
+    /// Whose token it is; `None` for grants that are no token request: `command`, `http`, `github_app`.
+    pub client: Option<Arc<ClientConfig>>,
     /// `scope`, joined by spaces when sent (RFC 6749 section 3.3).
     pub scope: Vec<String>,
     /// `audience`, repeated when several.

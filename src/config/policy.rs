@@ -1,36 +1,32 @@
-//! What follows from a token's configuration: the core's policy, and the files to watch.
+//! The core's policy, as it follows from a token's configuration.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lc_rs::digest;
-
-use super::environment::Environment;
-use super::model::{
-    AssertionConfig, ClientAuth, ClientConfig, Endpoint, FileFormat, FormValue, GrantConfig,
-    HeaderValue, TokenConfig, TokenRef,
-};
-use super::secret_ref::SecretRef;
-use crate::credential::TokenName;
-use crate::refresh::{Grant, Policy, ServerId, Source};
+use super::client::DEFAULT_LIMITS;
+use super::model::{Endpoint, GrantConfig, JwtBearer, TokenConfig};
+use crate::refresh::{Grant, Policy, ServerId};
 
 impl TokenConfig {
     /// What the core has to know of this token.
     #[must_use]
     pub fn policy(&self) -> Policy {
-        let client = &self.client;
+        let client = self.client.as_deref();
         Policy {
-            server: ServerId(server(&client.endpoint).into()),
-            limits: client.limits,
+            server: ServerId(self.server().into()),
+            limits: client.map_or(DEFAULT_LIMITS, |client| client.limits),
             grant: match self.grant {
                 // A refused form is like a refused password: not to be tried again.
                 GrantConfig::AuthorizationCode(ref grant) if grant.form_login.is_some() => {
                     Grant::Password
                 }
                 GrantConfig::AuthorizationCode(_) | GrantConfig::DeviceCode => Grant::Login,
-                GrantConfig::ClientCredentials => Grant::ClientCredentials,
+                GrantConfig::ClientCredentials | GrantConfig::Command(_) | GrantConfig::Http(_) => {
+                    Grant::ClientCredentials
+                }
+                GrantConfig::JwtBearer(ref grant) => match **grant {
+                    JwtBearer::Made(_) => Grant::Exchange,
+                    JwtBearer::Signed(_) => Grant::ClientCredentials,
+                },
                 GrantConfig::Password { .. } => Grant::Password,
                 GrantConfig::RefreshToken { .. } => Grant::RefreshToken,
                 GrantConfig::TokenExchange(_) => Grant::Exchange,
@@ -38,82 +34,11 @@ impl TokenConfig {
             sources: self.sources(),
             follows_sources: self.follow_source,
             login_notice: self.login_notice,
-            rotation_grace: client.rotation_grace,
+            rotation_grace: client.map_or(Duration::ZERO, |client| client.rotation_grace),
             refresh_at: self.refresh_at,
-            // Two places of metadata, and the token request, again where the clock was wrong: each ends by
-            // itself in time, and a rotated refresh token in the last answer must not be given up before.
-            // A login's pages take two more, and the keys that its ID token is verified with as many.
-            deadline: client.timeout * self.timeouts() + SLACK,
+            deadline: self.longest() + SLACK,
             identity: self.identity,
         }
-    }
-
-    /// How many timeouts of a request one attempt may take.
-    const fn timeouts(&self) -> u32 {
-        match self.grant {
-            GrantConfig::AuthorizationCode(_) | GrantConfig::DeviceCode => 8,
-            _ => 4,
-        }
-    }
-
-    /// The first half of a SHA-256 over everything that decides what is obtained. Each part is preceded by
-    /// its length: no two configurations make the same bytes. See [`Policy::identity`].
-    pub(super) fn identify(&self, others: &BTreeMap<TokenName, Arc<Self>>) -> [u8; 16] {
-        let mut hash = digest::Context::new(&digest::SHA256);
-        let mut part = |text: &str| {
-            hash.update(&(text.len() as u64).to_be_bytes());
-            hash.update(text.as_bytes());
-        };
-        match &self.client.endpoint {
-            Endpoint::Issuer(url) => ["issuer", &url.text].map(&mut part),
-            Endpoint::TokenEndpoint(url) => ["token_endpoint", &url.text].map(&mut part),
-        };
-        part(&self.client.client_id);
-        match &self.grant {
-            GrantConfig::ClientCredentials => part("client_credentials"),
-            GrantConfig::Password { username, .. } => {
-                part("password");
-                part(username);
-            }
-            GrantConfig::AuthorizationCode(grant) => {
-                part("authorization_code");
-                for (name, value) in &grant.authorization_params {
-                    part(name);
-                    part(value);
-                }
-                for (name, value) in grant.form_login.iter().flatten() {
-                    part(name);
-                    if let FormValue::Plain(value) = value {
-                        part(value);
-                    }
-                }
-            }
-            GrantConfig::DeviceCode => part("device_code"),
-            GrantConfig::RefreshToken { .. } => part("refresh_token"),
-            GrantConfig::TokenExchange(grant) => {
-                part("token_exchange");
-                for typed in [Some(&grant.subject), grant.actor.as_ref()] {
-                    part(typed.map_or("", |typed| &typed.token_type));
-                }
-                part(grant.requested_token_type.as_deref().unwrap_or_default());
-            }
-        }
-        for source in self.sources() {
-            if let Some(other) = others.get(&source.name) {
-                part(&format!("{:?} {:?}", source.part, other.identity));
-            }
-        }
-        for list in [&self.scope, &self.audience, &self.resource] {
-            part(&list.len().to_string());
-            list.iter().for_each(|text| part(text));
-        }
-        for (name, value) in &self.params {
-            part(name);
-            part(value);
-        }
-        let mut identity = [0; 16];
-        identity.copy_from_slice(&hash.finish().as_ref()[..16]);
-        identity
     }
 
     /// Whether a first request may be repeated: it needs no person and spends nothing.
@@ -122,159 +47,40 @@ impl TokenConfig {
         match &self.grant {
             GrantConfig::AuthorizationCode(grant) => grant.form_login.is_some(),
             GrantConfig::ClientCredentials
+            | GrantConfig::Command(_)
+            | GrantConfig::Http(_)
+            | GrantConfig::JwtBearer(_)
             | GrantConfig::Password { .. }
             | GrantConfig::TokenExchange(_) => true,
             GrantConfig::DeviceCode | GrantConfig::RefreshToken { .. } => false,
         }
     }
 
-    /// The tokens that its requests carry.
-    #[must_use]
-    pub fn sources(&self) -> Vec<Source> {
-        self.grant
-            .tokens()
-            .filter_map(|token| match token {
-                TokenRef::Secret(_) => None,
-                TokenRef::Token { name, part } => Some(Source {
-                    name: name.clone(),
-                    part: *part,
-                    on_refresh: false,
-                }),
-            })
-            .collect()
-    }
-
-    /// The files whose change may change this token's requests: its own and its client's.
-    #[must_use]
-    pub fn inputs(&self, environment: &Environment) -> Vec<PathBuf> {
-        let mut paths = self.client.inputs(environment);
-        let secrets = self.grant.secrets().into_iter();
-        paths.extend(secrets.filter_map(|(_, secret)| secret.path(environment)));
-        paths.sort();
-        paths.dedup();
-        paths
-    }
-
-    /// The files whose change may change what this token's files contain: templates, secrets in headers.
-    #[must_use]
-    pub fn output_inputs(&self, environment: &Environment) -> Vec<PathBuf> {
-        let headers = self
-            .header_secrets()
-            .filter_map(|(_, secret)| secret.path(environment));
-        let templates = self.files.iter().filter_map(|file| match &file.format {
-            FileFormat::Template { template } => Some(template.clone()),
-            _ => None,
-        });
-        headers.chain(templates).collect()
-    }
-
-    /// The token's own secrets, each with the key or the header that refers to it.
-    pub fn secrets(&self) -> impl Iterator<Item = (&str, &SecretRef)> {
-        self.grant
-            .secrets()
-            .into_iter()
-            .chain(self.header_secrets())
-    }
-
-    fn header_secrets(&self) -> impl Iterator<Item = (&str, &SecretRef)> {
-        let headers = self.files.iter().flat_map(|file| &file.headers);
-        headers.filter_map(|(header, value)| match value {
-            HeaderValue::Plain(_) => None,
-            HeaderValue::Secret(secret) => Some((header.as_str(), secret)),
-        })
-    }
-}
-
-impl GrantConfig {
-    /// The secrets of the grant, each with the key that refers to it.
-    fn secrets(&self) -> Vec<(&str, &SecretRef)> {
-        match self {
-            Self::AuthorizationCode(grant) => {
-                let fields = grant.form_login.iter().flatten();
-                fields
-                    .filter_map(|(name, value)| match value {
-                        FormValue::Plain(_) => None,
-                        FormValue::Secret(secret) => Some((name.as_str(), secret)),
-                    })
-                    .collect()
+    /// How long a request may take, when all goes as slowly as it may: it ends by itself before.
+    fn longest(&self) -> Duration {
+        match (&self.client, &self.grant) {
+            // Two places of metadata, and the token request, again where the clock was wrong. A rotated refresh
+            // token in the last answer must not be given up before.
+            // A login's pages take two more, and the keys that its ID token is verified with as many.
+            (Some(client), GrantConfig::AuthorizationCode(_) | GrantConfig::DeviceCode) => {
+                8 * client.timeout
             }
-            Self::ClientCredentials | Self::DeviceCode => Vec::new(),
-            Self::Password { password, .. } => vec![("password", password)],
-            Self::RefreshToken { refresh_token } => vec![("refresh_token", refresh_token)],
-            Self::TokenExchange(grant) => {
-                let typed = [
-                    Some(("subject_token", &grant.subject)),
-                    grant.actor.as_ref().map(|actor| ("actor_token", actor)),
-                ];
-                let typed = typed.into_iter().flatten();
-                typed
-                    .filter_map(|(key, typed)| match &typed.token {
-                        TokenRef::Secret(secret) => Some((key, secret)),
-                        TokenRef::Token { .. } => None,
-                    })
-                    .collect()
-            }
+            (Some(client), _) => 4 * client.timeout,
+            (None, GrantConfig::Command(grant)) => grant.timeout,
+            (None, GrantConfig::Http(grant)) => 2 * grant.transport.timeout,
+            (None, _) => Duration::ZERO,
         }
     }
 
-    /// The tokens that its requests carry, wherever they are.
-    fn tokens(&self) -> impl Iterator<Item = &TokenRef> {
-        let typed = match self {
-            Self::TokenExchange(grant) => [Some(&grant.subject), grant.actor.as_ref()],
-            Self::AuthorizationCode(_)
-            | Self::ClientCredentials
-            | Self::DeviceCode
-            | Self::Password { .. }
-            | Self::RefreshToken { .. } => [None, None],
-        };
-        typed.into_iter().flatten().map(|typed| &typed.token)
-    }
-}
-
-impl ClientConfig {
-    /// The files whose change may change this client's requests.
-    #[must_use]
-    pub fn inputs(&self, environment: &Environment) -> Vec<PathBuf> {
-        let mut paths = Vec::new();
-        for auth in [Some(&self.auth), self.refresh_auth.as_ref()]
-            .into_iter()
-            .flatten()
-        {
-            let (secret, assertion) = auth_inputs(auth);
-            paths.extend(secret.and_then(|secret| secret.path(environment)));
-            paths.extend(assertion.and_then(|assertion| assertion.certificate.clone()));
+    /// The issuer; else the origin of where the request goes. A program has nothing to share.
+    fn server(&self) -> String {
+        let endpoint = self.client.as_ref().map(|client| &client.endpoint);
+        match (endpoint, &self.grant) {
+            (Some(Endpoint::Issuer(issuer)), _) => issuer.text.clone(),
+            (Some(Endpoint::TokenEndpoint(url)), _) => url.url.origin().ascii_serialization(),
+            (None, GrantConfig::Http(grant)) => grant.url.url.origin().ascii_serialization(),
+            (None, _) => format!("command {}", self.name),
         }
-        paths.extend(self.tls.ca.clone());
-        if let Some(identity) = &self.tls.identity {
-            paths.push(identity.certificate.clone());
-            paths.extend(identity.key.path(environment));
-        }
-        paths.sort();
-        paths.dedup();
-        paths
-    }
-}
-
-fn auth_inputs(auth: &ClientAuth) -> (Option<&SecretRef>, Option<&AssertionConfig>) {
-    match auth {
-        ClientAuth::None | ClientAuth::TlsClientAuth => (None, None),
-        ClientAuth::ClientSecretBasic { client_secret }
-        | ClientAuth::ClientSecretBasicRaw { client_secret }
-        | ClientAuth::ClientSecretPost { client_secret } => (Some(client_secret), None),
-        ClientAuth::ClientSecretJwt {
-            client_secret,
-            assertion,
-            ..
-        } => (Some(client_secret), Some(assertion)),
-        ClientAuth::PrivateKeyJwt { key, assertion, .. } => (Some(key), Some(assertion)),
-    }
-}
-
-/// The issuer; else the token endpoint's origin.
-fn server(endpoint: &Endpoint) -> String {
-    match endpoint {
-        Endpoint::Issuer(issuer) => issuer.text.clone(),
-        Endpoint::TokenEndpoint(url) => url.url.origin().ascii_serialization(),
     }
 }
 

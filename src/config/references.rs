@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use toml::de::DeValue;
 
-use super::keys::Field;
+use super::keys::{Field, Keys};
 use super::model::{HeaderValue, TokenRef};
 use super::secret_ref::SecretRef;
 use super::units::{file_path, one_of, text, variable};
@@ -82,19 +82,34 @@ fn credential(field: Field<'_>) -> Option<String> {
 
 /// Further headers of a token file.
 pub(super) fn headers(field: Field<'_>) -> Option<BTreeMap<String, HeaderValue>> {
+    all_headers(field, |keys, header| {
+        let hint = "leave it out: bearerd writes it, with the token";
+        keys.refuse(header.key, "`Authorization` cannot be set here", hint);
+        None
+    })
+}
+
+/// Headers of a request; `Authorization` by reference.
+pub(super) fn request_headers(field: Field<'_>) -> Option<BTreeMap<String, HeaderValue>> {
+    all_headers(field, |_, header| secret(header).map(HeaderValue::Secret))
+}
+
+fn all_headers(
+    field: Field<'_>,
+    authorization: impl Fn(&Keys<'_>, Field<'_>) -> Option<HeaderValue>,
+) -> Option<BTreeMap<String, HeaderValue>> {
     let keys = field.keys()?;
     let mut headers = BTreeMap::new();
     for header in keys.all() {
         if http::HeaderName::from_bytes(header.key.as_bytes()).is_err() {
             let hint = "letters, digits and `-`, such as `X-Request-Source` (RFC 9110 section 5.1)";
             keys.refuse(header.key, "this is no header's name", hint);
-        } else if header.key.eq_ignore_ascii_case("authorization") {
-            let hint = "leave it out: bearerd writes it, with the token";
-            keys.refuse(header.key, "`Authorization` cannot be set here", hint);
         }
-        if let Some(value) = header_value(header) {
-            headers.insert(header.key.to_owned(), value);
-        }
+        let value = match header.key.eq_ignore_ascii_case("authorization") {
+            true => authorization(&keys, header),
+            false => header_value(header),
+        };
+        headers.extend(value.map(|value| (header.key.to_owned(), value)));
     }
     Some(headers)
 }

@@ -24,11 +24,21 @@ pub(super) fn token(
     clients: &BTreeMap<String, Option<Arc<ClientConfig>>>,
 ) -> Option<TokenConfig> {
     let mut keys = field.keys()?;
-    let client = keys.required(
-        "client",
-        "name one of the `[client.NAME]` tables",
-        |client| validate::client_exists(client, clients),
-    );
+    let alone = grant::stands_alone(&keys);
+    let client = match alone {
+        Some(_) => keys.optional("client", |_| None),
+        None => keys.required(
+            "client",
+            "name one of the `[client.NAME]` tables",
+            |client| validate::client_exists(client, clients),
+        ),
+    };
+    for key in REQUEST_KEYS.into_iter().filter(|key| keys.has(key)) {
+        if let Some(kind) = alone {
+            let message = format!("`{key}` means nothing to the grant `{kind}`");
+            keys.refuse(key, message, "leave it out: no token request is sent");
+        }
+    }
     let scope = keys.optional("scope", scope);
     let audience = keys.optional("audience", text_or_texts);
     let resource = keys.optional("resource", validate::resource);
@@ -43,9 +53,12 @@ pub(super) fn token(
     let hooks = keys.optional("hook", |hooks| tables(hooks, hook));
     let socket = keys.optional("socket", socket).unwrap_or_default();
     keys.finish();
+    if alone.is_none() && client.is_none() {
+        return None;
+    }
     Some(TokenConfig {
         name,
-        client: client?,
+        client,
         scope: scope.unwrap_or_default(),
         audience: audience.unwrap_or_default(),
         resource: resource.unwrap_or_default(),
@@ -137,6 +150,9 @@ fn tables<T>(field: Field<'_>, read: impl FnMut(Field<'_>) -> Option<T>) -> Opti
 
 pub(super) const COMMAND_HINT: &str =
     "no shell is used: `command = [\"/path/of/program\", \"argument\"]`";
+
+/// What a token request says.
+const REQUEST_KEYS: [&str; 5] = ["client", "scope", "audience", "resource", "params"];
 
 /// Without `login_notice`.
 const LOGIN_NOTICE: Duration = Duration::from_secs(15 * 60);

@@ -152,7 +152,7 @@ pub(super) fn claim(keys: &Keys<'_>, name: &str) {
     let hint = match name {
         "aud" => "set `audience` beside `key` instead",
         "exp" => "set `lifetime` beside `key` instead",
-        "iss" | "sub" => "it is the `client_id`",
+        "iss" | "sub" => "it is the `client_id`; with `jwt_bearer` set `issuer` and `subject`",
         "iat" | "jti" => "it is made anew for every request",
         _ => return,
     };
@@ -165,6 +165,7 @@ pub(super) fn param(keys: &Keys<'_>, name: &str) {
         "audience" | "resource" | "scope" => "set it in the token's own table",
         "grant_type" => "it follows from `[token.NAME.grant.*]`",
         "username" | "password" => "set it in `[token.NAME.grant.password]`",
+        "assertion" => "set it in `[token.NAME.grant.jwt_bearer]`",
         "refresh_token" => "set it in `[token.NAME.grant.refresh_token]`",
         "response_mode" | "response_type" => "bearerd reads a code from the query and nothing else",
         "redirect_uri" => "set it in `[token.NAME.grant.authorization_code]`",

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 
-use crate::config::TokenConfig;
+use crate::config::{Environment, TokenConfig};
 use crate::credential::{Token, TokenName};
 use crate::refresh::{AttemptId, Use};
 use crate::source::{self, Carried, Registration, SourceError};
@@ -16,7 +16,9 @@ pub(super) struct Request {
     pub(super) attempt: AttemptId,
     pub(super) by: Use,
     pub(super) token: Arc<TokenConfig>,
-    pub(super) registration: Arc<Registration>,
+    /// `None` for grants that are no token request.
+    pub(super) registration: Option<Arc<Registration>>,
+    pub(super) environment: Arc<Environment>,
     pub(super) carried: Carried,
 }
 
@@ -52,12 +54,15 @@ impl Attempts {
             by,
             token,
             registration,
+            environment,
             carried,
         } = request;
         let repeatable = by == Use::Primary && token.is_repeatable();
-        let task = self
-            .tasks
-            .spawn(source::obtain(registration, token, by, carried));
+        let tasks = &mut self.tasks;
+        let task = match registration {
+            Some(registration) => tasks.spawn(source::obtain(registration, token, by, carried)),
+            None => tasks.spawn(source::obtain_alone(token, environment, carried)),
+        };
         self.running.insert(
             task.id(),
             Running {

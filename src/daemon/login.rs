@@ -324,7 +324,8 @@ impl Shell {
     }
 
     fn registration(&self, token: &TokenConfig) -> Result<Arc<Registration>, Problem> {
-        match self.inputs.registrations.get(&token.client.name) {
+        let client = token.client.as_ref();
+        match client.and_then(|client| self.inputs.registrations.get(&client.name)) {
             Some(Ok(registration)) => Ok(Arc::clone(registration)),
             Some(Err(error)) => Err(problem(error)),
             None => Err(Problem::no_such_token(&token.name)),

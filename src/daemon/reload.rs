@@ -190,7 +190,7 @@ impl Shell {
         tokens
             .filter(|(name, token)| {
                 !new.contains(name)
-                    && (replaced(&token.client.name)
+                    && (token.client.as_ref().is_some_and(|c| replaced(&c.name))
                         || changed.touches(&token.inputs(&self.environment)))
             })
             .map(|(name, _)| name.clone())

@@ -149,22 +149,21 @@ impl Shell {
             return;
         };
         let token = entry.config();
-        let registration = match self.inputs.registrations.get(&token.client.name) {
-            Some(Ok(registration)) => Arc::clone(registration),
+        let client = token.client.as_ref();
+        let registration = match client.and_then(|c| self.inputs.registrations.get(&c.name)) {
+            Some(Ok(registration)) => Some(Arc::clone(registration)),
             Some(Err(error)) => {
                 let (text, failure) = (explain(error.as_ref(), error.hint()), error.failure());
-                self.fail(
-                    now,
-                    Event::Failed {
-                        name: name.clone(),
-                        attempt,
-                        failure,
-                    },
-                    &text,
-                );
+                let name = name.clone();
+                let failed = Event::Failed {
+                    name,
+                    attempt,
+                    failure,
+                };
+                self.fail(now, failed, &text);
                 return;
             }
-            None => return,
+            None => None,
         };
         debug!(token = %name, ?by, "requesting");
         let record = match by {
@@ -186,6 +185,7 @@ impl Shell {
             by,
             token,
             registration,
+            environment: Arc::clone(&self.environment),
             carried,
         };
         match record {
@@ -219,7 +219,8 @@ impl Shell {
         match result {
             Ok(Ok(token)) => {
                 let entry = self.tokens.get(&name);
-                let client = entry.map(|entry| entry.config().client.name.clone());
+                let client =
+                    entry.and_then(|entry| Some(entry.config().client.as_ref()?.name.clone()));
                 let token = match entry {
                     Some(entry) => entry.completed(token),
                     None => token,
@@ -289,7 +290,11 @@ impl Shell {
             return;
         };
         entry.set_error(Some(error.into()));
-        let client = entry.config().client.name.clone();
+        let client = entry
+            .config()
+            .client
+            .as_ref()
+            .map(|client| client.name.clone());
         if let Some(status) = self.scheduler.status(name) {
             let failures = status.failures;
             let state = State::of_health(status.health, false).as_str();

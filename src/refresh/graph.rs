@@ -56,13 +56,15 @@ impl Scheduler {
         let Some(other) = self.slots.get_mut(&source.name) else {
             return;
         };
-        let new = other
-            .held
-            .is_some_and(|held| now - held.obtained_at < JUST_NOW);
+        // A refresh that brings no other ID token leaves the one held, which may have ended before.
+        let lacking = other.held.is_some_and(|held| {
+            let came_with_it = other.supplies(source.part, held.obtained_at, Duration::ZERO);
+            now - held.obtained_at < JUST_NOW && !came_with_it
+        });
         let blame = match other.health {
             Health::Failing { state, .. } => Some((state, Reason::Source)),
             // What has just been brought lacks it, and so would the next one.
-            Health::Fresh if new => Some((ErrorState::FixConfig, Reason::SourceLacksPart)),
+            Health::Fresh if lacking => Some((ErrorState::FixConfig, Reason::SourceLacksPart)),
             // One that fails has a schedule of its own.
             Health::Fresh | Health::Pending => {
                 other.requested(now);

@@ -5,18 +5,19 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::command::{self, CommandError};
+use super::command::{self, MAX_SAID};
 use super::reload::{ReloadError, reload};
 use super::{Delivery, Output, Shared, explain};
 use crate::clock;
 use crate::config::{HookAction, HookConfig};
 use crate::instant::Instant;
+use crate::program::{self, ProgramError};
 
 /// Why a hook has not done its work.
 #[derive(Debug, thiserror::Error)]
 enum HookError {
     #[error(transparent)]
-    Command(#[from] CommandError),
+    Run(#[from] ProgramError),
     #[error("{program}: {status}")]
     Exit { program: String, status: ExitStatus },
     #[error(transparent)]
@@ -27,7 +28,7 @@ impl HookError {
     fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Reload(error) => error.hint(),
-            Self::Command(_) | Self::Exit { .. } => None,
+            Self::Run(_) | Self::Exit { .. } => None,
         }
     }
 }
@@ -129,7 +130,7 @@ async fn run_command(
         .env("BEARERD_TOKEN_NAME", token.as_str())
         .env("BEARERD_GENERATION", due.generation.to_string())
         .env("BEARERD_EXPIRES_AT", expires_at.as_secs().to_string());
-    let ended = command::run(command, hook.timeout).await?;
+    let ended = program::run(command, hook.timeout, MAX_SAID).await?;
     let program = argv.first().cloned().unwrap_or_default();
     if !ended.stderr.is_empty() {
         let stderr = String::from_utf8_lossy(&ended.stderr);

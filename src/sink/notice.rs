@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::command;
+use super::command::{self, MAX_SAID};
 use crate::config::{Environment, NotifyConfig};
 use crate::credential::TokenName;
 use crate::error_chain::error_chain;
+use crate::program;
 
 /// What people are told. Holds no secret.
 #[derive(Clone, Debug)]
@@ -40,7 +41,7 @@ pub fn notifier(config: NotifyConfig, environment: Arc<Environment>) -> mpsc::Se
             // Whoever has not been told is told again later: the core repeats itself.
             let mut command = command::command(&config.command, &environment);
             command.envs(variables);
-            match command::run(command, config.timeout).await {
+            match program::run(command, config.timeout, MAX_SAID).await {
                 Ok(ended) if ended.status.success() => tracing::info!(%token, "people were told"),
                 Ok(ended) => {
                     let (status, said) = (ended.status, String::from_utf8_lossy(&ended.stderr));

@@ -8,13 +8,14 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use super::Shared;
-use super::command::{self, CommandError};
+use super::command;
+use crate::program::{self, ProgramError};
 
 /// Why a unit may still have the old token.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ReloadError {
     #[error(transparent)]
-    Command(#[from] CommandError),
+    Run(#[from] ProgramError),
     #[error("systemctl {verb}: {said}")]
     Refused { verb: &'static str, said: String },
     #[error("{} has asked for the token before it was replaced, and is still starting", .0.join(", "))]
@@ -30,7 +31,7 @@ impl ReloadError {
             Self::Refused { .. } => Some(
                 "polkit has to be installed and to allow it: see \"reload_consumers\" in bearerd(8)",
             ),
-            Self::Command(_) | Self::Starting(_) => None,
+            Self::Run(_) | Self::Starting(_) => None,
         }
     }
 }
@@ -107,7 +108,7 @@ async fn systemctl(
     let argv: Vec<String> = argv.into_iter().map(str::to_owned).collect();
     let mut command = command::command(&argv, &shared.environment);
     command.stdout(Stdio::piped());
-    let ended = command::run(command, timeout).await?;
+    let ended = program::run(command, timeout, MAX_LISTED).await?;
     if ended.status.success() {
         return Ok(String::from_utf8_lossy(&ended.stdout).into_owned());
     }
@@ -148,6 +149,9 @@ const PROPERTIES: &str = "--property=Id,Type,ActiveState,RefreshOnReload";
 const RELOAD: &str = "try-reload-or-restart";
 const RESTART: &str = "try-restart";
 const SHOW: &str = "show";
+
+/// Enough for what `systemctl show` says of thousands of units.
+const MAX_LISTED: usize = 1 << 20;
 
 #[cfg(test)]
 mod tests {

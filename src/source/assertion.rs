@@ -1,9 +1,10 @@
-//! Client assertions: the JWTs of `private_key_jwt` and `client_secret_jwt` (RFC 7523 section 3).
+//! Assertions: the JWTs of `private_key_jwt`, `client_secret_jwt` and `jwt_bearer` (RFC 7523 section 3).
 //!
 //! Signed here rather than by `jsonwebtoken`, which knows no ES512 and reads no SEC1 key. The key is parsed
 //! once; every assertion has its own `jti`, because servers remember them (RFC 7523 section 3, point 7).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::signature::{self, EcdsaKeyPair, Ed25519KeyPair, RsaEncoding, RsaKeyPair};
@@ -20,16 +21,25 @@ use super::certificate;
 use super::error::SourceError;
 use crate::config::{AssertionConfig, HmacAlg, SignatureAlg};
 
-/// Signs assertions for one client. Without interior state: it may sign on any thread.
+/// Signs assertions in one name. Without interior state: it may sign on any thread.
 pub(super) struct Signer {
     key: Key,
     /// The encoded JOSE header: the same for every assertion.
     header: String,
-    client_id: String,
+    issuer: String,
+    subject: Option<String>,
     /// `None`: the token endpoint in use.
     audience: Option<String>,
     lifetime: Duration,
     claims: BTreeMap<String, serde_json::Value>,
+}
+
+/// In whose name assertions are signed.
+pub(super) struct Party<'a> {
+    pub(super) issuer: &'a str,
+    pub(super) subject: Option<&'a str>,
+    /// The configuration key that an error about the signing key names.
+    pub(super) what: &'static str,
 }
 
 enum Key {
@@ -104,8 +114,10 @@ struct Header<'a> {
 #[derive(Serialize)]
 struct Claims<'a> {
     iss: &'a str,
-    sub: &'a str,
-    aud: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sub: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    aud: Option<&'a str>,
     jti: String,
     iat: u64,
     exp: u64,
@@ -114,13 +126,15 @@ struct Claims<'a> {
 }
 
 impl Signer {
-    /// For `private_key_jwt`.
+    /// With a private key, PEM.
     pub(super) fn with_private_key(
         pem: &SecretString,
         alg: SignatureAlg,
-        client_id: &str,
+        party: &Party<'_>,
         config: &AssertionConfig,
     ) -> Result<Self, SourceError> {
+        let what = party.what;
+        let unusable = |cause| SourceError::Key { what, cause };
         let mut der = private_key(pem).map_err(unusable)?;
         let matched = match &config.certificate {
             Some(path) => certificate::matches(&certificate::read(path)?, &der),
@@ -132,14 +146,14 @@ impl Signer {
         if !matched {
             return Err(unusable(KeyError::CertificateMismatch));
         }
-        Self::new(key, &format!("{alg:?}"), client_id, config)
+        Self::new(key, &format!("{alg:?}"), party, config)
     }
 
     /// For `client_secret_jwt`: the secret's UTF-8 octets are the key (OpenID Connect Core section 9).
     pub(super) fn with_secret(
         secret: &SecretString,
         alg: HmacAlg,
-        client_id: &str,
+        party: &Party<'_>,
         config: &AssertionConfig,
     ) -> Result<Self, SourceError> {
         let mac = match alg {
@@ -151,13 +165,13 @@ impl Signer {
             mac,
             secret.expose_secret().as_bytes(),
         )));
-        Self::new(key, &format!("{alg:?}"), client_id, config)
+        Self::new(key, &format!("{alg:?}"), party, config)
     }
 
     fn new(
         key: Key,
         alg: &str,
-        client_id: &str,
+        party: &Party<'_>,
         config: &AssertionConfig,
     ) -> Result<Self, SourceError> {
         let leaf = config
@@ -180,31 +194,47 @@ impl Signer {
         Ok(Self {
             key,
             header: encode(&header)?,
-            client_id: client_id.into(),
+            issuer: party.issuer.into(),
+            subject: party.subject.map(Into::into),
             audience: config.audience.clone(),
             lifetime: config.lifetime,
             claims: config.claims.clone(),
         })
     }
 
-    /// Whether a signature takes milliseconds: not on the thread that answers readers, then.
-    pub(super) fn is_slow(&self) -> bool {
+    /// Whether a signature takes milliseconds.
+    fn is_slow(&self) -> bool {
         matches!(self.key, Key::Rsa(..))
     }
 
-    /// A new assertion, issued at `now`: time since the epoch by the *server's* clock, since NHS England
-    /// allows no skew.
+    /// As [`Signer::sign`], but not on the thread that answers readers when that would hold it up.
+    pub(super) async fn sign_aside(
+        self: &Arc<Self>,
+        audience: Option<&str>,
+        now: Duration,
+    ) -> Result<SecretString, SourceError> {
+        if !self.is_slow() {
+            return self.sign(audience, now);
+        }
+        let (signer, audience) = (Arc::clone(self), audience.map(str::to_owned));
+        tokio::task::spawn_blocking(move || signer.sign(audience.as_deref(), now))
+            .await
+            .map_err(|_| SourceError::AssertionSigning)?
+    }
+
+    /// A new assertion for `audience` unless another is configured, issued at `now`: time since the epoch by
+    /// the *server's* clock, since NHS England allows no skew.
     pub(super) fn sign(
         &self,
-        token_endpoint: &str,
+        audience: Option<&str>,
         now: Duration,
     ) -> Result<SecretString, SourceError> {
         let mut jti = [0_u8; 16];
         rand::fill(&mut jti).map_err(|_| SourceError::AssertionSigning)?;
         let claims = Claims {
-            iss: &self.client_id,
-            sub: &self.client_id,
-            aud: self.audience.as_deref().unwrap_or(token_endpoint),
+            iss: &self.issuer,
+            sub: self.subject.as_deref(),
+            aud: self.audience.as_deref().or(audience),
             jti: URL_SAFE_NO_PAD.encode(jti),
             iat: now.as_secs(),
             exp: now.as_secs().saturating_add(self.lifetime.as_secs()),
@@ -254,11 +284,6 @@ impl Key {
             }
         }
     }
-}
-
-fn unusable(cause: KeyError) -> SourceError {
-    let what = "private_key_jwt.key";
-    SourceError::Key { what, cause }
 }
 
 fn rsa_encoding(alg: SignatureAlg) -> Result<&'static dyn RsaEncoding, SourceError> {

@@ -7,9 +7,9 @@ use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret, SecretString};
 use url::form_urlencoded::byte_serialize;
 
-use super::assertion::Signer;
+use super::assertion::{Party, Signer};
 use super::error::SourceError;
-use crate::config::{ClientAuth, Environment, SecretRef};
+use crate::config::{ClientAuth, Environment, SecretRef, TokenRef};
 
 /// A client's credentials, ready for use.
 pub(super) enum Credentials {
@@ -25,8 +25,10 @@ pub(super) enum Credentials {
     },
     /// `client_id` and `client_secret` in the body.
     Post(SecretString),
-    /// `client_assertion`.
+    /// A `client_assertion` that we sign.
     Assertion(Arc<Signer>),
+    /// One that somebody else makes: read at each request, since it lives for minutes.
+    Made(TokenRef),
 }
 
 impl Credentials {
@@ -35,8 +37,16 @@ impl Credentials {
         client_id: &str,
         environment: &Environment,
     ) -> Result<Self, SourceError> {
+        let party = |what| Party {
+            issuer: client_id,
+            subject: Some(client_id),
+            what,
+        };
         match auth {
             ClientAuth::None | ClientAuth::TlsClientAuth => Ok(Self::Id),
+            ClientAuth::ClientAssertion { client_assertion } => {
+                Ok(Self::Made(client_assertion.clone()))
+            }
             ClientAuth::ClientSecretBasic { client_secret } => {
                 let client_secret = read("client_secret", client_secret, environment)?;
                 // RFC 6749 section 2.3.1: both are form-encoded first (appendix B).
@@ -63,7 +73,8 @@ impl Credentials {
                 assertion,
             } => {
                 let secret = read("client_secret", client_secret, environment)?;
-                let signer = Signer::with_secret(&secret, *alg, client_id, assertion)?;
+                let signer =
+                    Signer::with_secret(&secret, *alg, &party("client_secret"), assertion)?;
                 Ok(Self::Assertion(Arc::new(signer)))
             }
             ClientAuth::ClientSecretPost { client_secret } => {
@@ -75,8 +86,9 @@ impl Credentials {
                 alg,
                 assertion,
             } => {
-                let pem = read("private_key_jwt.key", key, environment)?;
-                let signer = Signer::with_private_key(&pem, *alg, client_id, assertion)?;
+                let party = party("private_key_jwt.key");
+                let pem = read(party.what, key, environment)?;
+                let signer = Signer::with_private_key(&pem, *alg, &party, assertion)?;
                 Ok(Self::Assertion(Arc::new(signer)))
             }
         }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-pub use super::refusal::Refusal;
+pub use super::command::CommandError;
+pub use super::refusal::{HttpRefusal, Refusal};
 
 use super::assertion::KeyError;
 use super::discovery::MetadataProblem;
@@ -22,8 +23,8 @@ use crate::refresh::{Delivery, Failure, FailureKind};
 /// that [`Refusal`] names, so that it may be shown and logged; print it with its sources, `a: b: c`.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
-    /// The signature of a client assertion failed.
-    #[error("cannot sign the client assertion")]
+    /// The signature of an assertion failed.
+    #[error("cannot sign the assertion")]
     AssertionSigning,
     /// A CA bundle without a usable certificate.
     #[error("{} holds no usable PEM certificate", .0.display())]
@@ -44,6 +45,12 @@ pub enum SourceError {
         /// `Retry-After` of the reply.
         retry_after: Option<Duration>,
     },
+    /// The program of `grant.command`.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    /// A server refused a request that is no token request, or failed.
+    #[error("{0}")]
+    Http(Box<HttpRefusal>),
     /// The HTTP client cannot be built: no system roots, for example.
     #[error("cannot set up TLS: {0}")]
     HttpClient(HttpClientProblem),
@@ -79,6 +86,9 @@ pub enum SourceError {
     /// This token comes without a login.
     #[error("this token needs no login")]
     NoLogin,
+    /// A token request for a grant that is none.
+    #[error("this grant is no token request")]
+    NoTokenRequest,
     /// There is no refresh token to use.
     #[error("no refresh token is held")]
     NoRefreshToken,
@@ -197,10 +207,13 @@ impl SourceError {
             | Self::NoIssuer
             | Self::NoLogin
             | Self::NoRefreshToken
+            | Self::NoTokenRequest
             | Self::RequestEncoding
             | Self::Secret { .. }
             | Self::TlsIdentity { .. }
             | Self::Unreadable { .. } => (FailureKind::Misconfigured, Delivery::NotSent),
+            Self::Command(error) => (error.kind(), Delivery::Answered),
+            Self::Http(refusal) => (refusal.kind(), Delivery::Answered),
             Self::NoSource(_) => (FailureKind::Unavailable, Delivery::NotSent),
             Self::Discovery { problem, .. } => (problem.kind(), Delivery::NotSent),
             // The provider issued something, and not what was asked for.
@@ -228,7 +241,9 @@ impl SourceError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::ColonInClientId => Some("use client_secret_basic or client_secret_post"),
+            Self::Command(error) => error.hint(),
             Self::Discovery { problem, .. } => problem.hint(),
+            Self::Http(refusal) => refusal.hint(),
             Self::HttpClient(HttpClientProblem::NoRoots) => {
                 Some("install the ca-certificates package, or set tls.ca")
             }
@@ -253,6 +268,7 @@ impl SourceError {
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Discovery { retry_after, .. } => *retry_after,
+            Self::Http(refusal) => refusal.retry_after,
             Self::Refused(refusal) => refusal.retry_after,
             _ => None,
         }

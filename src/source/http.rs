@@ -1,7 +1,8 @@
-//! HTTP towards authorization servers: TLS, time limits, bounded answers, no redirects, no repeats.
+//! HTTP towards servers: TLS, time limits, bounded answers, no redirects, no repeats.
 
 use std::fs;
-use std::sync::{Arc, OnceLock};
+use std::path::Path;
+use std::sync::OnceLock;
 
 use http::{HeaderMap, StatusCode};
 use reqwest::{
@@ -14,7 +15,7 @@ use zeroize::Zeroizing;
 use super::error::{HttpClientProblem, SourceError};
 use super::transport::{self, Trouble};
 use super::{assertion, certificate, client_auth};
-use crate::config::{ClientConfig, Endpoint, Environment, TlsIdentity};
+use crate::config::{Environment, TlsIdentity, Transport};
 use crate::refresh::Delivery;
 
 /// The HTTP clients of one registration. New ones are built when a certificate changes: with the old ones,
@@ -29,7 +30,9 @@ pub(super) struct Http {
 
 /// What files said when the registration was loaded.
 struct Settings {
-    config: Arc<ClientConfig>,
+    transport: Transport,
+    https_only: bool,
+    loopback: bool,
     roots: Option<Vec<Certificate>>,
     identity: Option<Identity>,
 }
@@ -42,17 +45,22 @@ pub(super) struct Answer {
 }
 
 impl Http {
+    /// For requests to `url`; `kept` is how many connections are held for the next ones. Blocks on files.
     pub(super) fn load(
-        config: &Arc<ClientConfig>,
+        transport: Transport,
+        url: &Url,
+        kept: u32,
         environment: &Environment,
     ) -> Result<Self, SourceError> {
-        let tls = config.tls.identity.as_ref();
+        let tls = transport.tls.identity.as_ref();
         let settings = Settings {
-            config: Arc::clone(config),
-            roots: roots(config)?,
+            https_only: url.scheme() == "https",
+            loopback: is_loopback(url),
+            roots: roots(transport.tls.ca.as_deref())?,
             identity: tls.map(|tls| identity(tls, environment)).transpose()?,
+            transport,
         };
-        let kept = usize::try_from(config.limits.max_in_flight).unwrap_or(usize::MAX);
+        let kept = usize::try_from(kept).unwrap_or(usize::MAX);
         Ok(Self {
             pooled: settings.client(kept)?,
             unpooled: OnceLock::new(),
@@ -73,17 +81,41 @@ impl Http {
 
 impl Settings {
     fn client(&self, max_idle: usize) -> Result<Client, SourceError> {
-        let mut builder = base(&self.config)?.pool_max_idle_per_host(max_idle);
+        let mut builder = self.base()?.pool_max_idle_per_host(max_idle);
         if let Some(roots) = &self.roots {
             builder = builder.tls_certs_only(roots.clone());
         }
         if let Some(identity) = &self.identity {
             builder = builder.identity(identity.clone());
         }
-        builder.build().map_err(|_| match &self.config.tls.ca {
+        builder.build().map_err(|_| match &self.transport.tls.ca {
             Some(path) => SourceError::CaBundle(path.clone()),
             None => SourceError::HttpClient(HttpClientProblem::NoRoots),
         })
+    }
+
+    fn base(&self) -> Result<ClientBuilder, SourceError> {
+        let builder = Client::builder()
+            .user_agent(concat!("bearerd/", env!("CARGO_PKG_VERSION")))
+            .redirect(redirect::Policy::none())
+            .retry(retry::never())
+            .https_only(self.https_only)
+            .connect_timeout(self.transport.connect_timeout)
+            .timeout(self.transport.timeout);
+        match &self.transport.proxy {
+            Some(url) => {
+                // reqwest passes over a kind it does not know, and would connect directly.
+                let supported = matches!(url.scheme(), "http" | "https");
+                let proxy = supported.then(|| Proxy::all(url.clone()));
+                let Some(Ok(proxy)) = proxy else {
+                    return Err(SourceError::HttpClient(HttpClientProblem::Proxy));
+                };
+                Ok(builder.proxy(proxy))
+            }
+            // No proxy leads back to this host's own loopback interface.
+            None if self.loopback => Ok(builder.no_proxy()),
+            None => Ok(builder),
+        }
     }
 }
 
@@ -150,42 +182,17 @@ pub fn is_loopback(url: &Url) -> bool {
     }
 }
 
-fn base(config: &ClientConfig) -> Result<ClientBuilder, SourceError> {
-    let (Endpoint::Issuer(endpoint) | Endpoint::TokenEndpoint(endpoint)) = &config.endpoint;
-    let builder = Client::builder()
-        .user_agent(concat!("bearerd/", env!("CARGO_PKG_VERSION")))
-        .redirect(redirect::Policy::none())
-        .retry(retry::never())
-        .https_only(endpoint.url.scheme() == "https")
-        .connect_timeout(config.connect_timeout)
-        .timeout(config.timeout);
-    match &config.proxy {
-        Some(url) => {
-            // reqwest passes over a kind it does not know, and would connect directly.
-            let supported = matches!(url.scheme(), "http" | "https");
-            let proxy = supported.then(|| Proxy::all(url.clone()));
-            let Some(Ok(proxy)) = proxy else {
-                return Err(SourceError::HttpClient(HttpClientProblem::Proxy));
-            };
-            Ok(builder.proxy(proxy))
-        }
-        // No proxy leads back to this host's own loopback interface.
-        None if is_loopback(&endpoint.url) => Ok(builder.no_proxy()),
-        None => Ok(builder),
-    }
-}
-
-fn roots(config: &ClientConfig) -> Result<Option<Vec<Certificate>>, SourceError> {
-    let Some(path) = &config.tls.ca else {
+fn roots(ca: Option<&Path>) -> Result<Option<Vec<Certificate>>, SourceError> {
+    let Some(path) = ca else {
         return Ok(None);
     };
     let pem = fs::read(path).map_err(|cause| SourceError::Unreadable {
-        path: path.clone(),
+        path: path.into(),
         cause,
     })?;
     match Certificate::from_pem_bundle(&pem) {
         Ok(roots) if !roots.is_empty() => Ok(Some(roots)),
-        _ => Err(SourceError::CaBundle(path.clone())),
+        _ => Err(SourceError::CaBundle(path.into())),
     }
 }
 

@@ -23,6 +23,7 @@ use super::registration::Registration;
 use super::token_request::GrantRequest;
 use crate::config::{AuthorizationCode, Endpoint, GrantConfig, RedirectUri, TokenConfig};
 use crate::credential::Token;
+use crate::source::Carried;
 
 /// Makes an authorization request. A loopback redirect URI without a port gets `port`.
 ///
@@ -67,7 +68,7 @@ pub async fn redeem(
 ) -> Result<Token, SourceError> {
     let nonce = redemption.nonce.clone();
     let grant = GrantRequest::AuthorizationCode(redemption);
-    let brought = super::redeem(&registration, &token, &grant).await?;
+    let brought = super::redeem(&registration, &token, &grant, &Carried::default()).await?;
     verified(&registration, &token, brought, nonce.as_deref()).await
 }
 

@@ -12,7 +12,9 @@ mod assertion;
 mod carried;
 mod certificate;
 mod client_auth;
+mod command;
 mod http;
+mod http_grant;
 mod lifetime;
 pub mod login;
 mod refusal;
@@ -40,15 +42,15 @@ pub use transport::Trouble;
 use self::client_auth::Credentials;
 use self::http::Answer;
 use self::token_request::{GrantRequest, Parameters, Proof};
-use self::token_response::{Reply, Request};
+use self::token_response::{Granted, Reply, Request};
 use crate::clock;
-use crate::config::{BodyFormat, GrantConfig, HttpsUrl, TokenConfig};
+use crate::config::{BodyFormat, Environment, GrantConfig, HttpsUrl, TokenConfig};
 use crate::credential::Token;
 use crate::refresh::{FailureKind, Use};
 
 /// Obtains a token by one token request.
 ///
-/// When the server refuses a client assertion and its reply shows that our clock is wrong, the request is
+/// When the server refuses an assertion and its reply shows that our clock is wrong, the request is
 /// sent once more, dated by the server's clock.
 ///
 /// If the reply names no lifetime of the refresh token, `validity.refresh.expires_at` is `None`, also when
@@ -68,7 +70,7 @@ pub async fn obtain(
         return login::by_form(Arc::clone(&registration), Arc::clone(&token), grant).await;
     }
     let grant = registration.grant(&token, by, &carried)?;
-    let brought = redeem(&registration, &token, &grant).await?;
+    let brought = redeem(&registration, &token, &grant, &carried).await?;
     if by == Use::RefreshToken && login::is_login(&token) {
         let before = carried.id_token.as_ref().map(ExposeSecret::expose_secret);
         return login::continued(&registration, brought, before).await;
@@ -81,19 +83,22 @@ async fn redeem(
     registration: &Arc<Registration>,
     token: &TokenConfig,
     grant: &GrantRequest,
+    carried: &Carried,
 ) -> Result<Token, SourceError> {
     let skew = registration.clock_skew();
-    let outcome = request(registration, token, grant).await;
+    let outcome = request(registration, token, grant, carried).await;
     let Err(error @ SourceError::Refused(_)) = &outcome else {
         return outcome;
     };
-    let signed = matches!(registration.credentials(grant), Credentials::Assertion(_));
-    let blamed = matches!(
-        error.failure().kind,
-        FailureKind::Misconfigured | FailureKind::Unrecognized
-    );
-    if signed && blamed && registration.clock_skew() != skew {
-        return request(registration, token, grant).await;
+    let proof_signed = matches!(registration.credentials(grant), Credentials::Assertion(_));
+    let grant_signed = matches!(grant, GrantRequest::ToSign(_));
+    let blamed = match error.failure().kind {
+        FailureKind::Misconfigured | FailureKind::Unrecognized => proof_signed || grant_signed,
+        FailureKind::GrantRefused => grant_signed,
+        _ => false,
+    };
+    if blamed && registration.clock_skew() != skew {
+        return request(registration, token, grant, carried).await;
     }
     outcome
 }
@@ -102,9 +107,12 @@ async fn request(
     registration: &Arc<Registration>,
     token: &TokenConfig,
     grant: &GrantRequest,
+    carried: &Carried,
 ) -> Result<Token, SourceError> {
     let endpoint = registration.token_endpoint().await?;
-    let proof = registration.proof(grant, &endpoint.text).await?;
+    let proof = registration.proof(grant, &endpoint.text, carried).await?;
+    let signed = registration.signed(grant, &endpoint.text).await?;
+    let grant = signed.as_ref().unwrap_or(grant);
     let scope = token.scope.join(" ");
     let body = Parameters::new(token, grant, &proof, &scope).encode(registration.config.body)?;
     // Wiped once reqwest has let go of it.
@@ -127,15 +135,37 @@ async fn request(
         headers: &answer.headers,
         body: &answer.body,
     };
-    let granted = token_response::parse(reply, &request)?;
+    Ok(accepted(token, token_response::parse(reply, &request)?))
+}
+
+/// Obtains a token by a grant that is no token request: a program's, or an HTTP request of no standard.
+///
+/// # Errors
+/// [`SourceError`], as with [`obtain`].
+pub async fn obtain_alone(
+    token: Arc<TokenConfig>,
+    environment: Arc<Environment>,
+    carried: Carried,
+) -> Result<Token, SourceError> {
+    let granted = match &token.grant {
+        GrantConfig::Command(grant) => command::obtain(&token, grant, &environment).await?,
+        GrantConfig::Http(grant) => {
+            http_grant::obtain(&token, grant, &environment, carried).await?
+        }
+        _ => return Err(SourceError::NoTokenRequest),
+    };
+    Ok(accepted(&token, granted))
+}
+
+fn accepted(token: &TokenConfig, granted: Granted) -> Token {
     if granted.lifetime_guessed {
         tracing::warn!(
             token = %token.name,
             seconds = lifetime::FALLBACK.as_secs(),
-            "server names no lifetime and assume_lifetime is not set; assuming the shortest"
+            "nothing names a lifetime and assume_lifetime is not set; assuming the shortest"
         );
     }
-    Ok(granted.token)
+    granted.token
 }
 
 async fn send(
@@ -197,14 +227,17 @@ fn secrets<'a>(
             client_secret,
         } => secrets.extend([client_secret, encoded]),
         Credentials::Post(client_secret) => secrets.push(client_secret),
-        Credentials::Assertion(_) | Credentials::Id => {}
+        Credentials::Assertion(_) | Credentials::Id | Credentials::Made(_) => {}
     }
     match grant {
         GrantRequest::AuthorizationCode(redemption) => {
             secrets.extend([&redemption.code, &redemption.code_verifier]);
         }
-        GrantRequest::ClientCredentials | GrantRequest::DeviceAuthorization => {}
+        GrantRequest::ClientCredentials
+        | GrantRequest::DeviceAuthorization
+        | GrantRequest::ToSign(_) => {}
         GrantRequest::DeviceCode(device_code) => secrets.push(device_code),
+        GrantRequest::JwtBearer(assertion) => secrets.push(assertion),
         GrantRequest::Password { password, .. } => secrets.push(password),
         GrantRequest::RefreshToken(refresh_token) => secrets.push(refresh_token),
         GrantRequest::TokenExchange {

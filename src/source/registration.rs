@@ -7,6 +7,7 @@ use std::time::Duration;
 use ::http::HeaderMap;
 use secrecy::{ExposeSecret, SecretString};
 
+use super::assertion::{Party, Signer};
 use super::carried::Carried;
 use super::client_auth::{self, Credentials};
 use super::discovery::{self, Metadata};
@@ -19,8 +20,8 @@ use super::token_request::{GrantRequest, Proof};
 use super::token_response;
 use crate::clock;
 use crate::config::{
-    AuthorizationCode, ClientConfig, Endpoint, Environment, FormValue, GrantConfig, HttpsUrl,
-    TokenConfig, TokenRef, TypedToken,
+    AuthorizationCode, ClientAuth, ClientConfig, Endpoint, Environment, FormValue, GrantConfig,
+    HttpsUrl, JwtBearer, TokenConfig, TokenRef, TypedToken,
 };
 use crate::refresh::Use;
 
@@ -45,9 +46,15 @@ impl Registration {
     /// # Errors
     /// [`SourceError`] naming the file or key that is missing or of no use.
     pub fn load(config: Arc<ClientConfig>, environment: Environment) -> Result<Self, SourceError> {
+        let (Endpoint::Issuer(url) | Endpoint::TokenEndpoint(url)) = &config.endpoint;
         let load = |auth| Credentials::load(auth, &config.client_id, &environment);
         Ok(Self {
-            http: Http::load(&config, &environment)?,
+            http: Http::load(
+                config.transport(),
+                &url.url,
+                config.limits.max_in_flight,
+                &environment,
+            )?,
             credentials: load(&config.auth)?,
             refresh_credentials: config.refresh_auth.as_ref().map(load).transpose()?,
             metadata: discovery::Cache::default(),
@@ -193,10 +200,7 @@ impl Registration {
         carried: &Carried,
     ) -> Result<GrantRequest, SourceError> {
         let read = |what, secret| client_auth::read(what, secret, &self.environment);
-        let take = |what, token: &TypedToken| match &token.token {
-            TokenRef::Secret(secret) => client_auth::read(what, secret, &self.environment),
-            TokenRef::Token { name, part } => carried.source(name, *part),
-        };
+        let take = |what, token: &TypedToken| self.take(what, &token.token, carried);
         match (by, &token.grant) {
             (Use::RefreshToken, _) => {
                 let refresh_token = carried.refresh_token.clone();
@@ -208,6 +212,25 @@ impl Registration {
                 Err(SourceError::LoginRequired)
             }
             (Use::Primary, GrantConfig::ClientCredentials) => Ok(GrantRequest::ClientCredentials),
+            (Use::Primary, GrantConfig::Command(_) | GrantConfig::Http(_)) => {
+                Err(SourceError::NoTokenRequest)
+            }
+            (Use::Primary, GrantConfig::JwtBearer(grant)) => match &**grant {
+                JwtBearer::Made(assertion) => self
+                    .take("grant.jwt_bearer.assertion", assertion, carried)
+                    .map(GrantRequest::JwtBearer),
+                JwtBearer::Signed(signed) => {
+                    let party = Party {
+                        issuer: signed.issuer.as_deref().unwrap_or(&self.config.client_id),
+                        subject: signed.subject.as_deref(),
+                        what: "grant.jwt_bearer.key",
+                    };
+                    let key = read(party.what, &signed.key)?;
+                    let signer =
+                        Signer::with_private_key(&key, signed.alg, &party, &signed.assertion)?;
+                    Ok(GrantRequest::ToSign(Arc::new(signer)))
+                }
+            },
             (Use::Primary, GrantConfig::Password { username, password }) => {
                 Ok(GrantRequest::Password {
                     username: username.clone(),
@@ -243,25 +266,52 @@ impl Registration {
 
     /// The client's proof; an assertion is made anew for every request.
     pub(super) async fn proof(
-        self: &Arc<Self>,
+        &self,
         grant: &GrantRequest,
         token_endpoint: &str,
+        carried: &Carried,
     ) -> Result<Proof<'_>, SourceError> {
-        let signer = match self.credentials(grant) {
-            Credentials::Id => return Ok(Proof::Id),
-            Credentials::Basic { encoded, .. } => return Ok(Proof::Basic(encoded)),
-            Credentials::Post(secret) => return Ok(Proof::Post(secret)),
-            Credentials::Assertion(signer) => signer,
-        };
-        let now = self.server_time();
-        if !signer.is_slow() {
-            return signer.sign(token_endpoint, now).map(Proof::Assertion);
+        match self.credentials(grant) {
+            // Its assertion's issuer says who asks (RFC 7521 section 4.1).
+            Credentials::Id if grant.is_assertion() && self.config.auth == ClientAuth::None => {
+                Ok(Proof::Nothing)
+            }
+            Credentials::Id => Ok(Proof::Id),
+            Credentials::Basic { encoded, .. } => Ok(Proof::Basic(encoded)),
+            Credentials::Post(secret) => Ok(Proof::Post(secret)),
+            Credentials::Made(assertion) => self
+                .take("client_assertion", assertion, carried)
+                .map(Proof::Assertion),
+            Credentials::Assertion(signer) => signer
+                .sign_aside(Some(token_endpoint), self.server_time())
+                .await
+                .map(Proof::Assertion),
         }
-        let (signer, token_endpoint) = (Arc::clone(signer), token_endpoint.to_owned());
-        tokio::task::spawn_blocking(move || signer.sign(&token_endpoint, now))
-            .await
-            .map_err(|_| SourceError::AssertionSigning)?
-            .map(Proof::Assertion)
+    }
+
+    /// The grant with its assertion signed for this one request, if it is one that we sign.
+    pub(super) async fn signed(
+        &self,
+        grant: &GrantRequest,
+        token_endpoint: &str,
+    ) -> Result<Option<GrantRequest>, SourceError> {
+        let GrantRequest::ToSign(signer) = grant else {
+            return Ok(None);
+        };
+        let assertion = signer.sign_aside(Some(token_endpoint), self.server_time());
+        assertion.await.map(GrantRequest::JwtBearer).map(Some)
+    }
+
+    fn take(
+        &self,
+        what: &'static str,
+        token: &TokenRef,
+        carried: &Carried,
+    ) -> Result<SecretString, SourceError> {
+        match token {
+            TokenRef::Secret(secret) => client_auth::read(what, secret, &self.environment),
+            TokenRef::Token { name, part } => carried.source(name, *part),
+        }
     }
 
     /// Time since the epoch, by the server's clock as far as it is known.
@@ -307,7 +357,7 @@ pub(super) fn skew(date: Duration, sent: Duration, received: Duration) -> i64 {
 }
 
 /// Seconds of difference that are ignored.
-const TOLERATED: i64 = 5;
+pub(super) const TOLERATED: i64 = 5;
 
 #[cfg(test)]
 mod tests {

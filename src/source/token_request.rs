@@ -1,10 +1,13 @@
 //! What a token request says. Pure: configuration and secrets in, parameters and bytes out.
 
+use std::sync::Arc;
+
 use secrecy::{ExposeSecret, SecretString};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use url::form_urlencoded;
 use zeroize::Zeroizing;
 
+use super::assertion::Signer;
 use super::error::SourceError;
 use super::login::Redemption;
 use crate::config::{BodyFormat, GrantConfig, TokenConfig};
@@ -19,6 +22,10 @@ pub(super) enum GrantRequest {
     DeviceAuthorization,
     /// RFC 8628 section 3.4.
     DeviceCode(SecretString),
+    /// RFC 7523 section 2.1.
+    JwtBearer(SecretString),
+    /// The same, with an assertion that is signed for each request.
+    ToSign(Arc<Signer>),
     /// RFC 6749 section 4.3.
     Password {
         username: String,
@@ -33,8 +40,17 @@ pub(super) enum GrantRequest {
     },
 }
 
+impl GrantRequest {
+    /// Whether it is an assertion (RFC 7521 section 4.1), which names its issuer.
+    pub(super) fn is_assertion(&self) -> bool {
+        matches!(self, Self::JwtBearer(_) | Self::ToSign(_))
+    }
+}
+
 /// The client's proof for this one request.
 pub(super) enum Proof<'a> {
+    /// None at all.
+    Nothing,
     /// `client_id` only.
     Id,
     /// In the `Authorization` header, encoded; nothing in the body (RFC 6749 section 2.3).
@@ -81,9 +97,9 @@ impl<'a> Parameters<'a> {
         if !follows_another && !matches!(grant, GrantRequest::DeviceAuthorization) {
             list.extend(token.params.iter().map(|(name, value)| (&**name, &**value)));
         }
-        let client_id = ("client_id", &*token.client.client_id);
+        let client_id = ("client_id", token.client_id());
         match proof {
-            Proof::Basic(_) => {}
+            Proof::Basic(_) | Proof::Nothing => {}
             Proof::Id => list.push(client_id),
             Proof::Post(secret) => {
                 list.push(client_id);
@@ -162,6 +178,11 @@ fn granting<'a>(token: &'a TokenConfig, grant: &'a GrantRequest) -> Vec<(&'a str
             list.push(("device_code", device_code.expose_secret()));
         }
         GrantRequest::ClientCredentials => list.push(("grant_type", "client_credentials")),
+        GrantRequest::JwtBearer(assertion) => {
+            list.push(("grant_type", JWT_BEARER_GRANT));
+            list.push(("assertion", assertion.expose_secret()));
+        }
+        GrantRequest::ToSign(_) => list.push(("grant_type", JWT_BEARER_GRANT)),
         GrantRequest::Password { username, password } => {
             list.push(("grant_type", "password"));
             list.push(("username", username));
@@ -209,6 +230,8 @@ const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 
 /// `grant_type` (RFC 8628 section 3.4).
 const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
+/// `grant_type` (RFC 7523 section 2.1).
+const JWT_BEARER_GRANT: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
 /// `client_assertion_type` (RFC 7523 section 2.2).
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";

@@ -57,14 +57,7 @@ pub struct Granted {
 pub fn parse(reply: Reply<'_>, request: &Request<'_>) -> Result<Granted, SourceError> {
     let status = reply.status;
     if status.is_redirection() {
-        let host = reply
-            .headers
-            .get(header::LOCATION)
-            .and_then(|location| Url::parse(location.to_str().ok()?).ok())
-            .and_then(|url| url.host_str().map(str::to_owned))
-            // RFC 1035 section 2.3.4: no name is longer.
-            .filter(|host| host.len() <= 255);
-        return Err(SourceError::Redirect { status, host });
+        return Err(redirect(reply));
     }
     let members = members(reply.body);
     if !status.is_success() {
@@ -76,6 +69,19 @@ pub fn parse(reply: Reply<'_>, request: &Request<'_>) -> Result<Granted, SourceE
         return Err(refusal(reply, request, &members));
     }
     granted(members, request).map_err(|problem| SourceError::Unusable { status, problem })
+}
+
+/// A redirect, with the host that it names.
+pub(super) fn redirect(reply: Reply<'_>) -> SourceError {
+    let host = reply
+        .headers
+        .get(header::LOCATION)
+        .and_then(|location| Url::parse(location.to_str().ok()?).ok())
+        .and_then(|url| url.host_str().map(str::to_owned))
+        // RFC 1035 section 2.3.4: no name is longer.
+        .filter(|host| host.len() <= 255);
+    let status = reply.status;
+    SourceError::Redirect { status, host }
 }
 
 /// The members of the reply, whatever its content type says: GitHub answers with a form, others send JSON
@@ -111,7 +117,8 @@ fn names_error(members: &Map<String, Value>) -> bool {
     error || members.get("ok") == Some(&Value::Bool(false))
 }
 
-fn granted(
+/// The token of a reply's members.
+pub(super) fn granted(
     mut members: Map<String, Value>,
     request: &Request<'_>,
 ) -> Result<Granted, ReplyProblem> {

@@ -257,7 +257,7 @@ fn config(name: &str) -> TokenConfig {
     let url = "https://sso.test/token";
     TokenConfig {
         name: TokenName::parse(name).unwrap(),
-        client: Arc::new(ClientConfig {
+        client: Some(Arc::new(ClientConfig {
             name: "sso".into(),
             login_endpoints: Default::default(),
             endpoint: Endpoint::TokenEndpoint(HttpsUrl {
@@ -277,7 +277,7 @@ fn config(name: &str) -> TokenConfig {
                 requests_per_minute: None,
             },
             rotation_grace: Duration::ZERO,
-        }),
+        })),
         scope: Vec::new(),
         audience: Vec::new(),
         resource: Vec::new(),

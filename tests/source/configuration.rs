@@ -88,7 +88,7 @@ impl Setup {
         let registration = Arc::new(registration.map_err(|e| e.to_string()).unwrap());
         let token = TokenConfig {
             name: TokenName::parse("t").unwrap(),
-            client,
+            client: Some(client),
             scope: vec!["s".into()],
             audience: Vec::new(),
             resource: Vec::new(),
@@ -121,12 +121,25 @@ impl Setup {
     }
 
     /// On its own task, as the daemon does it.
-    async fn obtain(&self, by: Use, used: Option<SecretString>) -> Result<Token, SourceError> {
-        let (registration, token) = (Arc::clone(&self.registration), Arc::clone(&self.token));
+    async fn obtain(
+        &self,
+        by: Use,
+        refresh_token: Option<SecretString>,
+    ) -> Result<Token, SourceError> {
         let carried = Carried {
-            refresh_token: used,
+            refresh_token,
             ..Carried::default()
         };
+        self.obtain_with(by, carried).await
+    }
+
+    /// With tokens of ours in the request.
+    pub(crate) async fn obtain_with(
+        &self,
+        by: Use,
+        carried: Carried,
+    ) -> Result<Token, SourceError> {
+        let (registration, token) = (Arc::clone(&self.registration), Arc::clone(&self.token));
         tokio::spawn(obtain(registration, token, by, carried))
             .await
             .unwrap()

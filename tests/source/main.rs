@@ -9,6 +9,7 @@
 
 mod configuration;
 mod discovery;
+mod grants;
 mod http;
 mod id_token;
 mod server;

@@ -6,6 +6,7 @@ use bearerd::clock;
 use serde_json::json;
 
 use super::fault::Reply;
+use super::id_token;
 use super::record::{Request, System};
 use super::state::State;
 
@@ -46,6 +47,7 @@ pub fn answer(state: &mut State, request: &Request) -> Reply {
         return error(405, "invalid_request", 900_561, description);
     }
     let entra = &state.settings.entra;
+    let lifetime = entra.lifetime;
     if request.param("grant_type") != "client_credentials" {
         let description = "AADSTS70003: The app requested an unsupported grant type.";
         return error(400, "unsupported_grant_type", 70_003, description);
@@ -54,7 +56,11 @@ pub fn answer(state: &mut State, request: &Request) -> Reply {
         let description = "AADSTS700016: Application was not found in the directory.";
         return error(400, "unauthorized_client", 700_016, description);
     }
-    if request.param("client_secret") != entra.client_secret {
+    if !request.param("client_assertion").is_empty() {
+        if let Err((code, description)) = federated(state, request) {
+            return error(401, "invalid_client", code, description);
+        }
+    } else if request.param("client_secret") != entra.client_secret {
         let description = "AADSTS7000215: Invalid client secret provided.";
         return error(401, "invalid_client", 7_000_215, description);
     }
@@ -69,7 +75,6 @@ pub fn answer(state: &mut State, request: &Request) -> Reply {
                            the resource identifier.";
         return error(400, "invalid_scope", 1_002_012, description);
     }
-    let lifetime = entra.lifetime;
     let access_token = state.issue(System::Entra, lifetime, None);
     let body = json!({
         "token_type": "Bearer",
@@ -78,6 +83,30 @@ pub fn answer(state: &mut State, request: &Request) -> Reply {
         "access_token": access_token,
     });
     Reply::json(200, &body)
+}
+
+/// A federated credential: a token of another issuer, for whom the application is told to trust it.
+fn federated(state: &State, request: &Request) -> Result<(), (u32, &'static str)> {
+    let kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+    if request.param("client_assertion_type") != kind {
+        let description = "AADSTS50027: JWT token is invalid or malformed.";
+        return Err((50_027, description));
+    }
+    if !request.param("client_secret").is_empty() {
+        return Err((7_000_216, "AADSTS7000216: more than one credential."));
+    }
+    match id_token::accept(state, request.param("client_assertion")) {
+        Ok(()) => Ok(()),
+        Err((400, _)) => {
+            let description = "AADSTS700024: Client assertion is not within its valid time range.";
+            Err((700_024, description))
+        }
+        Err(_) => Err((
+            700_211,
+            "AADSTS700211: No matching federated identity record found for presented assertion \
+             issuer.",
+        )),
+    }
 }
 
 fn error(status: u16, error: &str, code: u32, description: &str) -> Reply {

@@ -242,8 +242,9 @@ path = "@/tokens/nhs_user"
         )
     }
 
-    // Short deadlines: what hangs is to be over soon.
-    fn common(&self, server: &Server) -> String {
+    /// Keys for every client. Short deadlines: what hangs is to be over soon.
+    #[must_use]
+    pub fn common(&self, server: &Server) -> String {
         let mut keys = "connect_timeout = \"1s\"\ntimeout = \"2s\"\n".to_owned();
         if let Some(pem) = &server.ca_pem {
             self.write("ca.pem", pem);

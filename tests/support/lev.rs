@@ -8,6 +8,7 @@ use bearerd::instant::Instant;
 use serde_json::json;
 
 use super::fault::Reply;
+use super::id_token;
 use super::keys::random_text;
 use super::record::{Request, System};
 use super::state::State;
@@ -28,6 +29,8 @@ pub struct Lev {
     pub password: String,
     /// Of access tokens.
     pub lifetime: Duration,
+    /// Of ID tokens.
+    pub id_token_lifetime: Duration,
     /// Of refresh tokens, from each refresh anew.
     pub refresh_lifetime: Duration,
     /// `revokeRefreshToken` with `refreshTokenMaxReuse` 0: each works once.
@@ -44,6 +47,7 @@ impl Default for Lev {
             username: "reports".into(),
             password: "correct horse".into(),
             lifetime: Duration::from_secs(300),
+            id_token_lifetime: Duration::from_secs(3600),
             refresh_lifetime: Duration::from_secs(1800),
             rotate: true,
             lockout_after: 3,
@@ -196,7 +200,10 @@ fn issue(state: &mut State, session: u64, scope: &str) -> Reply {
         "scope": if scope.is_empty() { "profile email" } else { scope },
     });
     if scope.split(' ').any(|s| s == "openid") {
-        body["id_token"] = json!(format!("{}id.{}", state.settings.mark, random_text(40)));
+        let issuer = format!("{}{REALM}", state.origin);
+        let lifetime = settings.id_token_lifetime;
+        let id_token = id_token::issue(state, &issuer, &settings.client_id, lifetime);
+        body["id_token"] = json!(id_token);
     }
     Reply::json(200, &body)
 }

@@ -6,6 +6,7 @@
 //! | `server` | runs the authorization server on its own thread; faults, waiting |
 //! | `connection` | one exchange, with or without a fault |
 //! | `lev`, `entra`, `nhs` | what the three real systems accept and answer |
+//! | `id_token` | ID tokens, and whether one is good |
 //! | `fault` | what can go wrong on the way |
 //! | `state` | settings, memory and log of the server, behind one lock |
 //! | `record` | every request, every issued token |
@@ -36,6 +37,7 @@ pub mod daemon;
 pub mod entra;
 pub mod fault;
 pub mod host;
+pub mod id_token;
 pub mod keys;
 pub mod lev;
 pub mod nhs;

@@ -1,4 +1,4 @@
-//! NHS England's token endpoint (Apigee): signed-JWT client credentials, and refresh.
+//! NHS England's token endpoint (Apigee): signed-JWT client credentials, token exchange, and refresh.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,6 +11,7 @@ use jsonwebtoken::{Algorithm, DecodingKey};
 use serde_json::{Value, json};
 
 use super::fault::Reply;
+use super::id_token;
 use super::keys::random_text;
 use super::record::{Request, System};
 use super::state::State;
@@ -78,6 +79,7 @@ pub fn answer(state: &mut State, request: &Request) -> Reply {
         "" => error(400, "invalid_request", "grant_type is missing"),
         "client_credentials" => client_credentials(state, request),
         "refresh_token" => refresh(state, request),
+        "urn:ietf:params:oauth:grant-type:token-exchange" => exchange(state, request),
         _ => error(400, "unsupported_grant_type", "grant_type is invalid"),
     }
 }
@@ -92,6 +94,13 @@ pub fn seed_refresh_token(state: &mut State) -> String {
     keep(state, token)
 }
 
+/// Makes every refresh token there is useless, as another's use of it would have.
+pub fn spend_refresh_tokens(state: &mut State) {
+    for token in state.nhs.refresh_tokens.values_mut() {
+        token.spent = true;
+    }
+}
+
 fn keep(state: &mut State, token: RefreshToken) -> String {
     let text = format!("{}nr{}", state.settings.mark, random_text(28));
     state.nhs.refresh_tokens.insert(text.clone(), token);
@@ -99,12 +108,7 @@ fn keep(state: &mut State, token: RefreshToken) -> String {
 }
 
 fn client_credentials(state: &mut State, request: &Request) -> Reply {
-    let expected = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-    if request.param("client_assertion_type") != expected {
-        let description = "Missing or invalid client_assertion_type";
-        return error(400, "invalid_request", description);
-    }
-    if let Err(refusal) = accept_assertion(state, request.param("client_assertion")) {
+    if let Err(refusal) = accept_client(state, request) {
         return refusal;
     }
     let lifetime = state.settings.nhs.lifetime;
@@ -116,6 +120,46 @@ fn client_credentials(state: &mut State, request: &Request) -> Reply {
         "issued_at": clock::unix_now().as_millis().to_string(),
     });
     Reply::json(200, &body)
+}
+
+/// RFC 8693, of an ID token only. The window begins here, and nothing prolongs it.
+fn exchange(state: &mut State, request: &Request) -> Reply {
+    if let Err(refusal) = accept_client(state, request) {
+        return refusal;
+    }
+    if request.param("subject_token_type") != "urn:ietf:params:oauth:token-type:id_token" {
+        let description = "missing or invalid subject_token_type";
+        return error(400, "invalid_request", description);
+    }
+    if let Err(refused) = id_token::accept(state, request.param("subject_token")) {
+        return id_token::refusal(refused);
+    }
+    let Nhs {
+        lifetime,
+        refresh_window,
+        ..
+    } = state.settings.nhs;
+    let refresh_token = seed_refresh_token(state);
+    let access_token = state.issue(System::Nhs, lifetime, Some(refresh_token.clone()));
+    let body = json!({
+        "access_token": access_token,
+        "expires_in": lifetime.as_secs().to_string(),
+        "issued_token_type": "urn:ietf:params:oauth:token-type:access_token",
+        "refresh_count": "0",
+        "refresh_token": refresh_token,
+        "refresh_token_expires_in": refresh_window.as_secs().to_string(),
+        "token_type": "Bearer",
+    });
+    Reply::json(200, &body)
+}
+
+fn accept_client(state: &mut State, request: &Request) -> Result<(), Reply> {
+    let expected = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+    if request.param("client_assertion_type") != expected {
+        let description = "Missing or invalid client_assertion_type";
+        return Err(error(400, "invalid_request", description));
+    }
+    accept_assertion(state, request.param("client_assertion"))
 }
 
 /// In the real one's order: form, `jti`, application, rate, audience, key, signature. So a `jti` is used

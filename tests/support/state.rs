@@ -8,6 +8,7 @@ use bearerd::clock;
 
 use super::entra::Entra;
 use super::fault::Fault;
+use super::id_token::IdTokens;
 use super::keys::{SigningKey, random_text};
 use super::lev::{Lev, LevState};
 use super::nhs::{Nhs, NhsState};
@@ -59,6 +60,8 @@ pub struct State {
     pub log: Log,
     /// Keycloak's memory.
     pub lev: LevState,
+    /// The ID tokens made.
+    pub id_tokens: IdTokens,
     /// Apigee's memory.
     pub nhs: NhsState,
     /// Each for one token request of a system, in this order.

@@ -147,9 +147,10 @@ fn wanted(server: &Server, caller: &Caller, request: &Request) -> Result<TokenNa
 
 /// The one token of this issuer that the caller may read.
 fn only_of(server: &Server, caller: &Caller, issuer: &str) -> Result<TokenName, Problem> {
-    let of_issuer = |token: &TokenConfig| match &token.client.endpoint {
-        Endpoint::Issuer(url) => url.text.trim_end_matches('/') == issuer.trim_end_matches('/'),
-        Endpoint::TokenEndpoint(_) => false,
+    let issuer = issuer.trim_end_matches('/');
+    let of_issuer = |token: &TokenConfig| {
+        let own = issuer_of(token);
+        !own.is_empty() && own.trim_end_matches('/') == issuer
     };
     let mut names = visible(server, caller, of_issuer);
     match (names.pop(), names.as_slice()) {
@@ -215,12 +216,17 @@ fn granted(config: &TokenConfig, published: &Published) -> Zeroizing<Vec<u8>> {
     json(&Granted {
         status: "success",
         access_token: token.access_token.expose_secret(),
-        issuer: match &config.client.endpoint {
-            Endpoint::Issuer(url) => &url.text,
-            Endpoint::TokenEndpoint(_) => "",
-        },
+        issuer: issuer_of(config),
         expires_at: Moment::now().epoch_seconds(token.validity.expires_at),
     })
+}
+
+/// The issuer that its client names; empty without one.
+fn issuer_of(config: &TokenConfig) -> &str {
+    match config.client.as_ref().map(|client| &client.endpoint) {
+        Some(Endpoint::Issuer(url)) => &url.text,
+        Some(Endpoint::TokenEndpoint(_)) | None => "",
+    }
 }
 
 /// A struct of strings and numbers always serializes.

@@ -219,6 +219,41 @@ fn a_part_that_never_comes_is_no_loop() {
 }
 
 #[test]
+fn a_part_that_lives_for_seconds_is_not_missing() {
+    let mut chain = Chain::new(Grant::ClientCredentials, false);
+    let (attempt, _) = chain.request(0, "a");
+    chain.answer("a", attempt, 3600, Some(2));
+    let (attempt, _) = chain.request(0, "b");
+    chain.answer("b", attempt, 6, None);
+    let (attempt, _) = chain.request(0, "c");
+    chain.answer("c", attempt, 3600, None);
+    let (attempt, _) = chain.request(6, "a");
+    chain.answer("a", attempt, 3600, Some(2));
+    chain.request(0, "b");
+}
+
+/// A refresh need not bring another ID token: the one held stays, and it has ended.
+#[test]
+fn a_part_that_ended_before_is_missing() {
+    let mut chain = Chain::new(Grant::ClientCredentials, false);
+    let (attempt, _) = chain.request(0, "a");
+    let validity = Validity {
+        obtained_at: chain.0.now,
+        expires_at: chain.0.now + Duration::from_secs(3600),
+        refresh: None,
+        id_token_expires_at: Some(chain.0.now),
+    };
+    chain.0.event(Event::Obtained {
+        name: name("a"),
+        attempt,
+        validity,
+    });
+    assert_eq!(chain.requests(2000).len(), 0);
+    let failing = matches!(chain.status("b").health, Health::Failing { .. });
+    assert!(failing, "{:?}", chain.status("b"));
+}
+
+#[test]
 fn a_refused_source_is_replaced() {
     let mut chain = Chain::new(Grant::ClientCredentials, false);
     let (attempt, _) = chain.request(0, "a");

@@ -9,6 +9,11 @@ use super::*;
 
 const NOW: Duration = Duration::from_secs(1_700_000_000);
 const ENDPOINT: &str = "https://as.example/token/";
+const PARTY: Party<'static> = Party {
+    issuer: "client-1",
+    subject: Some("client-1"),
+    what: "private_key_jwt.key",
+};
 
 fn config() -> AssertionConfig {
     AssertionConfig {
@@ -36,7 +41,7 @@ fn pem(label: &str, der: &[u8]) -> SecretString {
 }
 
 fn load(pem: &SecretString, alg: SignatureAlg) -> Result<Signer, SourceError> {
-    Signer::with_private_key(pem, alg, "client-1", &config())
+    Signer::with_private_key(pem, alg, &PARTY, &config())
 }
 
 fn part(jwt: &SecretString, index: usize) -> Map<String, Value> {
@@ -112,7 +117,7 @@ fn rsa_signatures_verify() {
         for key in [&forms.pkcs1, &forms.pkcs8] {
             let signer = load(key, alg).unwrap();
             assert!(signer.is_slow());
-            let jwt = signer.sign(ENDPOINT, NOW).unwrap();
+            let jwt = signer.sign(Some(ENDPOINT), NOW).unwrap();
             verify(&jwt, verified_as, &forms.public);
         }
     }
@@ -137,7 +142,7 @@ fn ec_signatures_verify() {
         let encode = |part: &[u8]| URL_SAFE_NO_PAD.encode(part);
         let public = DecodingKey::from_ec_components(&encode(x), &encode(y)).unwrap();
         for key in &forms {
-            let jwt = load(key, alg).unwrap().sign(ENDPOINT, NOW).unwrap();
+            let jwt = load(key, alg).unwrap().sign(Some(ENDPOINT), NOW).unwrap();
             verify(&jwt, verified_as, &public);
         }
     }
@@ -150,7 +155,7 @@ fn es512_signatures_verify() {
     for key in &forms {
         let jwt = load(key, SignatureAlg::ES512)
             .unwrap()
-            .sign(ENDPOINT, NOW)
+            .sign(Some(ENDPOINT), NOW)
             .unwrap();
         let (message, signed) = jwt.expose_secret().rsplit_once('.').unwrap();
         let signed = URL_SAFE_NO_PAD.decode(signed).unwrap();
@@ -169,7 +174,7 @@ fn eddsa_signatures_verify() {
     for document in [key.to_pkcs8v1().unwrap(), key.to_pkcs8().unwrap()] {
         let signer = load(&pem("PRIVATE KEY", document.as_ref()), SignatureAlg::EdDSA).unwrap();
         verify(
-            &signer.sign(ENDPOINT, NOW).unwrap(),
+            &signer.sign(Some(ENDPOINT), NOW).unwrap(),
             Algorithm::EdDSA,
             &public,
         );
@@ -184,17 +189,21 @@ fn hmac_signatures_verify() {
         (HmacAlg::HS512, Algorithm::HS512),
     ] {
         let secret = SecretString::from("s\u{fc}crets are octets");
-        let signer = Signer::with_secret(&secret, alg, "client-1", &config()).unwrap();
+        let signer = Signer::with_secret(&secret, alg, &PARTY, &config()).unwrap();
         let public = DecodingKey::from_secret(secret.expose_secret().as_bytes());
-        verify(&signer.sign(ENDPOINT, NOW).unwrap(), verified_as, &public);
+        verify(
+            &signer.sign(Some(ENDPOINT), NOW).unwrap(),
+            verified_as,
+            &public,
+        );
     }
 }
 
 #[test]
 fn header_and_claims() {
     let secret = SecretString::from("secret");
-    let signer = Signer::with_secret(&secret, HmacAlg::HS256, "client-1", &config()).unwrap();
-    let jwt = signer.sign(ENDPOINT, NOW).unwrap();
+    let signer = Signer::with_secret(&secret, HmacAlg::HS256, &PARTY, &config()).unwrap();
+    let jwt = signer.sign(Some(ENDPOINT), NOW).unwrap();
     let header = json!({"alg": "HS256", "typ": "JWT", "kid": "test-1"});
     assert_eq!(Value::Object(part(&jwt, 0)), header);
     let mut claims = part(&jwt, 1);
@@ -206,7 +215,7 @@ fn header_and_claims() {
     });
     assert_eq!(Value::Object(claims), expected);
     // NHS England remembers a jti for 30 days
-    let again = signer.sign(ENDPOINT, NOW).unwrap();
+    let again = signer.sign(Some(ENDPOINT), NOW).unwrap();
     assert_ne!(part(&again, 1)["jti"], jti);
 }
 
@@ -231,8 +240,8 @@ fn what_can_be_set() {
         claims: BTreeMap::from([("nbf".into(), json!(1)), ("env".into(), json!({"a": [1]}))]),
     };
     let pem = SecretString::from(key.serialize_pem());
-    let signer = Signer::with_private_key(&pem, SignatureAlg::ES256, "c", &config).unwrap();
-    let jwt = signer.sign(ENDPOINT, NOW).unwrap();
+    let signer = Signer::with_private_key(&pem, SignatureAlg::ES256, &PARTY, &config).unwrap();
+    let jwt = signer.sign(Some(ENDPOINT), NOW).unwrap();
     let thumbprint =
         |algorithm| URL_SAFE_NO_PAD.encode(digest::digest(algorithm, leaf.der()).as_ref());
     let header = json!({
@@ -252,7 +261,7 @@ fn what_can_be_set() {
 
     let other = rcgen::KeyPair::generate().unwrap().serialize_pem();
     let other = SecretString::from(other);
-    let error = Signer::with_private_key(&other, SignatureAlg::ES256, "c", &config);
+    let error = Signer::with_private_key(&other, SignatureAlg::ES256, &PARTY, &config);
     assert!(matches!(
         error,
         Err(SourceError::Key {

@@ -15,6 +15,7 @@ use super::secret_text;
 use crate::clock;
 use crate::config::TokenConfig;
 use crate::credential::Token;
+use crate::source::Carried;
 use crate::source::error::SourceError;
 use crate::source::registration::Registration;
 use crate::source::token_request::{GrantRequest, Parameters};
@@ -48,7 +49,9 @@ pub(super) async fn begin(
 ) -> Result<DeviceLogin, SourceError> {
     let endpoint = registration.device_authorization_endpoint().await?;
     let grant = GrantRequest::DeviceAuthorization;
-    let proof = registration.proof(&grant, &endpoint.text).await?;
+    let proof = registration
+        .proof(&grant, &endpoint.text, &Carried::default())
+        .await?;
     let scope = token.scope.join(" ");
     let body =
         Parameters::new(token, &grant, &proof, &scope).encode(crate::config::BodyFormat::Form)?;
@@ -156,15 +159,17 @@ impl DeviceLogin {
         loop {
             tokio::time::sleep(interval).await;
             let grant = GrantRequest::DeviceCode(self.device_code.clone());
-            let refused = match crate::source::redeem(registration, token, &grant).await {
-                Err(SourceError::Refused(refused)) => refused,
-                // Section 3.5: on a connection timeout, less often.
-                Err(SourceError::Transport { .. }) => {
-                    interval = (interval * 2).min(LONGEST_INTERVAL);
-                    continue;
-                }
-                ended => return ended,
-            };
+            let refused =
+                match crate::source::redeem(registration, token, &grant, &Carried::default()).await
+                {
+                    Err(SourceError::Refused(refused)) => refused,
+                    // Section 3.5: on a connection timeout, less often.
+                    Err(SourceError::Transport { .. }) => {
+                        interval = (interval * 2).min(LONGEST_INTERVAL);
+                        continue;
+                    }
+                    ended => return ended,
+                };
             match refused.error.as_deref() {
                 Some("authorization_pending") => {}
                 Some("slow_down") => interval += SLOW_DOWN,

@@ -32,7 +32,7 @@ fn token(grant: GrantConfig) -> TokenConfig {
     };
     TokenConfig {
         name: TokenName::parse("t").unwrap(),
-        client: Arc::new(client),
+        client: Some(Arc::new(client)),
         scope: vec!["openid".into(), "api://x/.default".into()],
         audience: vec!["a1".into(), "a2".into()],
         resource: vec!["urn:r".into()],
