@@ -165,6 +165,11 @@ fn a_replaced_key_signs_the_next_assertion() {
     let next = server.issued(System::Nhs) + 1;
     daemon.signal(Signal::USR1);
     server.wait_issued(System::Nhs, next, SOON);
+    // While that answer is on its way, nobody is heard who asks for another.
+    support::eventually("the second token", SOON, || {
+        let generation = daemon.status_json()["tokens"][0]["generation"].as_u64();
+        (generation == Some(2)).then_some(())
+    });
 
     server.change(|settings| {
         let keys = &mut settings.nhs.public_keys;
