@@ -117,16 +117,17 @@ async fn answer(stream: UnixStream, api: &Api, environment: Arc<Environment>, ow
             return;
         }
     };
-    // Debug escapes: the names are the peer's.
     let Request { unit, credential } = &request;
+    // The names are the peer's.
+    let (shown, wanted) = (unit.escape_debug(), credential.escape_debug());
     match send(stream, api, credential, environment).await {
         Ok((token, generation)) => {
             api.consumers.note(&token, unit, generation);
-            tracing::info!(%token, generation, ?unit, ?credential, "credential sent");
+            tracing::info!(%token, generation, unit = %shown, credential = %wanted, "credential sent");
         }
         Err(refusal) => {
             let error = error_chain(&refusal);
-            tracing::warn!(?unit, ?credential, error, "no credential sent");
+            tracing::warn!(unit = %shown, credential = %wanted, error, "no credential sent");
         }
     }
 }

@@ -40,13 +40,15 @@ credentials() {
     test_that "and headers, if it wants them" \
         eventually 5 same_text /test/loaded/reports.headers "Authorization: Bearer $held"
     test_that "and JSON" grep -q "\"access_token\":\"$held\"" /test/loaded/reports.json
-    test_that "bearerd's log has the unit" logged 'unit="loads.service" credential="reports.json"'
+    test_that "bearerd's log has the unit" logged 'unit=loads.service credential=reports.json'
     systemctl stop loads.service
     test_that "an instance of a template starts" systemctl start loads@reports.env.service
     test_that "and has its own format" same_text /test/loaded-reports.env "ACCESS_TOKEN=\"$held\""
     test_that "for a token that does not exist, a unit gets nothing" fails systemctl start loads-unknown.service
     test_that "and the log says why" logged 'no token is named so'
-    test_that "and for whom" logged 'unit="loads-unknown.service" credential="nonesuch"'
+    test_that "and for whom" logged 'unit=loads-unknown.service credential=nonesuch'
+    test_that "the journal has both as fields" eventually 5 \
+        sh -c 'journalctl UNIT=loads-unknown.service CREDENTIAL=nonesuch -o cat --no-pager | grep -q "no credential sent"'
     cat >>/etc/bearerd/conf.d/reports.toml <<END
 [[token.reports.file]]
 path = "$tokens/reports.env"
