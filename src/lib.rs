@@ -17,6 +17,7 @@
 //! | [`clock`] | the only reader of clocks |
 //! | [`atomic_file`] | the only writer of files |
 //! | [`error_chain`] | one line for an error and its causes |
+//! | [`failpoint`] | where the crash test kills the daemon |
 //! | [`instant`], [`credential`] | the types everybody shares |
 //! | [`signals`], [`systemd`], [`watch`], [`logging`] | what the names say |
 
@@ -28,6 +29,7 @@ pub mod config;
 pub mod credential;
 pub mod daemon;
 pub mod error_chain;
+pub mod failpoint;
 pub mod format;
 pub mod instant;
 pub mod logging;

@@ -10,6 +10,7 @@ use crate::clock;
 use crate::config::Environment;
 use crate::credential::{Token, TokenName};
 use crate::error_chain::{error_chain, explain};
+use crate::failpoint;
 use crate::instant::Instant;
 use crate::refresh::{AttemptId, Command, Delivery, Event, Failure, FailureKind, Scheduler, Use};
 use crate::store::{DaemonView, Published, Written};
@@ -178,9 +179,12 @@ impl Shell {
         };
         match record {
             None => self.attempts.start(request),
-            Some(record) => self
-                .durable
-                .put(record, Some(Step::Send(Box::new(request)))),
+            Some(record) => {
+                failpoint::pass("intent");
+                self.durable
+                    .put(record, Some(Step::Send(Box::new(request))));
+                failpoint::pass("intent-queued");
+            }
         }
     }
 
@@ -194,7 +198,9 @@ impl Shell {
         let identity = entry.config().identity;
         let record = entry.commit(token, identity).clone();
         let published = Published::from(&record);
+        failpoint::pass("record");
         self.durable.put(record, Some(Step::Publish(published)));
+        failpoint::pass("record-queued");
     }
 
     pub(super) fn attempt_finished(&mut self, now: Instant, finished: Finished) {
@@ -206,6 +212,7 @@ impl Shell {
         } = finished;
         match result {
             Ok(Ok(token)) => {
+                failpoint::pass("reply");
                 let token = match self.tokens.get(&name) {
                     Some(entry) => entry.completed(token),
                     None => token,
@@ -304,9 +311,11 @@ impl Shell {
         match self.durable.written(now, written) {
             Some(Step::Publish(published)) => {
                 let generation = published.generation;
+                failpoint::pass("publish");
                 if self.tokens.publish(now, &name, published) {
                     info!(token = %name, generation, "published");
                 }
+                failpoint::pass("published");
             }
             Some(Step::Send(request)) => self.send(now, *request, error),
             None => {}
@@ -320,6 +329,7 @@ impl Shell {
         let irreplaceable = !request.token.is_repeatable();
         let refusal = unsaved.filter(|_| irreplaceable);
         if refusal.is_none() && !self.stopping {
+            failpoint::pass("intent-durable");
             return self.attempts.start(request);
         }
         self.close_intent(&name);

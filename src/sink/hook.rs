@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use super::{Delivery, Output, Shared, explain};
 use crate::clock;
 use crate::config::HookConfig;
+use crate::failpoint;
 use crate::instant::Instant;
 
 /// Why a hook has not done its work.
@@ -108,6 +109,7 @@ fn due(shared: &mut Shared, deliveries: &[Delivery], done: u64) -> Option<(Due, 
 
 async fn execute(shared: &Shared, hook: &HookConfig, due: Due) -> Result<(), HookError> {
     let program = hook.command.first().cloned().unwrap_or_default();
+    failpoint::pass("hook");
     let mut child = match command(shared, hook, due).spawn() {
         Ok(child) => child,
         Err(cause) => return Err(HookError::NotRun { program, cause }),
@@ -128,6 +130,7 @@ async fn execute(shared: &Shared, hook: &HookConfig, due: Due) -> Result<(), Hoo
         }
         _ => listening.abort(),
     }
+    failpoint::pass("hook-ended");
     match ended {
         Ok(Ok(status)) if status.success() => Ok(()),
         Ok(Ok(status)) => Err(HookError::Exit { program, status }),

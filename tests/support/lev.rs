@@ -79,6 +79,12 @@ pub fn answer(state: &mut State, request: &Request) -> Reply {
     }
 }
 
+/// Makes a refresh token as a login in a browser would have, to seed a client with.
+pub fn seed_refresh_token(state: &mut State) -> String {
+    let session = new_session(state);
+    keep(state, session)
+}
+
 /// Ends the session: its refresh token and its access tokens are refused from here on.
 pub fn end_session(state: &mut State, session: u64) {
     state.lev.sessions.insert(session, false);
@@ -145,8 +151,7 @@ fn password(state: &mut State, request: &Request) -> Reply {
         return Reply::error(401, "invalid_grant", "Invalid user credentials");
     }
     state.lev.wrong_passwords = 0;
-    let session = state.lev.sessions.len() as u64;
-    state.lev.sessions.insert(session, true);
+    let session = new_session(state);
     issue(state, session, request.param("scope"))
 }
 
@@ -171,16 +176,26 @@ fn refresh(state: &mut State, presented: &str) -> Reply {
     issue(state, session, "openid")
 }
 
-fn issue(state: &mut State, session: u64, scope: &str) -> Reply {
-    let settings = state.settings.lev.clone();
-    let refresh_token = format!("{}rt{}", state.settings.mark, random_text(40));
-    let expires_at = clock::now() + settings.refresh_lifetime;
+fn new_session(state: &mut State) -> u64 {
+    let session = state.lev.sessions.len() as u64;
+    state.lev.sessions.insert(session, true);
+    session
+}
+
+fn keep(state: &mut State, session: u64) -> String {
+    let text = format!("{}rt{}", state.settings.mark, random_text(40));
     let kept = RefreshToken {
         session,
-        expires_at,
+        expires_at: clock::now() + state.settings.lev.refresh_lifetime,
         spent: false,
     };
-    state.lev.refresh_tokens.insert(refresh_token.clone(), kept);
+    state.lev.refresh_tokens.insert(text.clone(), kept);
+    text
+}
+
+fn issue(state: &mut State, session: u64, scope: &str) -> Reply {
+    let settings = state.settings.lev.clone();
+    let refresh_token = keep(state, session);
     let access_token = state.issue(System::Lev, settings.lifetime, Some(refresh_token.clone()));
     if let Some(issued) = state.log.issued.last_mut() {
         issued.session = Some(session);

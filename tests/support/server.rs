@@ -166,6 +166,12 @@ impl Server {
         self.with(|state| connection::check(&mut state.log, access_token))
     }
 
+    /// Makes a refresh token as a login at LEV would have.
+    #[must_use]
+    pub fn seed_lev(&self) -> String {
+        self.with(lev::seed_refresh_token)
+    }
+
     /// Makes a refresh token as a login at NHS England would have.
     #[must_use]
     pub fn seed_refresh_token(&self) -> String {
