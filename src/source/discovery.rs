@@ -9,12 +9,14 @@ use reqwest::Client;
 use serde_json::{Map, Value};
 use url::Url;
 
-use super::error::{MetadataProblem, SourceError};
+use super::error::SourceError;
 use super::http::{self, Answer};
+use super::jwks;
 use super::token_response;
 use crate::clock;
-use crate::config::HttpsUrl;
+use crate::config::{HttpsUrl, SignatureAlg};
 use crate::instant::Instant;
+use crate::refresh::FailureKind;
 
 /// The last metadata seen. It outlives its hour when the server does not answer.
 #[derive(Default)]
@@ -25,12 +27,48 @@ struct Entry {
     ask_again_at: Instant,
 }
 
-/// The part of the metadata that token requests need.
+/// The part of an authorization server's metadata that is of use here (RFC 8414 section 2, OpenID Connect
+/// Discovery section 3). An endpoint that credentials must not go to counts as not named.
 #[derive(Debug)]
-pub(super) struct Metadata {
-    pub(super) token_endpoint: HttpsUrl,
+pub struct Metadata {
+    /// Where tokens are requested.
+    pub token_endpoint: HttpsUrl,
     /// `mtls_endpoint_aliases.token_endpoint` (RFC 8705 section 5).
-    pub(super) mtls_token_endpoint: Option<HttpsUrl>,
+    pub mtls_token_endpoint: Option<HttpsUrl>,
+    /// Where a user logs in.
+    pub authorization_endpoint: Option<HttpsUrl>,
+    /// Where a login on another device begins (RFC 8628 section 4).
+    pub device_authorization_endpoint: Option<HttpsUrl>,
+    /// Where tokens are revoked (RFC 7009).
+    pub revocation_endpoint: Option<HttpsUrl>,
+    /// Where a user logs out (OpenID Connect RP-Initiated Logout section 2.1).
+    pub end_session_endpoint: Option<HttpsUrl>,
+    /// The provider's keys.
+    pub jwks_uri: Option<HttpsUrl>,
+    /// `id_token_signing_alg_values_supported`, those known here; empty when it is not named.
+    pub id_token_signing_algs: Vec<SignatureAlg>,
+    /// Whether every authorization response has `iss` (RFC 9207 section 3).
+    pub authorization_response_iss: bool,
+}
+
+/// What is wrong with an authorization server's metadata (RFC 8414 section 3.3).
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum MetadataProblem {
+    /// `issuer` is another one.
+    #[error("its issuer is \"{0}\"")]
+    IssuerDiffers(String),
+    /// Not at either well-known place.
+    #[error("neither well-known document is there (status {})", .0.as_u16())]
+    NotFound(StatusCode),
+    /// Not a JSON object with `issuer`.
+    #[error("the document is no JSON object with an issuer")]
+    NotMetadata,
+    /// The server failed.
+    #[error("the server answered {}", .0.as_u16())]
+    Status(StatusCode),
+    /// `token_endpoint` is missing, no URL, or neither https nor loopback.
+    #[error("its token_endpoint is missing or not an https URL")]
+    TokenEndpoint,
 }
 
 impl Cache {
@@ -70,6 +108,31 @@ impl Cache {
             metadata: Arc::clone(metadata),
             ask_again_at,
         })));
+    }
+}
+
+impl MetadataProblem {
+    pub(super) fn kind(&self) -> FailureKind {
+        match self {
+            Self::IssuerDiffers(_) | Self::NotFound(_) | Self::TokenEndpoint => {
+                FailureKind::Misconfigured
+            }
+            Self::NotMetadata => FailureKind::Unavailable,
+            Self::Status(StatusCode::TOO_MANY_REQUESTS) => FailureKind::RateLimited,
+            Self::Status(status) if status.is_redirection() => FailureKind::Misconfigured,
+            Self::Status(_) => FailureKind::Unavailable,
+        }
+    }
+
+    pub(super) fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::IssuerDiffers(_) => {
+                Some("write issuer exactly as the server does, trailing slash included")
+            }
+            Self::NotFound(_) => Some("check issuer, or set token_endpoint instead"),
+            Self::TokenEndpoint => Some("set token_endpoint instead of issuer"),
+            Self::NotMetadata | Self::Status(_) => None,
+        }
     }
 }
 
@@ -136,15 +199,31 @@ fn read(answer: &Answer, issuer: &HttpsUrl) -> Result<Metadata, MetadataProblem>
         return Err(MetadataProblem::IssuerDiffers(shown.collect()));
     }
     let endpoint = |value| endpoint(value, &issuer.url);
-    let token_endpoint = members.get("token_endpoint").and_then(endpoint);
+    let optional = |name: &str| members.get(name).and_then(endpoint);
     let alias = members
         .get("mtls_endpoint_aliases")
         .and_then(|aliases| aliases.get("token_endpoint"));
     Ok(Metadata {
-        token_endpoint: token_endpoint.ok_or(MetadataProblem::TokenEndpoint)?,
+        token_endpoint: optional("token_endpoint").ok_or(MetadataProblem::TokenEndpoint)?,
         mtls_token_endpoint: alias
             .map(|alias| endpoint(alias).ok_or(MetadataProblem::TokenEndpoint))
             .transpose()?,
+        authorization_endpoint: optional("authorization_endpoint"),
+        device_authorization_endpoint: optional("device_authorization_endpoint"),
+        revocation_endpoint: optional("revocation_endpoint"),
+        end_session_endpoint: optional("end_session_endpoint"),
+        jwks_uri: optional("jwks_uri"),
+        id_token_signing_algs: members
+            .get("id_token_signing_alg_values_supported")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(|name| jwks::algorithm(name.as_str()?))
+            .collect(),
+        authorization_response_iss: members
+            .get("authorization_response_iss_parameter_supported")
+            .and_then(Value::as_bool)
+            .unwrap_or_default(),
     })
 }
 
@@ -195,6 +274,8 @@ const ASK_AGAIN: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -216,11 +297,81 @@ mod tests {
         }
     }
     fn held(cache: &Cache, token_endpoint: &str, ask_again_at: Instant) {
-        let metadata = Metadata {
-            token_endpoint: endpoint(&token_endpoint.into(), &gone().url).unwrap(),
-            mtls_token_endpoint: None,
-        };
+        let issuer = gone();
+        let metadata = json!({"issuer": issuer.text, "token_endpoint": token_endpoint});
+        let metadata = read(&answer(&metadata), &issuer).unwrap();
         cache.keep(&Arc::new(metadata), ask_again_at);
+    }
+
+    fn answer(metadata: &Value) -> Answer {
+        Answer {
+            status: StatusCode::OK,
+            headers: ::http::HeaderMap::new(),
+            body: metadata.to_string().into_bytes().into(),
+        }
+    }
+
+    #[test]
+    fn optional_members_do_not_spoil_the_rest() {
+        let issuer: HttpsUrl = "https://op.example/realm"
+            .parse()
+            .map(|url| HttpsUrl {
+                text: "https://op.example/realm".into(),
+                url,
+            })
+            .unwrap();
+        let names = [
+            "authorization_endpoint",
+            "device_authorization_endpoint",
+            "revocation_endpoint",
+            "end_session_endpoint",
+            "jwks_uri",
+        ];
+        let optional = |metadata: &Metadata| {
+            let found = [
+                &metadata.authorization_endpoint,
+                &metadata.device_authorization_endpoint,
+                &metadata.revocation_endpoint,
+                &metadata.end_session_endpoint,
+                &metadata.jwks_uri,
+            ];
+            found.map(|url| url.as_ref().map(|url| url.text.clone()))
+        };
+        let bare = json!({"issuer": issuer.text, "token_endpoint": "https://op.example/t"});
+        let metadata = read(&answer(&bare), &issuer).unwrap();
+        assert_eq!(optional(&metadata), [const { None }; 5]);
+        assert!(metadata.id_token_signing_algs.is_empty());
+        assert!(!metadata.authorization_response_iss);
+        let mut full = bare.clone();
+        for name in names {
+            full[name] = json!(format!("https://op.example/{name}"));
+        }
+        full["id_token_signing_alg_values_supported"] =
+            json!(["none", "HS256", "RS256", 5, "ES512", "XS1"]);
+        full["authorization_response_iss_parameter_supported"] = json!(true);
+        let metadata = read(&answer(&full), &issuer).unwrap();
+        let urls = names.map(|name| Some(format!("https://op.example/{name}")));
+        assert_eq!(optional(&metadata), urls);
+        let algs = [SignatureAlg::RS256, SignatureAlg::ES512];
+        assert_eq!(metadata.id_token_signing_algs, algs);
+        assert!(metadata.authorization_response_iss);
+        for odd in [
+            json!("http://op.example/x"),
+            json!("https://u@op.example/x"),
+            json!(1),
+            json!(null),
+        ] {
+            let mut odd_ones = full.clone();
+            for name in names {
+                odd_ones[name] = odd.clone();
+            }
+            odd_ones["id_token_signing_alg_values_supported"] = odd.clone();
+            odd_ones["authorization_response_iss_parameter_supported"] = odd.clone();
+            let metadata = read(&answer(&odd_ones), &issuer).unwrap();
+            assert_eq!(optional(&metadata), [const { None }; 5], "{odd}");
+            assert!(metadata.id_token_signing_algs.is_empty());
+            assert!(!metadata.authorization_response_iss);
+        }
     }
 
     /// An issuer where nobody listens.

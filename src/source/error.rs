@@ -9,6 +9,9 @@ use http::StatusCode;
 pub use super::refusal::Refusal;
 
 use super::assertion::KeyError;
+use super::discovery::MetadataProblem;
+use super::id_token::IdTokenError;
+use super::jwks::KeySetProblem;
 use super::transport::Trouble;
 use crate::config::SecretError;
 use crate::credential::TokenName;
@@ -43,6 +46,9 @@ pub enum SourceError {
     /// The HTTP client cannot be built: no system roots, for example.
     #[error("cannot set up TLS: {0}")]
     HttpClient(HttpClientProblem),
+    /// The ID token is refused, and with it the login that brought it.
+    #[error("the ID token is refused: {0}")]
+    IdToken(IdTokenError),
     /// A private key is of no use.
     #[error("{what} cannot be used")]
     Key {
@@ -52,6 +58,17 @@ pub enum SourceError {
         #[source]
         cause: KeyError,
     },
+    /// The provider's keys cannot be had.
+    #[error("key set of {server}: {problem}")]
+    KeySet {
+        /// Host and port.
+        server: String,
+        /// What is wrong with it.
+        problem: KeySetProblem,
+    },
+    /// An ID token is verified against its issuer's metadata, and the client has none.
+    #[error("without an issuer no ID token can be verified")]
+    NoIssuer,
     /// Nobody has logged in.
     #[error("somebody has to log in")]
     LoginRequired,
@@ -132,26 +149,6 @@ pub enum HttpClientProblem {
     Proxy,
 }
 
-/// What is wrong with an authorization server's metadata (RFC 8414 section 3.3).
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum MetadataProblem {
-    /// `issuer` is another one.
-    #[error("its issuer is \"{0}\"")]
-    IssuerDiffers(String),
-    /// Not at either well-known place.
-    #[error("neither well-known document is there (status {})", .0.as_u16())]
-    NotFound(StatusCode),
-    /// Not a JSON object with `issuer`.
-    #[error("the document is no JSON object with an issuer")]
-    NotMetadata,
-    /// The server failed.
-    #[error("the server answered {}", .0.as_u16())]
-    Status(StatusCode),
-    /// `token_endpoint` is missing, no URL, or neither https nor loopback.
-    #[error("its token_endpoint is missing or not an https URL")]
-    TokenEndpoint,
-}
-
 /// Why a 2xx answer is of no use.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum ReplyProblem {
@@ -190,6 +187,7 @@ impl SourceError {
             | Self::HttpClient(_)
             | Self::Key { .. }
             | Self::LoginRequired
+            | Self::NoIssuer
             | Self::NoRefreshToken
             | Self::RequestEncoding
             | Self::Secret { .. }
@@ -197,6 +195,9 @@ impl SourceError {
             | Self::Unreadable { .. } => (FailureKind::Misconfigured, Delivery::NotSent),
             Self::NoSource(_) => (FailureKind::Unavailable, Delivery::NotSent),
             Self::Discovery { problem, .. } => (problem.kind(), Delivery::NotSent),
+            // The provider issued something, and not what was asked for.
+            Self::IdToken(_) => (FailureKind::Unrecognized, Delivery::Unknown),
+            Self::KeySet { problem, .. } => (problem.kind(), Delivery::Unknown),
             // A maintenance page or a wrong endpoint: only persistence tells.
             Self::Redirect { .. } => (FailureKind::Unrecognized, Delivery::Answered),
             Self::Refused(refusal) => (refusal.kind(), refusal.delivery()),
@@ -223,7 +224,9 @@ impl SourceError {
                 Some("install the ca-certificates package, or set tls.ca")
             }
             Self::HttpClient(HttpClientProblem::Proxy) => Some("use an http or https proxy URL"),
+            Self::IdToken(error) => error.hint(),
             Self::Key { cause, .. } => cause.hint(),
+            Self::NoIssuer => Some("set issuer instead of token_endpoint"),
             Self::Redirect { .. } => Some("set token_endpoint to the final URL"),
             Self::Refused(refusal) => refusal.hint(),
             Self::Secret {
@@ -241,31 +244,6 @@ impl SourceError {
             Self::Discovery { retry_after, .. } => *retry_after,
             Self::Refused(refusal) => refusal.retry_after,
             _ => None,
-        }
-    }
-}
-
-impl MetadataProblem {
-    fn kind(&self) -> FailureKind {
-        match self {
-            Self::IssuerDiffers(_) | Self::NotFound(_) | Self::TokenEndpoint => {
-                FailureKind::Misconfigured
-            }
-            Self::NotMetadata => FailureKind::Unavailable,
-            Self::Status(StatusCode::TOO_MANY_REQUESTS) => FailureKind::RateLimited,
-            Self::Status(status) if status.is_redirection() => FailureKind::Misconfigured,
-            Self::Status(_) => FailureKind::Unavailable,
-        }
-    }
-
-    fn hint(&self) -> Option<&'static str> {
-        match self {
-            Self::IssuerDiffers(_) => {
-                Some("write issuer exactly as the server does, trailing slash included")
-            }
-            Self::NotFound(_) => Some("check issuer, or set token_endpoint instead"),
-            Self::TokenEndpoint => Some("set token_endpoint instead of issuer"),
-            Self::NotMetadata | Self::Status(_) => None,
         }
     }
 }

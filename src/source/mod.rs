@@ -1,6 +1,9 @@
 //! One token request to an authorization server: what is sent, and what the reply means.
 
+pub mod discovery;
 pub mod error;
+pub mod id_token;
+pub mod jwks;
 pub mod probe;
 pub mod registration;
 pub mod token_response;
@@ -9,7 +12,6 @@ mod assertion;
 mod carried;
 mod certificate;
 mod client_auth;
-mod discovery;
 mod http;
 mod lifetime;
 mod refusal;
@@ -26,6 +28,7 @@ use zeroize::Zeroizing;
 pub use assertion::KeyError;
 pub use carried::Carried;
 pub use error::SourceError;
+pub use id_token::IdTokenError;
 pub use probe::{Probe, probe};
 pub use registration::Registration;
 pub use transport::Trouble;

@@ -5,12 +5,15 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use ::http::HeaderMap;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::carried::Carried;
 use super::client_auth::{self, Credentials};
-use super::discovery;
+use super::discovery::{self, Metadata};
 use super::error::SourceError;
-use super::http::Http;
+use super::http::{self, Http};
+use super::id_token::{self, Claims, Expected, IdTokenError};
+use super::jwks::{self, KeySetProblem, cache::Want};
 use super::token_request::{GrantRequest, Proof};
 use super::token_response;
 use crate::clock;
@@ -29,6 +32,7 @@ pub struct Registration {
     credentials: Credentials,
     refresh_credentials: Option<Credentials>,
     metadata: discovery::Cache,
+    keys: jwks::cache::Cache,
     /// Seconds that the server's clock is ahead of ours, as of its last `Date`; 0 when they agree.
     clock_skew: AtomicI64,
 }
@@ -45,6 +49,7 @@ impl Registration {
             credentials: load(&config.auth)?,
             refresh_credentials: config.refresh_auth.as_ref().map(load).transpose()?,
             metadata: discovery::Cache::default(),
+            keys: jwks::cache::Cache::default(),
             clock_skew: AtomicI64::new(0),
             config,
             environment,
@@ -56,6 +61,61 @@ impl Registration {
     #[must_use]
     pub fn clock_skew(&self) -> i64 {
         self.clock_skew.load(Ordering::Relaxed)
+    }
+
+    /// The metadata of the client's issuer, at most an hour old while the server answers.
+    ///
+    /// # Errors
+    /// [`SourceError::NoIssuer`] when the client has only a token endpoint; else why there is no metadata.
+    pub async fn metadata(&self) -> Result<Arc<Metadata>, SourceError> {
+        match &self.config.endpoint {
+            Endpoint::TokenEndpoint(_) => Err(SourceError::NoIssuer),
+            Endpoint::Issuer(issuer) => self.metadata.metadata(&self.http.pooled, issuer).await,
+        }
+    }
+
+    /// Verifies an ID token that a token request has just brought, with the access token beside it and the
+    /// nonce of the authentication request, if there was one.
+    ///
+    /// # Errors
+    /// [`SourceError::IdToken`] when it is refused; else why it cannot be judged. Either way, the token
+    /// request itself was answered.
+    pub async fn verify_id_token(
+        &self,
+        id_token: &SecretString,
+        access_token: &SecretString,
+        nonce: Option<&str>,
+    ) -> Result<Claims, SourceError> {
+        let Endpoint::Issuer(issuer) = &self.config.endpoint else {
+            return Err(SourceError::NoIssuer);
+        };
+        let metadata = self.metadata().await?;
+        let jwks_uri = metadata.jwks_uri.as_ref().ok_or(SourceError::KeySet {
+            server: http::server(&issuer.url),
+            problem: KeySetProblem::NoAddress,
+        })?;
+        let expected = Expected {
+            issuer: &issuer.text,
+            client_id: &self.config.client_id,
+            nonce,
+            access_token: Some(access_token),
+            algorithms: match metadata.id_token_signing_algs.as_slice() {
+                [] => id_token::ALGORITHMS,
+                named => named,
+            },
+            now: self.server_time(),
+            leeway: id_token::LEEWAY,
+            max_age: Some(id_token::MAX_AGE),
+        };
+        let id_token = id_token.expose_secret();
+        let client = &self.http.pooled;
+        let keys = self.keys.keys(client, jwks_uri, Want::Keys).await?;
+        let mut verified = id_token::verify(id_token, &keys, &expected);
+        if let Err(IdTokenError::NoKey { .. }) = verified {
+            let keys = self.keys.keys(client, jwks_uri, Want::NewKeys).await?;
+            verified = id_token::verify(id_token, &keys, &expected);
+        }
+        verified.map_err(SourceError::IdToken)
     }
 
     /// Where tokens are requested. A client with a TLS identity uses the endpoint that asks for it

@@ -11,7 +11,7 @@ use bearerd::config::{
 };
 use bearerd::credential::{Token, TokenName};
 use bearerd::refresh::{Limits, RefreshAt, Use};
-use bearerd::source::{Registration, SourceError, obtain};
+use bearerd::source::{Carried, Registration, SourceError, obtain};
 use secrecy::SecretString;
 
 pub(crate) const TOKEN: &str =
@@ -121,7 +121,11 @@ impl Setup {
     /// On its own task, as the daemon does it.
     async fn obtain(&self, by: Use, used: Option<SecretString>) -> Result<Token, SourceError> {
         let (registration, token) = (Arc::clone(&self.registration), Arc::clone(&self.token));
-        tokio::spawn(obtain(registration, token, by, used))
+        let carried = Carried {
+            refresh_token: used,
+            ..Carried::default()
+        };
+        tokio::spawn(obtain(registration, token, by, carried))
             .await
             .unwrap()
     }

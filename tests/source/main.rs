@@ -10,5 +10,6 @@
 mod configuration;
 mod discovery;
 mod http;
+mod id_token;
 mod server;
 mod tls;
