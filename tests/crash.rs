@@ -16,6 +16,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
@@ -187,6 +188,7 @@ impl Site {
             // A log of a thousand runs would be searched each time.
             let _ = fs::remove_file(self.host.path("log"));
             self.strike(&kill);
+            self.settle();
             let lost = self.judge_disk(&kill);
             self.recover(&kill, lost);
             outcomes.push((kill, lost));
@@ -231,6 +233,18 @@ impl Site {
             }
         }
         daemon.kill();
+    }
+
+    /// Lets the server take up what the dead daemon has sent: connections are accepted in their order.
+    fn settle(&self) {
+        let origin = self.server.origin();
+        let address = origin.trim_start_matches("http://");
+        let mut last = TcpStream::connect(address).expect("the server");
+        let request = "GET /last HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        last.write_all(request.as_bytes()).expect("a request");
+        last.read_to_end(&mut Vec::new()).expect("an answer");
+        let quiet = |log: &Log| (log.connections == 0).then_some(());
+        self.server.wait_for("no connection", SOON, quiet);
     }
 
     /// Reads what the kill has left. Whether the login is lost: the newest refresh token is not on disk.
@@ -302,7 +316,10 @@ impl Site {
             (self.host.token("user")? == newest).then_some(())
         });
         if !lost {
-            let refused = |log: &Log| log.requests[before..].iter().any(|r| r.status != Some(200));
+            let refused = |log: &Log| {
+                let token_requests = log.requests.iter().filter(|r| r.asks_for_token());
+                token_requests.skip(before).any(|r| r.status != Some(200))
+            };
             assert!(!self.server.log(refused), "{kill:?}: refused");
         }
         daemon.assert_sound();

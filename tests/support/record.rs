@@ -94,6 +94,8 @@ pub struct Log {
     pub requests: Vec<Request>,
     /// In order of issue.
     pub issued: Vec<Issued>,
+    /// Connections accepted and not ended.
+    pub connections: usize,
     /// Requests now being answered.
     pub in_flight: usize,
     /// The most at once.

@@ -275,13 +275,18 @@ impl Accepting {
                     let (stream, _) = accepted?;
                     let acceptor = self.acceptor.clone();
                     let shared = Arc::clone(&self.shared);
-                    connections.spawn(connection::serve(stream, acceptor, shared));
+                    shared.with(|state| state.log.connections += 1);
+                    connections.spawn(async move {
+                        connection::serve(stream, acceptor, Arc::clone(&shared)).await;
+                        shared.with(|state| state.log.connections -= 1);
+                    });
                 }
                 Some(_) = connections.join_next() => {}
                 _ = self.switched.changed() => break,
             }
         }
         connections.shutdown().await;
+        self.shared.with(|state| state.log.connections = 0);
         Ok(())
     }
 
