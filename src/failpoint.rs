@@ -19,11 +19,12 @@ pub fn pass(name: &str) {
         let (name, passes) = planned.split_once(':')?;
         Some((name.to_owned(), AtomicU32::new(passes.parse().ok()?)))
     });
-    if let Some((planned, left)) = &*PLANNED {
-        if planned == name && left.fetch_sub(1, Ordering::Relaxed) == 1 {
-            // It cannot be refused, and nothing runs after it.
-            let _ = kill_process(getpid(), Signal::KILL);
-        }
+    if let Some((planned, left)) = &*PLANNED
+        && planned == name
+        && left.fetch_sub(1, Ordering::Relaxed) == 1
+    {
+        // It cannot be refused, and nothing runs after it.
+        let _ = kill_process(getpid(), Signal::KILL);
     }
 }
 

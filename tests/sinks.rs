@@ -40,6 +40,7 @@ fn client() -> ClientConfig {
             url: text.parse().unwrap(),
             text,
         }),
+        revocation_endpoint: None,
         client_id: "id".into(),
         auth: ClientAuth::None,
         refresh_auth: None,
@@ -72,6 +73,8 @@ fn token_config(files: Vec<FileConfig>, hooks: Vec<HookConfig>) -> Arc<TokenConf
         hooks,
         allow: Vec::new(),
         follow_source: false,
+        revoke_on_removal: false,
+        inactivity: None,
         login_notice: Duration::from_secs(900),
         identity: [0; 16],
     })

@@ -11,6 +11,7 @@
 //! | `process` | the groups and the unit of who asks |
 //! | `router` | request to route to right to response |
 //! | [`tokens`] | reads a token, waits for one, has one replaced |
+//! | [`logout`] | logs out of one that somebody has logged in to |
 //! | [`status`] | how tokens and daemon stand |
 //! | [`query`] | `min_ttl`, `wait` |
 //! | [`code`] | the four error states as HTTP status and as exit code |
@@ -25,6 +26,7 @@ pub mod code;
 mod connection;
 pub mod credentials;
 mod listener;
+pub mod logout;
 pub mod peer;
 pub mod problem;
 mod process;
@@ -50,4 +52,6 @@ pub struct Api {
     pub daemon: watch::Receiver<DaemonView>,
     /// The core's events; only [`refresh::Event::RefreshRequested`] is sent.
     pub events: mpsc::Sender<refresh::Event>,
+    /// Logouts.
+    pub logouts: mpsc::Sender<logout::Logout>,
 }

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 use super::Api;
 use super::code::Code;
+use super::logout;
 use super::peer::Caller;
 use super::problem::Problem;
 use super::query::Query;
@@ -28,6 +29,8 @@ pub(super) enum Route {
     Health,
     /// `GET /v1/tokens`.
     List,
+    /// `POST /v1/tokens/{name}/logout`.
+    Logout(TokenName),
     /// `GET /readyz`.
     Readiness,
     /// `POST /v1/tokens/{name}/refresh`.
@@ -57,12 +60,13 @@ impl Route {
             ["v1", "tokens"] => Self::List,
             ["v1", "tokens", of] => Self::Token(name(of)?),
             ["v1", "tokens", of, "access_token"] => Self::AccessToken(name(of)?),
+            ["v1", "tokens", of, "logout"] => Self::Logout(name(of)?),
             ["v1", "tokens", of, "refresh"] => Self::Refresh(name(of)?),
             _ => return Err(not_found()),
         };
         match (&route, method) {
-            (Self::Refresh(_), &Method::POST) => Ok(route),
-            (Self::Refresh(_), _) => Err(Problem::method(method, "POST")),
+            (Self::Logout(_) | Self::Refresh(_), &Method::POST) => Ok(route),
+            (Self::Logout(_) | Self::Refresh(_), _) => Err(Problem::method(method, "POST")),
             (_, &Method::GET | &Method::HEAD) => Ok(route),
             _ => Err(Problem::method(method, "GET, HEAD")),
         }
@@ -76,6 +80,7 @@ impl Route {
             Self::Health | Self::List | Self::Readiness | Self::Status => None,
             // The answer to a refresh holds the new token; whoever may not read it gains nothing from one.
             Self::AccessToken(name)
+            | Self::Logout(name)
             | Self::Refresh(name)
             | Self::Token(name)
             | Self::TokenStatus(name) => Some(name),
@@ -110,6 +115,7 @@ async fn answer(
         }
         Route::Health => Ok(text("ok\n")),
         Route::List => json(&status::list(api, caller)),
+        Route::Logout(name) => json(&logout::logout(api, &name).await?),
         Route::Readiness => status::readiness(api, caller).map(|()| text("ready\n")),
         Route::Refresh(name) => {
             let rejected = RefreshBody::parse(&collect(body).await?)?;
@@ -134,9 +140,12 @@ const fn parameters(route: &Route) -> &'static [&'static str] {
     match route {
         Route::AccessToken(_) | Route::Token(_) => &["min_ttl", "wait"],
         Route::Refresh(_) => &["wait"],
-        Route::Health | Route::List | Route::Readiness | Route::Status | Route::TokenStatus(_) => {
-            &[]
-        }
+        Route::Health
+        | Route::List
+        | Route::Logout(_)
+        | Route::Readiness
+        | Route::Status
+        | Route::TokenStatus(_) => &[],
     }
 }
 
@@ -284,6 +293,7 @@ mod tests {
             assert_eq!(status(&Method::GET, path), 404, "{path}");
         }
         assert_eq!(status(&Method::GET, "/v1/tokens/lev/refresh"), 405);
+        assert_eq!(status(&Method::GET, "/v1/tokens/lev/logout"), 405);
         assert_eq!(status(&Method::DELETE, "/v1/tokens/lev"), 405);
         assert_eq!(status(&Method::POST, "/healthz"), 405);
     }

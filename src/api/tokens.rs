@@ -276,11 +276,14 @@ fn lost(how: &str, name: &TokenName, view: &TokenView, now: Instant) -> Problem 
     Problem::unavailable(&format!("token {name} {how}"), view, now)
 }
 
-fn stopping() -> Problem {
+pub(super) fn stopping() -> Problem {
     Problem::new(Code::Transient, "the daemon is stopping")
 }
 
-fn subscribe(api: &Api, name: &TokenName) -> Result<watch::Receiver<TokenView>, Problem> {
+pub(super) fn subscribe(
+    api: &Api,
+    name: &TokenName,
+) -> Result<watch::Receiver<TokenView>, Problem> {
     let tokens = api.tokens.borrow();
     let receiver = tokens.get(name).cloned();
     receiver.ok_or_else(|| Problem::no_such_token(name))
@@ -292,7 +295,7 @@ async fn request_refresh(api: &Api, name: &TokenName) -> Result<(), Problem> {
 }
 
 /// The next news of a token, also when a new configuration has given it a new channel.
-async fn next(
+pub(super) async fn next(
     api: &Api,
     name: &TokenName,
     receiver: &mut watch::Receiver<TokenView>,

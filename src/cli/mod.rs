@@ -8,6 +8,7 @@ mod exec;
 mod explain;
 mod get;
 mod keygen;
+mod logout;
 mod output;
 mod refresh;
 pub mod run;
@@ -49,6 +50,8 @@ enum Command {
     Status(status::StatusArgs),
     /// Have a token replaced now
     Refresh(refresh::RefreshArgs),
+    /// Revoke and forget what a login has brought
+    Logout(logout::LogoutArgs),
     /// Run a program with tokens in its environment
     Exec(exec::ExecArgs),
     /// Answer git, docker, Kubernetes and Google clients in their own protocols
@@ -110,6 +113,7 @@ pub fn main() -> ExitCode {
         Command::Get(args) => get::run(&args, &socket()),
         Command::Status(args) => status::run(&args, &socket()),
         Command::Refresh(args) => refresh::run(&args, &socket()),
+        Command::Logout(args) => logout::run(&args, &socket()),
         Command::Exec(args) => exec::run(&args, &socket()),
         Command::CredentialHelper(args) => credential_helper::run(&args, &socket()),
         Command::Keygen(args) => keygen::run(&args),

@@ -8,7 +8,7 @@ use super::environment::Environment;
 use super::keys::{Field, Keys};
 use super::model::{BodyFormat, ClientConfig, DaemonConfig, TlsConfig};
 use super::references::secret;
-use super::units::{count, duration, file_path, one_of, path, proxy_url, text, timeout};
+use super::units::{count, duration, file_path, https_url, one_of, path, proxy_url, text, timeout};
 use super::validate;
 use crate::refresh::Limits;
 
@@ -67,6 +67,7 @@ fn log_filter(field: Field<'_>) -> Option<String> {
 pub(super) fn client(field: Field<'_>) -> Option<ClientConfig> {
     let mut keys = field.keys()?;
     let endpoint = validate::endpoint(&mut keys);
+    let revocation_endpoint = keys.optional("revocation_endpoint", https_url);
     let client_id = keys.required("client_id", "the name that the server knows it by", text);
     let hint = format!("add `[{}.auth.METHOD]`, {METHODS}", keys.name);
     let auth = keys.required("auth", &hint, client_auth);
@@ -85,6 +86,7 @@ pub(super) fn client(field: Field<'_>) -> Option<ClientConfig> {
     Some(ClientConfig {
         name: field.key.to_owned(),
         endpoint: endpoint?,
+        revocation_endpoint,
         client_id: client_id?,
         auth: auth?,
         refresh_auth,

@@ -37,6 +37,7 @@ impl TokenConfig {
             },
             sources: self.sources(),
             follows_sources: self.follow_source,
+            inactivity: self.inactivity,
             login_notice: self.login_notice,
             rotation_grace: client.rotation_grace,
             refresh_at: self.refresh_at,

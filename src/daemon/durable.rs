@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
+use crate::api::logout::LoggedOut;
 use crate::credential::TokenName;
 use crate::error_chain::error_chain;
 use crate::instant::Instant;
@@ -13,12 +14,15 @@ use crate::refresh::AttemptId;
 use crate::store::{Published, Record, StateWriter, Written};
 
 use super::attempts::Request;
+use super::logout::Answer;
 use super::tokens::Tokens;
 
 /// What to do once a record is durable.
 pub(super) enum Step {
     /// Readers may see this one; a newer one may have been committed in the meantime.
     Publish(Published),
+    /// Somebody has logged out.
+    Answer(Answer, LoggedOut),
     /// The refresh may be sent.
     Send(Box<Request>),
 }
@@ -54,6 +58,13 @@ impl Durable {
         self.next_ticket += 1;
         self.waiting.insert(self.next_ticket, step);
         self.writer.put(Box::new(record), self.next_ticket);
+    }
+
+    /// Has the state of a token removed; then `step`.
+    pub(super) fn remove(&mut self, name: TokenName, step: Option<Step>) {
+        self.next_ticket += 1;
+        self.waiting.insert(self.next_ticket, step);
+        self.writer.remove(name, self.next_ticket);
     }
 
     /// The outcome of a write, and what was to follow it. It follows a failed write too, where the
@@ -99,8 +110,9 @@ impl Durable {
             pause,
         });
         for name in self.unsaved.clone() {
-            match tokens.get(&name).and_then(|entry| entry.record.clone()) {
-                Some(record) => self.put(record, None),
+            match tokens.get(&name).map(|entry| entry.record.clone()) {
+                Some(Some(record)) => self.put(record, None),
+                Some(None) => self.remove(name, None),
                 None => {
                     self.unsaved.remove(&name);
                 }

@@ -25,6 +25,9 @@ use super::shell::Shell;
 /// Who waits for the end of a logout.
 pub(super) type Answer = oneshot::Sender<Result<LoggedOut, LogoutError>>;
 
+/// A token, and the client that it was obtained with.
+type Held = (Arc<Registration>, Arc<Token>);
+
 /// Revocations under way.
 #[derive(Default)]
 pub(super) struct Revocations {
@@ -100,10 +103,7 @@ impl Shell {
         }
     }
 
-    fn held_by_login(
-        &self,
-        name: &TokenName,
-    ) -> Result<Option<(Arc<Registration>, Arc<Token>)>, LogoutError> {
+    fn held_by_login(&self, name: &TokenName) -> Result<Option<Held>, LogoutError> {
         let entry = self.tokens.get(name).ok_or(LogoutError::NoSuchToken)?;
         let config = entry.config();
         if !config.policy().grant.needs_person() {

@@ -10,6 +10,7 @@ mod durable;
 mod entry;
 mod error;
 mod inputs;
+mod logout;
 mod outcome;
 mod reload;
 mod shell;
@@ -26,6 +27,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 use tracing::info;
 
 use crate::api::ApiError;
+use crate::api::logout::Logout;
 use crate::clock::{self, Alarm};
 use crate::config::{ConfigErrors, Environment};
 use crate::refresh::Event;
@@ -84,11 +86,13 @@ enum Turn {
     Attempt(Finished),
     Changed(Changed),
     Died(JoinError),
+    Logout(Logout),
     Loaded(Result<Inputs, ConfigErrors>),
     PatienceOver,
     Reported(Report),
     Requested(Event),
     Retired,
+    Revoked(logout::Ended),
     ServerEnded(Result<ApiError, JoinError>),
     Signal(Signal),
     Watchdog,
@@ -99,6 +103,7 @@ enum Turn {
 /// Where turns come from, apart from the attempts.
 struct Turns {
     alarm: Alarm,
+    logouts: mpsc::Receiver<Logout>,
     loading: Option<JoinHandle<Result<Inputs, ConfigErrors>>>,
     patience: Option<std::pin::Pin<Box<tokio::time::Sleep>>>,
     reports: mpsc::Receiver<Report>,
@@ -132,10 +137,12 @@ async fn turn_until_stopped(mut shell: Shell, mut turns: Turns) -> Result<Outcom
             Turn::Attempt(finished) => shell.attempt_finished(clock::now(), finished),
             Turn::Changed(changed) => shell.note_change(changed),
             Turn::Loaded(loaded) => turns.watch_loaded(&mut shell, loaded),
+            Turn::Logout(logout) => shell.log_out(logout),
             Turn::PatienceOver => shell.lose_patience(),
             Turn::Reported(report) => shell.tokens.report(report),
             Turn::Requested(event) => shell.handle(clock::now(), event),
             Turn::Retired => shell.tokens.start_sinks(),
+            Turn::Revoked(ended) => shell.revoked(clock::now(), ended),
             Turn::ServerEnded(end) => {
                 return Err(end.map_or_else(DaemonError::Died, DaemonError::Socket));
             }
@@ -164,6 +171,8 @@ impl Turns {
             finished = shell.attempts.finished() => Turn::Attempt(finished),
             written = self.written.recv() => written.map_or(Turn::WriterEnded, Turn::Written),
             Some(event) = self.requests.recv() => Turn::Requested(event),
+            Some(logout) = self.logouts.recv() => Turn::Logout(logout),
+            ended = shell.revocations.ended() => Turn::Revoked(ended),
             Some(report) = self.reports.recv() => Turn::Reported(report),
             () = shell.tokens.retired() => Turn::Retired,
             Some(signal) = self.signals.recv() => Turn::Signal(signal),
@@ -198,6 +207,7 @@ async fn stop(mut shell: Shell, mut turns: Turns) {
             () = &mut grace => break,
             finished = shell.attempts.finished() => shell.attempt_finished(clock::now(), finished),
             Some(written) = turns.written.recv() => shell.written(clock::now(), written),
+            ended = shell.revocations.ended() => shell.revoked(clock::now(), ended),
         }
         shell.carry_out(clock::now());
     }

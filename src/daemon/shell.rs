@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tracing::{debug, error, info, warn};
 
+use crate::api::logout::LogoutError;
 use crate::clock;
 use crate::config::Environment;
 use crate::credential::{Token, TokenName};
@@ -22,6 +23,7 @@ use super::attempts::{Attempts, Finished, Request};
 use super::durable::{Durable, Step};
 use super::entry::Entry;
 use super::inputs::Inputs;
+use super::logout::Revocations;
 use super::outcome::Outcome;
 use super::reload::Reload;
 use super::tokens::Tokens;
@@ -37,6 +39,7 @@ pub(super) struct Shell {
     /// Tokens received and not yet judged by the core.
     pub(super) received: BTreeMap<AttemptId, Token>,
     pub(super) durable: Durable,
+    pub(super) revocations: Revocations,
     pub(super) view: watch::Sender<DaemonView>,
     pub(super) service: ServiceManager,
     pub(super) announced: Announced,
@@ -113,8 +116,10 @@ impl Shell {
                 name
             }
             Command::Withdraw { name } => {
-                warn!(token = %name, "expired without a replacement");
                 if let Some(entry) = self.tokens.get(&name) {
+                    if entry.record.is_some() {
+                        warn!(token = %name, "expired without a replacement");
+                    }
                     entry.withdraw();
                 }
                 name
@@ -141,6 +146,10 @@ impl Shell {
             return;
         };
         let token = entry.config();
+        if self.revocations.is_logging_out(name) {
+            let failed = not_sent(name.clone(), attempt);
+            return self.fail(now, failed, "somebody is logging out");
+        }
         let registration = match self.inputs.registrations.get(&token.client.name) {
             Some(Ok(registration)) => Arc::clone(registration),
             Some(Err(error)) => {
@@ -317,6 +326,13 @@ impl Shell {
                 }
                 failpoint::pass("published");
             }
+            Some(Step::Answer(answer, outcome)) => {
+                let outcome = error.map_or(Ok(outcome), |error| {
+                    Err(LogoutError::NotForgotten(error.into()))
+                });
+                // Whoever waited may be gone.
+                let _ = answer.send(outcome);
+            }
             Some(Step::Send(request)) => self.send(now, *request, error),
             None => {}
         }
@@ -334,18 +350,7 @@ impl Shell {
         }
         self.close_intent(&name);
         if let Some(error) = refusal {
-            let failure = Failure {
-                kind: FailureKind::Unavailable,
-                delivery: Delivery::NotSent,
-                retry_after: None,
-            };
-            let attempt = request.attempt;
-            let failed = Event::Failed {
-                name,
-                attempt,
-                failure,
-            };
-            self.fail(now, failed, &error);
+            self.fail(now, not_sent(name, request.attempt), &error);
         }
     }
 
@@ -373,11 +378,25 @@ impl Shell {
     }
 
     pub(super) fn has_unfinished_business(&self) -> bool {
-        !self.attempts.is_empty() || self.durable.is_busy()
+        !self.attempts.is_empty() || self.durable.is_busy() || self.revocations.somebody_waits()
     }
 
     pub(super) async fn end(mut self) {
         self.tokens.stop_sinks().await;
         self.durable.end().await;
+    }
+}
+
+/// An attempt that ended before anything was sent.
+fn not_sent(name: TokenName, attempt: AttemptId) -> Event {
+    let failure = Failure {
+        kind: FailureKind::Unavailable,
+        delivery: Delivery::NotSent,
+        retry_after: None,
+    };
+    Event::Failed {
+        name,
+        attempt,
+        failure,
     }
 }

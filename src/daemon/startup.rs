@@ -110,6 +110,7 @@ pub(super) fn assemble(
     } = open_state(&daemon.state_dir, &environment)?;
     let (report_sender, reports) = mpsc::channel(64);
     let (event_sender, requests) = mpsc::channel(64);
+    let (logout_sender, logouts) = mpsc::channel(16);
     let (view, daemon_view) = watch::channel(DaemonView::default());
     let tokens = Tokens::new(records, Arc::clone(&environment), report_sender);
     let registry = tokens.registry();
@@ -128,6 +129,7 @@ pub(super) fn assemble(
         attempts: Default::default(),
         received: Default::default(),
         durable: Durable::new(writer),
+        revocations: Default::default(),
         view,
         service,
         announced: Default::default(),
@@ -138,18 +140,17 @@ pub(super) fn assemble(
     };
     shell.apply(clock::now(), inputs, Changed::Anything);
     // A single pass serves nobody: a daemon may be running beside it.
-    let server = if once {
-        None
-    } else {
-        let api = Api {
-            tokens: registry,
-            daemon: daemon_view,
-            events: event_sender,
-        };
-        Some(serve(&daemon.runtime_dir, api, credentials_environment)?)
+    let api = Api {
+        tokens: registry,
+        daemon: daemon_view,
+        events: event_sender,
+        logouts: logout_sender,
     };
+    let serving = || serve(&daemon.runtime_dir, api, credentials_environment);
+    let server = (!once).then(serving).transpose()?;
     let turns = Turns {
         alarm: Alarm::new().map_err(DaemonError::Alarm)?,
+        logouts,
         loading: None,
         patience: Some(Box::pin(sleep(PATIENCE))),
         reports,

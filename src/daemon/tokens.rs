@@ -107,12 +107,20 @@ impl Tokens {
         self.awaited.is_empty()
     }
 
-    /// Takes over a configuration; returns the names that are new. Outputs that are no longer configured
-    /// are removed, and so is nothing else.
+    /// Forgets what a token holds, be it configured or not.
+    pub(super) fn forget(&mut self, name: &TokenName) {
+        self.dormant.remove(name);
+        if let Some(entry) = self.entries.get_mut(name) {
+            entry.forget();
+        }
+    }
+
+    /// Takes over a configuration; returns the names that are new, and what is no longer configured and to be
+    /// revoked. Outputs that are no longer configured are removed, and so is nothing else.
     pub(super) fn configure(
         &mut self,
         tokens: &BTreeMap<TokenName, Arc<TokenConfig>>,
-    ) -> BTreeSet<TokenName> {
+    ) -> (BTreeSet<TokenName>, Vec<(Arc<TokenConfig>, Record)>) {
         let files = tokens.values().flat_map(|token| &token.files);
         let configured = files.map(|file| file.path.clone()).collect();
         self.retiring.configured.send_replace(Arc::new(configured));
@@ -136,12 +144,18 @@ impl Tokens {
             (name.clone(), entry)
         });
         self.entries = entries.collect();
+        let mut revocable = Vec::new();
         for (name, mut entry) in gone {
             self.awaited.remove(&name);
             self.retiring.add(&entry.config(), entry.stop_sinks());
             self.tally.leave(entry.status().health);
-            if let Some(record) = entry.record {
-                self.dormant.insert(name, record);
+            let config = entry.config();
+            match entry.record {
+                Some(record) if config.revoke_on_removal => revocable.push((config, record)),
+                Some(record) => {
+                    self.dormant.insert(name, record);
+                }
+                None => {}
             }
         }
         self.await_required(&new);
@@ -150,7 +164,7 @@ impl Tokens {
             .iter()
             .map(|(name, entry)| (name.clone(), entry.subscribe()));
         self.registry.send_replace(Arc::new(receivers.collect()));
-        new
+        (new, revocable)
     }
 
     fn await_required(&mut self, new: &BTreeSet<TokenName>) {

@@ -87,11 +87,11 @@ impl Slot {
     /// A source was replaced.
     pub(super) fn source_replaced(&mut self, now: Instant, source: &TokenName) {
         self.renew |= self.policy.follows_sources && self.held.is_some();
-        if let Phase::Resting(_) = self.phase {
-            if self.renew || self.awaits.as_ref() == Some(source) {
-                self.awaits = None;
-                self.due_now(now);
-            }
+        if let Phase::Resting(_) = self.phase
+            && (self.renew || self.awaits.as_ref() == Some(source))
+        {
+            self.awaits = None;
+            self.due_now(now);
         }
     }
 

@@ -48,6 +48,7 @@ pub(super) fn judge(
         retry,
         refresh_token_refused: false,
     };
+    let later = |cap| verdict(Transient, Reason::LastError, Retry::Backoff(cap));
     let lost = if ambiguous {
         Reason::RotationLost
     } else {
@@ -59,16 +60,8 @@ pub(super) fn judge(
         | (Use::Primary, Grant::ClientCredentials, FailureKind::GrantRefused) => {
             verdict(FixConfig, Reason::LastError, Retry::Slowly(streak))
         }
-        (_, _, FailureKind::RateLimited) => verdict(
-            Transient,
-            Reason::LastError,
-            Retry::Backoff(RATE_LIMITED_CAP),
-        ),
-        (_, _, FailureKind::Unavailable) => verdict(
-            Transient,
-            Reason::LastError,
-            Retry::Backoff(UNAVAILABLE_CAP),
-        ),
+        (_, _, FailureKind::RateLimited) => later(RATE_LIMITED_CAP),
+        (_, _, FailureKind::Unavailable) => later(UNAVAILABLE_CAP),
         // The token it is made from may have been revoked: its replacement gets its chance.
         (_, _, FailureKind::Unrecognized)
         | (Use::Primary, Grant::Exchange, FailureKind::GrantRefused)

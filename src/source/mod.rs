@@ -15,6 +15,7 @@ mod client_auth;
 mod http;
 mod lifetime;
 mod refusal;
+mod revocation;
 mod token_request;
 mod transport;
 
@@ -22,6 +23,7 @@ use std::sync::Arc;
 
 use ::http::{HeaderValue, header};
 use hyper::body::Bytes;
+use reqwest::RequestBuilder;
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
@@ -31,6 +33,7 @@ pub use error::SourceError;
 pub use id_token::IdTokenError;
 pub use probe::{Probe, probe};
 pub use registration::Registration;
+pub use revocation::{RevocationError, revoke};
 pub use transport::Trouble;
 
 use self::client_auth::Credentials;
@@ -131,11 +134,21 @@ async fn send(
         BodyFormat::Form => "application/x-www-form-urlencoded",
         BodyFormat::Json => "application/json",
     };
-    let mut request = client
+    let request = client
         .post(endpoint.url.clone())
         .header(header::ACCEPT, "application/json")
         .header(header::CONTENT_TYPE, content_type)
         .body(body);
+    authenticated(registration, request, proof, endpoint).await
+}
+
+/// Adds what of the client's proof is in the header, and sends.
+async fn authenticated(
+    registration: &Registration,
+    mut request: RequestBuilder,
+    proof: &Proof<'_>,
+    endpoint: &HttpsUrl,
+) -> Result<Answer, SourceError> {
     if let Proof::Basic(encoded) = proof {
         let value = Zeroizing::new(format!("Basic {}", encoded.expose_secret()));
         let mut value = HeaderValue::from_str(&value).map_err(|_| SourceError::RequestEncoding)?;

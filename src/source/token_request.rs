@@ -84,20 +84,18 @@ impl<'a> Parameters<'a> {
             list.extend(token.resource.iter().map(|value| ("resource", &**value)));
             list.extend(token.params.iter().map(|(name, value)| (&**name, &**value)));
         }
-        let client_id = ("client_id", &*token.client.client_id);
-        match proof {
-            Proof::Basic(_) => {}
-            Proof::Id => list.push(client_id),
-            Proof::Post(secret) => {
-                list.push(client_id);
-                list.push(("client_secret", secret.expose_secret()));
-            }
-            Proof::Assertion(assertion) => {
-                list.push(client_id);
-                list.push(("client_assertion_type", JWT_BEARER));
-                list.push(("client_assertion", assertion.expose_secret()));
-            }
-        }
+        list.extend(client(&token.client.client_id, proof));
+        Self(list)
+    }
+
+    /// Those of a revocation (RFC 7009 section 2.1).
+    pub(super) fn revocation(
+        token: &'a SecretString,
+        hint: &'a str,
+        (client_id, proof): (&'a str, &'a Proof<'_>),
+    ) -> Self {
+        let mut list = vec![("token", token.expose_secret()), ("token_type_hint", hint)];
+        list.extend(client(client_id, proof));
         Self(list)
     }
 
@@ -146,6 +144,21 @@ impl Serialize for Parameters<'_> {
             }
         }
         object.end()
+    }
+}
+
+/// What of the client's proof goes into the body.
+fn client<'a>(client_id: &'a str, proof: &'a Proof<'_>) -> Vec<(&'a str, &'a str)> {
+    let client_id = ("client_id", client_id);
+    match proof {
+        Proof::Basic(_) => Vec::new(),
+        Proof::Id => vec![client_id],
+        Proof::Post(secret) => vec![client_id, ("client_secret", secret.expose_secret())],
+        Proof::Assertion(assertion) => vec![
+            client_id,
+            ("client_assertion_type", JWT_BEARER),
+            ("client_assertion", assertion.expose_secret()),
+        ],
     }
 }
 

@@ -210,6 +210,7 @@ impl World {
             identity: [0; 16],
             sources: Vec::new(),
             follows_sources: false,
+            inactivity: None,
             login_notice: Duration::from_secs(900),
             rotation_grace: Duration::ZERO,
         };

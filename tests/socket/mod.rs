@@ -46,6 +46,7 @@ impl World {
             tokens,
             daemon: daemon_view,
             events: event,
+            logouts: mpsc::channel(1).0,
         };
         let server = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
@@ -221,6 +222,7 @@ fn config(name: &str) -> TokenConfig {
                 text: url.into(),
                 url: url.parse().unwrap(),
             }),
+            revocation_endpoint: None,
             client_id: "id".into(),
             auth: ClientAuth::None,
             refresh_auth: None,
@@ -247,6 +249,8 @@ fn config(name: &str) -> TokenConfig {
         hooks: Vec::new(),
         allow: Vec::new(),
         follow_source: false,
+        revoke_on_removal: false,
+        inactivity: None,
         login_notice: Duration::from_secs(900),
         identity: [0; 16],
     }

@@ -28,6 +28,7 @@ pub(crate) fn client(token_endpoint: &str) -> ClientConfig {
     ClientConfig {
         name: "c".into(),
         endpoint: Endpoint::TokenEndpoint(url(token_endpoint)),
+        revocation_endpoint: None,
         client_id: "id".into(),
         auth: ClientAuth::ClientSecretPost {
             client_secret: env("SECRET"),
@@ -100,6 +101,8 @@ impl Setup {
             hooks: Vec::new(),
             allow: Vec::new(),
             follow_source: false,
+            revoke_on_removal: false,
+            inactivity: None,
             login_notice: Duration::from_secs(900),
             identity: [0; 16],
         };

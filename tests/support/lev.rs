@@ -32,6 +32,10 @@ pub struct Lev {
     pub refresh_lifetime: Duration,
     /// `revokeRefreshToken` with `refreshTokenMaxReuse` 0: each works once.
     pub rotate: bool,
+    /// What follows when a rotated one comes again.
+    pub reuse: Reuse,
+    /// Whether tokens can be revoked (RFC 7009).
+    pub revocation: bool,
     /// Wrong passwords until the user is locked out for good.
     pub lockout_after: u32,
 }
@@ -46,9 +50,22 @@ impl Default for Lev {
             lifetime: Duration::from_secs(300),
             refresh_lifetime: Duration::from_secs(1800),
             rotate: true,
+            reuse: Reuse::EndsSession,
+            revocation: true,
             lockout_after: 3,
         }
     }
+}
+
+/// What follows when a rotated refresh token comes again.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Reuse {
+    /// It is refused, and the session ends (RFC 9700 section 4.14.2). Keycloak does that.
+    EndsSession,
+    /// For this long after its first use it works.
+    Grace(Duration),
+    /// It is refused.
+    Refused,
 }
 
 /// What the realm remembers.
@@ -64,7 +81,7 @@ pub struct LevState {
 struct RefreshToken {
     session: u64,
     expires_at: Instant,
-    spent: bool,
+    spent_at: Option<Instant>,
 }
 
 /// Answers a request below [`REALM`].
@@ -72,6 +89,11 @@ pub fn answer(state: &mut State, request: &Request) -> Reply {
     match request.path.strip_prefix(REALM) {
         Some("/.well-known/openid-configuration") if request.method == "GET" => metadata(state),
         Some("/protocol/openid-connect/token") if request.method == "POST" => token(state, request),
+        Some("/protocol/openid-connect/revoke")
+            if request.method == "POST" && state.settings.lev.revocation =>
+        {
+            revoke(state, request)
+        }
         Some("/.well-known/openid-configuration" | "/protocol/openid-connect/token") => {
             Reply::error(405, "HTTP 405 Method Not Allowed", "")
         }
@@ -98,9 +120,7 @@ pub fn end_session(state: &mut State, session: u64) {
 fn metadata(state: &State) -> Reply {
     let issuer = format!("{}{REALM}", state.origin);
     let connect = format!("{issuer}/protocol/openid-connect");
-    Reply::json(
-        200,
-        &json!({
+    let mut metadata = json!({
             "issuer": issuer,
             "authorization_endpoint": format!("{connect}/auth"),
             "token_endpoint": format!("{connect}/token"),
@@ -112,8 +132,35 @@ fn metadata(state: &State) -> Reply {
                 ["authorization_code", "refresh_token", "password", "client_credentials"],
             "response_types_supported": ["code"],
             "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
-        }),
-    )
+    });
+    if state.settings.lev.revocation {
+        metadata["revocation_endpoint"] = json!(format!("{connect}/revoke"));
+    }
+    Reply::json(200, &metadata)
+}
+
+/// A refresh token takes its session along; one unknown is none any more (RFC 7009 section 2.2).
+fn revoke(state: &mut State, request: &Request) -> Reply {
+    if let Some(refusal) = refused_client(state, request) {
+        return refusal;
+    }
+    let token = request.param("token");
+    if let Some(session) = state.lev.refresh_tokens.get(token).map(|kept| kept.session) {
+        end_session(state, session);
+    }
+    let issued = &mut state.log.issued;
+    if let Some(issued) = issued.iter_mut().find(|i| i.access_token == token) {
+        issued.revoked = true;
+    }
+    Reply::new(200, "text/plain", "")
+}
+
+fn refused_client(state: &State, request: &Request) -> Option<Reply> {
+    let lev = &state.settings.lev;
+    let known = request.param("client_id") == lev.client_id
+        && request.param("client_secret") == lev.client_secret;
+    let description = "Invalid client or Invalid client credentials";
+    (!known).then(|| Reply::error(401, "unauthorized_client", description))
 }
 
 fn token(state: &mut State, request: &Request) -> Reply {
@@ -124,12 +171,8 @@ fn token(state: &mut State, request: &Request) -> Reply {
     if request.repeated {
         return Reply::error(400, "invalid_request", "duplicated parameter");
     }
-    let lev = &state.settings.lev;
-    if request.param("client_id") != lev.client_id
-        || request.param("client_secret") != lev.client_secret
-    {
-        let description = "Invalid client or Invalid client credentials";
-        return Reply::error(401, "unauthorized_client", description);
+    if let Some(refusal) = refused_client(state, request) {
+        return refusal;
     }
     match request.param("grant_type") {
         "" => Reply::error(400, "invalid_request", "Missing form parameter: grant_type"),
@@ -157,22 +200,30 @@ fn password(state: &mut State, request: &Request) -> Reply {
 
 fn refresh(state: &mut State, presented: &str) -> Reply {
     let refused = |description| Reply::error(400, "invalid_grant", description);
-    let rotate = state.settings.lev.rotate;
+    let (rotate, reuse) = (state.settings.lev.rotate, state.settings.lev.reuse);
+    let now = clock::now();
     let Some(token) = state.lev.refresh_tokens.get_mut(presented) else {
         return refused("Invalid refresh token");
     };
     let session = token.session;
-    if clock::now() >= token.expires_at {
+    if now >= token.expires_at {
         return refused("Token is not active");
     }
-    if token.spent {
-        end_session(state, session);
-        return refused("Maximum allowed refresh token reuse exceeded");
+    match (token.spent_at, reuse) {
+        (None, _) => {}
+        (Some(spent_at), Reuse::Grace(grace)) if now < spent_at + grace => {}
+        (Some(_), Reuse::EndsSession) => {
+            end_session(state, session);
+            return refused("Maximum allowed refresh token reuse exceeded");
+        }
+        (Some(_), _) => return refused("Maximum allowed refresh token reuse exceeded"),
     }
     if state.lev.sessions.get(&session) != Some(&true) {
         return refused("Session doesn't have required client");
     }
-    token.spent = rotate;
+    if rotate {
+        token.spent_at.get_or_insert(now);
+    }
     issue(state, session, "openid")
 }
 
@@ -187,7 +238,7 @@ fn keep(state: &mut State, session: u64) -> String {
     let kept = RefreshToken {
         session,
         expires_at: clock::now() + state.settings.lev.refresh_lifetime,
-        spent: false,
+        spent_at: None,
     };
     state.lev.refresh_tokens.insert(text.clone(), kept);
     text
