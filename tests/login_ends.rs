@@ -51,7 +51,10 @@ fn a_window_that_shrinks_is_announced_before_it_ends() {
         (status["state"] == "needs_login").then_some(status)
     });
     assert!(bearerd::clock::unix_now().as_secs() + 1 >= due_at);
-    assert_eq!(ended["reason"], "refresh_token_expired", "{ended}");
+    // Whoever notices first: bearerd by the clock, or the server by its own.
+    let reason = ended["reason"].as_str();
+    let ends = ["refresh_token_expired", "refresh_token_refused"].map(Some);
+    assert!(ends.contains(&reason), "{ended}");
     assert!(
         daemon
             .logged()
