@@ -79,6 +79,12 @@ fn run(seed: u64) -> Totals {
         let (attempts, now) = (world.totals.attempts, world.now);
         eprintln!("after {attempts} attempts, at {now:?}; to see it again:");
         eprintln!("SEED={seed} cargo test --test simulation");
+        for token in &world.tokens {
+            let status = world.shell.scheduler.status(&token.name);
+            let (name, policy, source) = (&token.name, &token.policy, token.source);
+            let refresh = token.record.and_then(|record| record.refresh);
+            eprintln!("{name}, from {source:?}: {policy:?}\n    {refresh:?} {status:?}");
+        }
         resume_unwind(panic);
     }
     world.totals

@@ -13,8 +13,13 @@
     reason = "a benchmark fails by panicking, and its own files need no atomic replacement"
 )]
 
+mod consumer;
+mod credential;
 mod daemon;
+mod floor;
+mod get;
 mod process;
+mod reads;
 mod refresh;
 mod resident;
 mod scheduler;
@@ -29,15 +34,20 @@ use table::Row;
 type Measure = fn() -> Vec<Row>;
 
 /// The figures, each with the word that picks it: `cargo bench -- memory`.
-const FIGURES: [(&str, Measure); 5] = [
+const FIGURES: [(&str, Measure); 9] = [
     ("size", start::size),
     ("start", start::start),
     ("scheduler", scheduler::scheduler),
+    ("reads", reads::reads),
+    ("credential", credential::credential),
+    ("get", get::get),
+    ("busy", reads::busy),
     ("refresh", refresh::refresh),
     ("memory", resident::resident),
 ];
 
 fn main() {
+    floor::serve_if_asked();
     // Cargo itself passes `--bench`.
     let picked: Vec<String> = std::env::args()
         .skip(1)

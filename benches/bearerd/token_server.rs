@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
+use std::time::Duration;
 
 use http::{Response, header};
 use http_body_util::{BodyExt, Full};
@@ -16,13 +17,19 @@ use tokio::net::{TcpListener, TcpStream};
 /// Bytes of an access token: a JWT with a few claims has about as many.
 pub(crate) const TOKEN_LENGTH: usize = 1000;
 
-/// Answers every request with a token of its own that lives for an hour, until the process ends.
+/// Answers every request with a token of its own, until the process ends.
 pub(crate) struct TokenServer {
     pub(crate) address: SocketAddr,
 }
 
 impl TokenServer {
+    /// Its tokens live for an hour.
     pub(crate) fn start() -> Self {
+        Self::start_with(Duration::from_secs(3600))
+    }
+
+    /// Its tokens live so long.
+    pub(crate) fn start_with(lifetime: Duration) -> Self {
         let (sender, address) = mpsc::channel();
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
@@ -35,7 +42,7 @@ impl TokenServer {
                 let issued = Arc::new(AtomicU64::new(0));
                 loop {
                     let (stream, _) = listener.accept().await.expect("a connection");
-                    tokio::spawn(serve(stream, Arc::clone(&issued)));
+                    tokio::spawn(serve(stream, Arc::clone(&issued), lifetime));
                 }
             });
         });
@@ -48,7 +55,7 @@ impl TokenServer {
     }
 }
 
-async fn serve(stream: TcpStream, issued: Arc<AtomicU64>) {
+async fn serve(stream: TcpStream, issued: Arc<AtomicU64>, lifetime: Duration) {
     stream.set_nodelay(true).expect("a TCP socket");
     let answer = service_fn(|request: http::Request<Incoming>| {
         let number = issued.fetch_add(1, Ordering::Relaxed);
@@ -57,7 +64,7 @@ async fn serve(stream: TcpStream, issued: Arc<AtomicU64>) {
             let response = Response::builder()
                 .header(header::CONTENT_TYPE, "application/json")
                 .header(header::CACHE_CONTROL, "no-store")
-                .body(Full::new(Bytes::from(body(number))))
+                .body(Full::new(Bytes::from(body(number, lifetime))))
                 .expect("a response");
             Ok::<_, Infallible>(response)
         }
@@ -68,7 +75,8 @@ async fn serve(stream: TcpStream, issued: Arc<AtomicU64>) {
     let _ = connection.await;
 }
 
-fn body(number: u64) -> String {
+fn body(number: u64, lifetime: Duration) -> String {
     let token = format!("{number:0>TOKEN_LENGTH$}");
-    format!(r#"{{"access_token":"{token}","token_type":"Bearer","expires_in":3600}}"#)
+    let seconds = lifetime.as_secs();
+    format!(r#"{{"access_token":"{token}","token_type":"Bearer","expires_in":{seconds}}}"#)
 }

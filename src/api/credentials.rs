@@ -153,10 +153,15 @@ async fn send(
     let published = tokens::read(api, &name, query).await.map_err(unavailable)?;
     let config = tokens::view(api, &name).map_err(unavailable)?.config;
     let generation = published.generation;
-    // Headers' secrets are read from files.
-    let work = move || render(&config, &format, &published, &environment);
-    let rendered = tokio::task::spawn_blocking(work).await;
-    let bytes = rendered.map_err(Refusal::Interrupted)??;
+    let file = file_of(&config, &format).ok_or_else(|| Refusal::Machine(name.clone()))?;
+    let blocks = Inputs::are_files(&file);
+    let work = move || render(&config.name, &file, &published, &environment);
+    let bytes = if blocks {
+        let rendered = tokio::task::spawn_blocking(work).await;
+        rendered.map_err(Refusal::Interrupted)??
+    } else {
+        work()?
+    };
     let written = timeout(WRITE_TIMEOUT, async {
         stream.write_all(&bytes).await?;
         stream.shutdown().await
@@ -183,28 +188,22 @@ fn find(credential: &str, tokens: &Registry) -> Option<(TokenName, String)> {
     Some((name, format.to_owned()))
 }
 
-/// As the token's own file of that format has it, else with the format's defaults.
+/// The token's own file of that format, else one with the format's defaults.
+fn file_of(config: &TokenConfig, format: &str) -> Option<FileConfig> {
+    let mut files = config.files.iter();
+    let own = files.find(|file| name_of(&file.format) == format);
+    own.cloned().or_else(|| default_file(format))
+}
+
 fn render(
-    config: &TokenConfig,
-    format: &str,
+    name: &TokenName,
+    file: &FileConfig,
     published: &Published,
     environment: &Environment,
 ) -> Result<Zeroizing<Vec<u8>>, Refusal> {
-    let own = config
-        .files
-        .iter()
-        .find(|file| name_of(&file.format) == format);
-    let default;
-    let file = match own {
-        Some(file) => file,
-        None => {
-            default = default_file(format).ok_or_else(|| Refusal::Machine(config.name.clone()))?;
-            &default
-        }
-    };
     let inputs = Inputs::read(file, environment)?;
     let content = Content {
-        name: &config.name,
+        name,
         token: &published.token,
         generation: published.generation,
         now: clock::now(),

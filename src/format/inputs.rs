@@ -32,6 +32,13 @@ pub enum InputError {
 }
 
 impl Inputs {
+    /// Whether [`Inputs::read`] reads files for this one, and so may block.
+    #[must_use]
+    pub fn are_files(file: &FileConfig) -> bool {
+        let is_secret = |value: &HeaderValue| matches!(value, HeaderValue::Secret(_));
+        file.headers.values().any(is_secret) || matches!(file.format, FileFormat::Template { .. })
+    }
+
     /// Reads the secrets of a file's headers, and its template.
     ///
     /// # Errors
@@ -61,4 +68,29 @@ fn read_template(path: &Path) -> Result<String, InputError> {
         path: path.into(),
         cause,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::SecretRef;
+
+    #[test]
+    fn only_secrets_and_templates_are_files() {
+        let with = |format, value: Option<HeaderValue>| {
+            let mut file = FileConfig::new(PathBuf::new(), format);
+            file.headers
+                .extend(value.map(|value| ("X-Key".into(), value)));
+            Inputs::are_files(&file)
+        };
+        let secret = SecretRef::File("/nonexistent".into());
+        assert!(!with(FileFormat::Raw, None));
+        assert!(!with(
+            FileFormat::Headers,
+            Some(HeaderValue::Plain("k".into()))
+        ));
+        assert!(with(FileFormat::Headers, Some(HeaderValue::Secret(secret))));
+        let template = "/nonexistent".into();
+        assert!(with(FileFormat::Template { template }, None));
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::event::{AttemptId, Command, Delivery, Event, Failure, FailureKind, Use};
-use super::limiter::{Admission, Server};
+use super::limiter::{Admission, Place, Server};
 use super::policy::ServerId;
 use super::prng::Prng;
 use super::slot::{Phase, Slot};
@@ -192,8 +192,24 @@ impl Scheduler {
                 self.failed(now, name, attempt, LOST);
             }
             Phase::Resting(Some(due)) if due <= now => self.enqueue(now, name),
+            Phase::Queued(place) => self.requeue(now, name, place),
             _ => {}
         }
+    }
+
+    /// While a token waits its access token has expired: what it loses next is its refresh token.
+    fn requeue(&mut self, now: Instant, name: &TokenName, before: Place) {
+        let Some(slot) = self.slots.get_mut(name) else {
+            return;
+        };
+        let id = slot.policy.server.clone();
+        let place = slot.place(now);
+        if let Some(server) = self.servers.get_mut(&id) {
+            slot.phase = Phase::Queued(place);
+            server.dequeue(name, before);
+            server.enqueue(name, place);
+        }
+        self.wake_server(now, &id);
     }
 
     /// A token is to be requested as soon as its server may be asked.

@@ -247,6 +247,10 @@ impl Slot {
         };
         self.attempts += 1;
         self.held_off_until = now + backoff::heeded(failure.retry_after);
+        let refused = (by, self.policy.grant, failure.kind)
+            == (Use::Primary, Grant::Password, FailureKind::GrantRefused);
+        // The server counts it, whatever has become of the token meanwhile.
+        self.refusals += u32::from(refused && !self.outdated);
         if basis != self.held.map(|held| held.obtained_at) {
             // A late success has replaced what this attempt was about.
             self.plan();
@@ -274,9 +278,6 @@ impl Slot {
             state: verdict.state,
             reason: verdict.reason,
         };
-        if verdict.reason == Reason::PasswordRefused && !self.outdated {
-            self.refusals += 1;
-        }
         let due = match verdict.retry {
             Retry::Backoff(cap) => {
                 // Several tries while there is something to lose.

@@ -58,6 +58,9 @@ pub enum SourceError {
         #[source]
         cause: KeyError,
     },
+    /// Nobody has logged in.
+    #[error("somebody has to log in")]
+    LoginRequired,
     /// The provider's keys cannot be had.
     #[error("key set of {server}: {problem}")]
     KeySet {
@@ -69,9 +72,6 @@ pub enum SourceError {
     /// An ID token is verified against its issuer's metadata, and the client has none.
     #[error("without an issuer no ID token can be verified")]
     NoIssuer,
-    /// Nobody has logged in.
-    #[error("somebody has to log in")]
-    LoginRequired,
     /// There is no refresh token to use.
     #[error("no refresh token is held")]
     NoRefreshToken,

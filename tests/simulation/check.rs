@@ -36,7 +36,7 @@ pub struct Watch {
     /// Nothing but a person can help.
     stuck: bool,
     /// When a person last mended it, until a request sent since then ends.
-    mended_at: Option<Instant>,
+    pub mended_at: Option<Instant>,
     /// Until when it may back off because the server once wanted fewer requests.
     backs_off_until: Instant,
     /// A refresh token was sent and no answer kept.

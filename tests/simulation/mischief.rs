@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use bearerd::refresh::{Event, Grant, Health};
+use bearerd::refresh::{AttemptId, Event, Grant, Health, Use};
 
 use super::run::{Happening, World, refresh_at};
-use super::world::Mode;
+use super::shell::Token;
+use super::world::{Granted, Mode, Request, Rotation};
 
 impl World {
     /// Something goes wrong, or changes, or is mended; and the same again later.
@@ -116,12 +117,55 @@ impl World {
             registration.forgive_passwords(self.now);
             token.watch.mended(self.now);
             self.tell_of(index, |name| Event::InputsChanged { name });
+        } else if token.policy.grant == Grant::Login && failing {
+            self.log_in(index);
         } else if token.policy.grant == Grant::RefreshToken && failing {
             self.totals.logins += 1;
             token.seed = Some(registration.login(self.now));
             token.watch.mended(self.now);
             self.tell_of(index, |name| Event::InputsChanged { name });
         }
+    }
+
+    /// Somebody logs in, and what that brings reaches the core at once.
+    fn log_in(&mut self, index: usize) {
+        if !self.shell.running || !self.tokens[index].configured {
+            return;
+        }
+        self.totals.logins += 1;
+        let now = self.now;
+        let token = &mut self.tokens[index];
+        let refresh = token.registration.login(now);
+        token.watch.mended(now);
+        let stated = matches!(
+            token.registration.rotation,
+            Rotation::Keycloak | Rotation::Nhs
+        );
+        let granted = Granted {
+            lifetime: token.registration.lifetime,
+            refresh: Some(refresh),
+            refresh_expires_in: stated.then_some(token.registration.refresh_lifetime),
+        };
+        let request = Request {
+            by: Use::Primary,
+            sent_at: now,
+            deadline: token.policy.deadline,
+            password: 0,
+            key: token.key,
+            refresh: None,
+            subject: None,
+        };
+        let name = token.name.clone();
+        let attempt = self.shell.scheduler.begin_attempt();
+        self.shell.next_attempt = AttemptId(attempt.0 + 1);
+        let validity = self.validity(index, &request, &granted);
+        let arrived = (request, granted, validity);
+        self.shell.arrived.insert(attempt, arrived);
+        self.tell(Event::LoggedIn {
+            name,
+            attempt,
+            validity,
+        });
     }
 
     fn reload(&mut self, index: usize) {
@@ -172,6 +216,10 @@ impl World {
     }
 
     fn remove(&mut self, index: usize) {
+        let made_from_it = |other: &Token| other.configured && other.source == Some(index);
+        if self.tokens.iter().any(made_from_it) {
+            return;
+        }
         let token = &mut self.tokens[index];
         token.configured = false;
         token.record = None;
@@ -179,6 +227,10 @@ impl World {
     }
 
     fn add(&mut self, index: usize) {
+        let source = self.tokens[index].source;
+        if source.is_some_and(|source| !self.tokens[source].configured) {
+            return;
+        }
         let token = &mut self.tokens[index];
         token.configured = true;
         token.begins_anew(self.now, self.shell.next_attempt);

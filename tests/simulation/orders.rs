@@ -17,11 +17,9 @@ impl World {
         {
             match command {
                 Command::AskForLogin { name, .. } => {
-                    let grant = self.tokens[self.indices[&name]].policy.grant;
-                    assert!(
-                        matches!(grant, Grant::Login | Grant::RefreshToken),
-                        "nobody can log in to that"
-                    );
+                    self.totals.asked_for_logins += 1;
+                    let token = &self.tokens[self.indices[&name]];
+                    assert!(token.needs_person(), "nobody can log in to that");
                 }
                 Command::Cancel { name, attempt } => self.cancel(&name, attempt, configuring),
                 Command::Commit { name, attempt } => self.commit(&name, attempt),
@@ -46,13 +44,13 @@ impl World {
         let validity = token.record.map(|record| record.validity);
         let time = self.shell.time(now);
         let refresh = validity.and_then(|validity| validity.refresh?.expires_at);
-        let refresh = refresh.filter(|_| token.policy.grant == Grant::RefreshToken);
+        let refresh = refresh.filter(|_| token.needs_person());
         let may_lose = token.current.is_some() || refresh.is_some_and(|ends_at| time < ends_at);
         token.watch.sent(now, attempt, may_lose);
         assert!(
             by == Use::Primary
                 || !token.watch.doubt
-                || token.policy.grant == Grant::RefreshToken
+                || token.needs_person()
                 || token.registration.refused_passwords > 0,
             "a refresh token that may be spent was used although there is a password"
         );
@@ -80,6 +78,8 @@ impl World {
             return self.crash();
         }
         let (password, key) = (token.password, token.key);
+        let subject = self.subject(index, by);
+        let token = &self.tokens[index];
         let deadline = token.policy.deadline;
         let request = Request {
             by,
@@ -88,6 +88,7 @@ impl World {
             password,
             key,
             refresh,
+            subject,
         };
         let process = self.shell.process;
         let travel = self.chance.between(Duration::ZERO, LATENCY / 2);
@@ -100,6 +101,21 @@ impl World {
                 request,
             },
         );
+    }
+
+    /// Until when the token is really valid that a request carries, which the core takes for valid.
+    fn subject(&mut self, index: usize, by: Use) -> Option<Instant> {
+        let source = self.tokens[index].source.filter(|_| by == Use::Primary)?;
+        self.totals.exchanges += 1;
+        let record = self.tokens[source].record;
+        assert!(record.is_some(), "exchanged a token that is not there");
+        let record = record?;
+        let time = self.shell.time(self.now);
+        assert!(
+            time < record.validity.expires_at,
+            "exchanged what has expired"
+        );
+        Some(record.ends_at)
     }
 
     fn cancel(&mut self, name: &TokenName, attempt: AttemptId, configuring: bool) {
@@ -125,7 +141,7 @@ impl World {
         };
         meter.ended(self.now, Some(&lost));
         let used = token.record.is_some_and(|record| record.open_intent);
-        token.watch.doubt |= used || token.policy.grant == Grant::RefreshToken;
+        token.watch.doubt |= used || token.needs_person();
     }
 
     fn commit(&mut self, name: &TokenName, attempt: AttemptId) {
@@ -142,7 +158,7 @@ impl World {
         );
         if let Some(current) = token.current {
             assert!(
-                current.obtained_at < validity.obtained_at,
+                current.obtained_at <= validity.obtained_at,
                 "replaced by an older token"
             );
         }
@@ -157,6 +173,7 @@ impl World {
             identity: token.policy.identity,
             refresh,
             open_intent: false,
+            ends_at: request.sent_at + granted.lifetime,
             boot: self.shell.boot,
             validity,
             wall_at_boot: self.shell.wall_at_boot,

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use bearerd::credential::TokenName;
 use bearerd::instant::Instant;
-use bearerd::refresh::{AttemptId, Event, Grant, Limits, Policy, RefreshAt, Scheduler, ServerId};
+use bearerd::refresh::{
+    AttemptId, Event, Grant, Limits, Part, Policy, RefreshAt, Scheduler, ServerId, Source,
+};
 
 use super::chance::Chance;
 use super::check::{Meter, Watch};
@@ -180,10 +182,21 @@ impl World {
         let server = chance.below(self.servers.len() as u64) as usize;
         let grants = [
             Grant::ClientCredentials,
+            Grant::Exchange,
+            Grant::Login,
             Grant::Password,
             Grant::RefreshToken,
         ];
-        let grant = chance.pick(&grants);
+        let grant = match chance.pick(&grants) {
+            Grant::Exchange if index == 0 => Grant::ClientCredentials,
+            grant => grant,
+        };
+        let source = (grant == Grant::Exchange).then(|| chance.below(index as u64) as usize);
+        let sources = source.map(|source| Source {
+            name: self.tokens[source].name.clone(),
+            part: Part::AccessToken,
+            on_refresh: false,
+        });
         let rotations = [
             Rotation::Keycloak,
             Rotation::Nhs,
@@ -208,8 +221,8 @@ impl World {
             refresh_at: refresh_at(chance, lifetime),
             deadline: chance.pick(&[Duration::from_secs(3), Duration::from_secs(10)]),
             identity: [0; 16],
-            sources: Vec::new(),
-            follows_sources: false,
+            sources: sources.into_iter().collect(),
+            follows_sources: chance.one_in(3),
             inactivity: None,
             login_notice: Duration::from_secs(900),
             rotation_grace: Duration::ZERO,
@@ -225,6 +238,7 @@ impl World {
             key: 0,
             seed,
             record: None,
+            source,
             current: None,
             watch: Watch::new(self.now),
         };
@@ -241,14 +255,22 @@ impl World {
             // Timers fire late, if only a little.
             let late = Duration::from_micros(self.chance.below(2000));
             self.now = self.now.max(due + late);
+            self.excuse_all();
             self.settle();
         } else if let Some(((at, _), happening)) = self.happenings.pop_first() {
             self.now = self.now.max(at);
+            self.excuse_all();
             self.happen(happening);
             self.settle();
         }
         for index in 0..self.tokens.len() {
             self.check(index);
+        }
+    }
+
+    fn excuse_all(&mut self) {
+        for index in 0..self.tokens.len() {
+            self.excuse(index);
         }
     }
 

@@ -25,6 +25,8 @@ pub struct Token {
     pub key: u32,
     pub seed: Option<RefreshToken>,
     pub record: Option<Record>,
+    /// Which token it is made from.
+    pub source: Option<usize>,
     pub current: Option<Validity>,
     pub watch: Watch,
 }
@@ -35,6 +37,8 @@ pub struct Record {
     pub identity: [u8; 16],
     pub refresh: Option<RefreshToken>,
     pub open_intent: bool,
+    /// When the access token ends, whatever the machine's clocks say.
+    pub ends_at: Instant,
     /// On the clock of the boot it was written in.
     pub boot: u32,
     pub validity: Validity,
@@ -174,7 +178,8 @@ impl World {
             let until = self.now + pause.min(Duration::from_secs(600));
             meter.trouble_until = meter.trouble_until.max(until);
         }
-        if failure.kind == FailureKind::GrantRefused && request.refresh.is_none() {
+        let password = token.policy.grant == Grant::Password && request.refresh.is_none();
+        if failure.kind == FailureKind::GrantRefused && password {
             token
                 .registration
                 .refused_password(self.now, request.sent_at);
@@ -192,7 +197,7 @@ impl World {
         }
     }
 
-    fn validity(&self, index: usize, request: &Request, granted: &Granted) -> Validity {
+    pub fn validity(&self, index: usize, request: &Request, granted: &Granted) -> Validity {
         let obtained_at = self.shell.time(request.sent_at);
         let kept = self.tokens[index]
             .record
@@ -203,7 +208,11 @@ impl World {
                     .refresh_expires_in
                     .map(|lifetime| obtained_at + lifetime),
             }),
-            None => kept.and_then(|record| record.validity.refresh),
+            // The one used stays, also where its answer came after it had been set aside.
+            None => kept.map(|record| {
+                let unknown = RefreshValidity { expires_at: None };
+                record.validity.refresh.unwrap_or(unknown)
+            }),
         };
         Validity {
             obtained_at,
@@ -300,18 +309,53 @@ impl World {
         );
         let mut waits_for_a_person = false;
         if let Health::Failing { state, reason } = status.health {
-            if state == ErrorState::NeedsLogin {
+            if state == ErrorState::NeedsLogin && reason != Reason::Source {
                 let meter = &self.meters[token.registration.server];
                 token.needs_login((self.now, now), reason, meter);
             }
             let stuck = state == ErrorState::NeedsLogin || reason == Reason::PasswordRefused;
             waits_for_a_person = stuck;
+            if state == ErrorState::NeedsLogin && token.policy.grant == Grant::Login {
+                // Nothing but a login mends it, and that is no request.
+                token.watch.mended_at = None;
+            }
         }
         token.watch.waits_for_a_person(self.now, waits_for_a_person);
         assert!(
             token.registration.refused_passwords < 3,
             "the password was tried too often"
         );
+        if status.waits_for_source {
+            self.totals.waits_for_sources += 1;
+            self.check_source(index);
+        }
+    }
+
+    /// The trouble of what a token is made from is its own.
+    pub fn excuse(&mut self, index: usize) {
+        let token = &mut self.tokens[index];
+        let status = self.shell.scheduler.status(&token.name);
+        // Nor is it the core's that only a login brings the next one.
+        let last = token.policy.grant == Grant::Login
+            && token.record.is_none_or(|record| record.refresh.is_none());
+        if last || status.is_some_and(|status| status.waits_for_source) {
+            token.watch.suffers_until(self.now);
+        }
+    }
+
+    /// Whoever waits for a source waits for something that happens.
+    fn check_source(&self, index: usize) {
+        let source = self.tokens[index].source.map(|source| &self.tokens[source]);
+        let Some(source) = source else {
+            assert!(source.is_some(), "waits for a source and has none");
+            return;
+        };
+        let status = self.shell.scheduler.status(&source.name);
+        let idle = status.is_none_or(|status| {
+            let under_way = status.in_flight || status.queued || status.waits_for_source;
+            status.health == Health::Fresh && !under_way && status.next_attempt_at.is_none()
+        });
+        assert!(!idle, "waits for a source that does nothing");
     }
 }
 
@@ -325,6 +369,11 @@ impl Token {
         (self.watch.doubt, self.watch.refused) = (false, false);
         self.watch.first_attempt = first_attempt;
         self.watch.mended(now);
+    }
+
+    /// Whether a person has to do something when what is held is lost.
+    pub fn needs_person(&self) -> bool {
+        matches!(self.policy.grant, Grant::Login | Grant::RefreshToken)
     }
 
     fn needs_login(&self, (now, time): (Instant, Instant), reason: Reason, meter: &Meter) {

@@ -95,6 +95,8 @@ pub struct Request {
     pub key: u32,
     /// The refresh token used: the one held, or the seed.
     pub refresh: Option<RefreshToken>,
+    /// Until when the token is valid that this one is made from.
+    pub subject: Option<Instant>,
 }
 
 /// What a server grants.
@@ -233,9 +235,12 @@ impl Registration {
                 Some(token) => Some(token),
                 None => return refused,
             },
-            (None, Grant::ClientCredentials | Grant::Exchange) => None,
+            (None, Grant::ClientCredentials) => None,
+            (None, Grant::Exchange) if request.subject.is_some_and(|end| now < end) => {
+                Some(self.login(now))
+            }
             (None, Grant::Password) if request.password == self.password => Some(self.login(now)),
-            (None, Grant::Login | Grant::Password | Grant::RefreshToken) => return refused,
+            (None, _) => return refused,
         };
         let ends_at = refresh.and_then(|token| {
             self.sessions

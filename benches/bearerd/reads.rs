@@ -1,0 +1,209 @@
+//! Tokens read through the socket, one after the other and while the daemon is busy.
+
+use std::io::{ErrorKind, Read};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::time::Duration;
+
+use bearerd::clock;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::consumer::Consumer;
+use crate::daemon::{configure, median, ratio, start_filled};
+use crate::floor::{Answers, Floor};
+use crate::support::Host;
+use crate::table::Row;
+use crate::token_server::TokenServer;
+
+const TOKEN: &str = "/v1/tokens/t000000";
+const ROUNDS: usize = 31;
+const READS: usize = 5000;
+/// Tokens that are refreshed, and clients that connect and say nothing.
+const BUSY: usize = 1000;
+/// Such that each of them is refreshed every seven seconds or so.
+const SHORT_LIFETIME: Duration = Duration::from_secs(10);
+const WATCHED: Duration = Duration::from_secs(5);
+const BUSY_ROUNDS: usize = 3;
+
+/// Reads a second over one connection.
+pub(crate) fn reads() -> Vec<Row> {
+    let server = TokenServer::start();
+    let host = Host::new();
+    configure(&host, &server, 1, None, None);
+    let _daemon = start_filled(&host, 1);
+    let bare = format!("{TOKEN}/access_token");
+    let pages = [("bare", bare.as_str()), ("as JSON", TOKEN)];
+    pages
+        .into_iter()
+        .map(|(what, page)| {
+            let (floor, time) = alternating(&host.socket(), page);
+            let share = floor.as_secs_f64() / time.as_secs_f64();
+            Row::new(format!("reads over one connection, {what}"), rate(time))
+                .over(rate(floor), share)
+                .goal("≥ 0.6", share >= 0.6)
+        })
+        .collect()
+}
+
+/// Times of many reads, of the floor and of the daemon.
+fn alternating(socket: &Path, page: &str) -> (Duration, Duration) {
+    let mut daemon = Consumer::connect(socket, page);
+    let responder = Floor::start(Answers::Requests, daemon.read());
+    let mut floor = Consumer::connect(&responder.socket(), page);
+    let (mut floors, mut times) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        floors.push(many(&mut floor));
+        times.push(many(&mut daemon));
+    }
+    (median(floors), median(times))
+}
+
+fn many(consumer: &mut Consumer) -> Duration {
+    let begun = clock::now();
+    for _ in 0..READS {
+        consumer.read();
+    }
+    clock::now() - begun
+}
+
+fn rate(time: Duration) -> String {
+    format!("{:.0} /s", READS as f64 / time.as_secs_f64())
+}
+
+/// The slowest of a thousand reads: quiet, while all tokens are refreshed, and with silent clients, too.
+pub(crate) fn busy() -> Vec<Row> {
+    allow_descriptors();
+    let states = [
+        (Duration::from_secs(3600), 0),
+        (SHORT_LIFETIME, 0),
+        (SHORT_LIFETIME, BUSY),
+    ];
+    let mut times: [[Vec<Duration>; 3]; 3] = Default::default();
+    for _ in 0..BUSY_ROUNDS {
+        for ((lifetime, silent), times) in states.into_iter().zip(&mut times) {
+            for (time, times) in watched(lifetime, silent).into_iter().zip(times) {
+                times.push(time);
+            }
+        }
+    }
+    let [quiet, refreshing, both] = times.map(|times| times.map(median));
+    let over = |what: &str, busy: Duration, quiet: Duration| {
+        Row::new(what, micros(busy)).over(micros(quiet), ratio(busy, quiet))
+    };
+    let goal = |row: Row| {
+        let met = row.ratio.is_some_and(|ratio| ratio <= 3.0);
+        row.goal("≤ 3", met)
+    };
+    vec![
+        goal(over(
+            "p99.9 of reads, 1,000 tokens refreshing, 1,000 silent clients",
+            both[KEPT],
+            quiet[KEPT],
+        )),
+        over(
+            "… without the silent clients",
+            refreshing[KEPT],
+            quiet[KEPT],
+        ),
+        over("… of the bare responder meanwhile", both[BARE], quiet[BARE]),
+        over("… with a connection for each read", both[EACH], quiet[EACH]),
+        over(
+            "… the same without the silent clients",
+            refreshing[EACH],
+            quiet[EACH],
+        ),
+    ]
+}
+
+/// Places of what [`watched`] returns.
+const KEPT: usize = 0;
+const EACH: usize = 1;
+const BARE: usize = 2;
+
+/// The p99.9 of reads over one connection, of reads with a connection each, and of a bare responder that has
+/// nothing to do but bear the machine's load.
+fn watched(lifetime: Duration, silent: usize) -> [Duration; 3] {
+    let server = TokenServer::start_with(lifetime);
+    let host = Host::new();
+    configure(&host, &server, BUSY, None, None);
+    let _daemon = start_filled(&host, BUSY);
+    let _silent = Silent::sit(host.socket(), silent);
+    let page = format!("{TOKEN}/access_token");
+    let mut kept = Consumer::connect(&host.socket(), &page);
+    let floor = Floor::start(Answers::Requests, kept.read());
+    let mut bare = Consumer::connect(&floor.socket(), &page);
+    [
+        slowest_of_a_thousand(|| {
+            kept.read();
+        }),
+        slowest_of_a_thousand(|| {
+            Consumer::connect(&host.socket(), &page).read();
+        }),
+        slowest_of_a_thousand(|| {
+            bare.read();
+        }),
+    ]
+}
+
+fn slowest_of_a_thousand(mut read: impl FnMut()) -> Duration {
+    let mut times = Vec::new();
+    let end = clock::now() + WATCHED;
+    let mut now = clock::now();
+    while now < end {
+        read();
+        let then = clock::now();
+        times.push(then - now);
+        now = then;
+    }
+    times.sort_unstable();
+    times[times.len() * 999 / 1000]
+}
+
+/// Clients that connect and say nothing, and come back when they are sent away.
+struct Silent {
+    _until_dropped: Sender<()>,
+}
+
+impl Silent {
+    fn sit(socket: PathBuf, count: usize) -> Self {
+        let (sender, dropped) = mpsc::channel();
+        std::thread::spawn(move || {
+            let connect = || {
+                let stream = UnixStream::connect(&socket).ok()?;
+                stream.set_nonblocking(true).ok()?;
+                Some(stream)
+            };
+            let mut clients: Vec<_> = (0..count).map(|_| connect()).collect();
+            while dropped.recv_timeout(Duration::from_millis(100)) == Err(RecvTimeoutError::Timeout)
+            {
+                for client in &mut clients {
+                    if !client.as_ref().is_some_and(is_open) {
+                        *client = connect();
+                    }
+                }
+            }
+        });
+        Self {
+            _until_dropped: sender,
+        }
+    }
+}
+
+fn is_open(mut stream: &UnixStream) -> bool {
+    let read = stream.read(&mut [0]);
+    read.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+}
+
+fn allow_descriptors() {
+    let limit = getrlimit(Resource::Nofile);
+    let allowed = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    setrlimit(Resource::Nofile, allowed).expect("a soft limit up to the hard one");
+}
+
+fn micros(time: Duration) -> String {
+    format!("{:.0} µs", time.as_secs_f64() * 1e6)
+}
