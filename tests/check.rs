@@ -7,8 +7,10 @@
 
 mod support;
 
+use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::time::{Duration, UNIX_EPOCH};
 
 use bearerd::clock;
@@ -96,6 +98,59 @@ fn all_well_is_0() {
     for system in System::ALL {
         assert_eq!(server.issued(system), 1, "one trial token");
     }
+}
+
+/// Root checks for the user that the service runs as; that user's rights are the kernel's to judge.
+#[test]
+fn root_checks_as_the_service_s_user() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let nobody = Some(65534);
+    let server = Server::start(Settings::default());
+    let host = Host::new();
+    let path = host.configure(&host.lev(&server));
+    let summary = format!("{}: ok, 1 clients, 1 tokens\n", path.display());
+    let own = |name: &str, owner| chown(host.path(name), owner, owner).unwrap();
+    for (name, mode) in [
+        ("", 0o755),
+        ("secrets", 0o750),
+        ("bearerd.toml", 0o644),
+        ("conf.d", 0o755),
+    ] {
+        fs::set_permissions(host.path(name), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    chown(host.path("secrets"), None, nobody).unwrap();
+    own("secrets/lev-password", nobody);
+    own("secrets/lev-client-secret", nobody);
+
+    // The state is root's, and so is the service.
+    let got = check(&host, &[]);
+    assert_eq!(got.code, Some(5), "{}", got.stderr);
+    assert!(
+        got.stderr
+            .contains("lev-password is owned by somebody else")
+    );
+
+    own("state", nobody);
+    let got = check(&host, &[]);
+    let note = format!("who owns {}\n", host.path("state").display());
+    assert!(
+        got.stderr.starts_with("bearerd: checking as "),
+        "{}",
+        got.stderr
+    );
+    assert!(got.stderr.ends_with(&note), "{}", got.stderr);
+    assert_eq!((got.code, got.stdout), (Some(0), summary));
+
+    own("secrets/lev-password", Some(0));
+    let got = check(&host, &[]);
+    assert_eq!(got.code, Some(5), "{}", got.stderr);
+    assert!(
+        got.stderr.contains("lev-password: Permission denied"),
+        "{}",
+        got.stderr
+    );
 }
 
 #[test]

@@ -1,82 +1,18 @@
-//! `bearerd credential-helper`: real git and kubectl against a server that wants the token, and the exchanges
-//! that docker and Google's libraries document.
+//! `bearerd credential-helper`: the exchanges that git, docker, Kubernetes and Google document, and their failures.
+//! The real programs are in `git.rs` and `consumers.rs`, AWS is in `aws.rs`.
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test may fail")]
 
 mod socket;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use std::sync::Arc;
-use std::thread;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
-use rustls::pki_types::PrivateKeyDer;
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use bearerd::refresh::{ErrorState, Reason};
 use serde_json::{Value, json};
-use socket::{World, fresh};
-
-/// Serves a directory to whoever sends this header, on a port of loopback.
-fn serve(root: PathBuf, authorization: String, tls: Option<Arc<ServerConfig>>) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    thread::spawn(move || {
-        for mut stream in listener.incoming().map_while(Result::ok) {
-            if let Some(config) = &tls {
-                let connection = ServerConnection::new(Arc::clone(config)).unwrap();
-                let mut stream = StreamOwned::new(connection, stream);
-                answer(&mut stream, &root, &authorization);
-                stream.conn.send_close_notify();
-                _ = stream.flush();
-            } else {
-                answer(&mut stream, &root, &authorization);
-            }
-        }
-    });
-    port
-}
-
-/// A certificate that nobody knows.
-fn tls() -> Arc<ServerConfig> {
-    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
-    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![made.cert.der().clone()], key);
-    Arc::new(config.unwrap())
-}
-
-fn answer(stream: &mut (impl Read + Write), root: &Path, authorization: &str) {
-    let lines = BufReader::new(&mut *stream).lines().map_while(Result::ok);
-    let head: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
-    let authorized = head.iter().any(|line| {
-        let header = line.split_once(": ");
-        header.is_some_and(|(name, value)| {
-            name.eq_ignore_ascii_case("authorization") && value == authorization
-        })
-    });
-    let path = head.first().and_then(|line| line.split(' ').nth(1));
-    let path = path.and_then(|path| path.split('?').next()).unwrap_or("/");
-    let (status, body) = match fs::read(root.join(path.trim_start_matches('/'))) {
-        _ if !authorized => ("401 Unauthorized", Vec::new()),
-        Ok(body) => ("200 OK", body),
-        Err(_) => ("404 Not Found", Vec::new()),
-    };
-    let head = format!(
-        "HTTP/1.1 {status}\r\nContent-Length: {}\r\nContent-Type: application/json\r\n\
-         WWW-Authenticate: Bearer realm=\"x\"\r\nWWW-Authenticate: Basic realm=\"x\"\r\n\
-         Connection: close\r\n\r\n",
-        body.len()
-    );
-    _ = stream.write_all(&[head.as_bytes(), &body].concat());
-}
+use socket::{World, fresh, pending};
 
 /// A directory of programs that are bearerd by other names.
 fn programs(world: &World) -> String {
@@ -125,60 +61,6 @@ fn with_input(command: &mut Command, input: &str) -> (Option<i32>, String, Strin
     (status.code(), text(stdout), text(stderr))
 }
 
-fn git(world: &World, path: &str, args: &[&str]) -> Output {
-    command(world, path, "git").args(args).output().unwrap()
-}
-
-#[test]
-fn git_clones_from_a_server_that_wants_the_token() {
-    let world = World::new([fresh("ci", "canary-1").0]);
-    let path = programs(&world);
-    let script = "git init -q --bare served/repo.git && git init -q work && cd work \
-                  && git -c user.name=a -c user.email=a@b commit -q --allow-empty -m first \
-                  && git push -q ../served/repo.git HEAD:refs/heads/main \
-                  && cd ../served/repo.git && git symbolic-ref HEAD refs/heads/main \
-                  && git update-server-info";
-    let made = command(&world, &path, "sh").args(["-c", script]).output();
-    assert!(made.as_ref().unwrap().status.success(), "{made:?}");
-    let basic = BASE64_STANDARD.encode("oauth2:canary-1");
-    let served = world.directory.path().join("served");
-    let port = serve(served, format!("Basic {basic}"), None);
-    let server = format!("http://127.0.0.1:{port}");
-    let remote = format!("{server}/repo.git");
-
-    let cloned = git(&world, &path, &["clone", "-q", &remote, "none"]);
-    assert!(!cloned.status.success());
-    // By argument, for one server.
-    let key = format!("credential.{server}.helper=bearerd --token ci");
-    let cloned = git(&world, &path, &["-c", &key, "clone", "-q", &remote, "one"]);
-    assert!(cloned.status.success(), "{cloned:?}");
-    assert!(world.directory.path().join("one/.git/refs").exists());
-    // By git's own configuration, and not for another server.
-    git(
-        &world,
-        &path,
-        &["config", "--global", "credential.helper", "bearerd"],
-    );
-    let cloned = git(&world, &path, &["clone", "-q", &remote, "two"]);
-    assert!(!cloned.status.success());
-    git(
-        &world,
-        &path,
-        &[
-            "config",
-            "--global",
-            "bearerd.https://127.0.0.1.token",
-            "ci",
-        ],
-    );
-    let cloned = git(&world, &path, &["clone", "-q", &remote, "two"]);
-    assert!(!cloned.status.success());
-    let key = format!("bearerd.{server}.token");
-    git(&world, &path, &["config", "--global", &key, "ci"]);
-    let cloned = git(&world, &path, &["clone", "-q", &remote, "two"]);
-    assert!(cloned.status.success(), "{cloned:?}");
-}
-
 #[test]
 fn gits_protocol() {
     let world = World::new([fresh("ci", "canary-1").0]);
@@ -204,13 +86,17 @@ fn gits_protocol() {
             (Some(0), String::new(), String::new())
         );
     }
+    // What stays on this host needs no TLS.
+    let (code, answer, _) = ask("get", "protocol=http\nhost=127.0.0.1:8080\n");
+    assert_eq!(code, Some(0));
+    assert!(answer.contains("canary-1"));
     let (code, answer, stderr) = ask("get", "protocol=http\nhost=git.example.org\n");
     assert_eq!((code, answer.as_str()), (Some(6), ""), "{stderr}");
     assert!(stderr.contains("without TLS"), "{stderr}");
 }
 
 #[test]
-fn kubectl_gets_an_answer_from_a_server_that_wants_the_token() {
+fn kubernetes_protocol() {
     let world = World::new([fresh("k8s", "canary-1").0]);
     let path = programs(&world);
     let exec_info =
@@ -231,45 +117,6 @@ fn kubectl_gets_an_answer_from_a_server_that_wants_the_token() {
     assert!(expires_at.parse::<jiff::Timestamp>().is_ok() && expires_at.ends_with('Z'));
     let version = "client.authentication.k8s.io/v1beta1";
     assert_eq!(ask(exec_info)["apiVersion"], version);
-
-    if Command::new("kubectl")
-        .arg("version")
-        .arg("--client")
-        .output()
-        .is_err()
-    {
-        return;
-    }
-    let served = world.directory.path().join("served");
-    fs::create_dir(&served).unwrap();
-    fs::copy("Cargo.toml", served.join("healthz")).unwrap();
-    let port = serve(served, "Bearer canary-1".into(), Some(tls()));
-    let args = ["credential-helper", "kubectl", "--token", "k8s"];
-    let config = json!({
-        "apiVersion": "v1", "kind": "Config", "current-context": "x",
-        // Without TLS the client sends no token.
-        "clusters": [{"name": "x", "cluster": {
-            "server": format!("https://127.0.0.1:{port}"), "insecure-skip-tls-verify": true,
-        }}],
-        "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
-        "users": [{"name": "x", "user": {"exec": {
-            "apiVersion": "client.authentication.k8s.io/v1", "command": "bearerd", "args": args,
-            "interactiveMode": "Never",
-        }}}],
-    });
-    let file = world.directory.path().join("kubeconfig");
-    fs::File::create(&file)
-        .unwrap()
-        .write_all(config.to_string().as_bytes())
-        .unwrap();
-    let mut kubectl = command(&world, &path, "kubectl");
-    kubectl
-        .arg("--kubeconfig")
-        .arg(&file)
-        .args(["get", "--raw", "/healthz"]);
-    let output = kubectl.output().unwrap();
-    assert!(output.status.success(), "{output:?}");
-    assert!(String::from_utf8_lossy(&output.stdout).contains("[package]"));
 }
 
 #[test]
@@ -352,4 +199,59 @@ fn googles_protocol() {
         "version": 1, "success": false, "code": "7", "message": "no token is named absent",
     });
     assert_eq!(answer, expected);
+}
+
+/// The exit codes are the README's; docker and Google's libraries know their own alone.
+#[test]
+fn failures_have_their_exit_codes() {
+    let refused = pending("broken").failed(
+        ErrorState::NeedsLogin,
+        Reason::LastError,
+        "the refresh token was refused",
+    );
+    let denied = pending("denied").failed(ErrorState::Denied, Reason::LastError, "access_denied");
+    let world = World::new([refused.0, denied.0]);
+    let nowhere = world.directory.path().join("nowhere.sock");
+    let https = "protocol=https\nhost=git.example.org\n";
+    for (program, args, input) in [
+        ("git", &["get"][..], https),
+        ("kubectl", &[], ""),
+        ("docker", &["get"], "registry.example.org\n"),
+        ("gcp", &[], ""),
+    ] {
+        let ask = |token: &str, socket: &Path| {
+            let mut command = command(&world, "/usr/bin:/bin", env!("CARGO_BIN_EXE_bearerd"));
+            command.env("BEARERD_SOCKET", socket);
+            command.args(["credential-helper", program, "--token", token]);
+            with_input(command.args(args), input)
+        };
+        for (token, socket, code, text) in [
+            ("absent", &world.socket, 7, "no token is named absent"),
+            ("broken", &world.socket, 4, "the refresh token was refused"),
+            ("denied", &world.socket, 6, "access_denied"),
+            ("broken", &nowhere, 8, "cannot reach the daemon"),
+            ("no/name", &world.socket, 2, "invalid value"),
+        ] {
+            let (got, stdout, stderr) = ask(token, socket);
+            let said = format!("{stdout}{stderr}");
+            assert!(said.contains(text), "{program} {token}: {said}");
+            let expected = match program {
+                "docker" if code != 2 => 1,
+                "gcp" if code != 2 => 0,
+                _ => code,
+            };
+            assert_eq!(got, Some(expected), "{program} {token}: {said}");
+            match (program, code) {
+                ("gcp", 4..) => {
+                    let answer: Value = serde_json::from_str(&stdout).unwrap();
+                    assert_eq!(
+                        (&answer["success"], &answer["code"]),
+                        (&json!(false), &json!(code.to_string()))
+                    );
+                }
+                ("docker", 4..) => assert_eq!(stderr, ""),
+                _ => assert_eq!(stdout, "", "{program}"),
+            }
+        }
+    }
 }

@@ -62,7 +62,7 @@ fn every_commented_setting_of_the_default_is_valid() {
     let config = load_text(&uncommented(&text));
     assert_eq!((config.clients.len(), config.tokens.len()), (2, 5));
     let token = &config.tokens[&TokenName::parse("example").unwrap()];
-    assert_eq!((token.files.len(), token.hooks.len()), (7, 1));
+    assert_eq!((token.files.len(), token.hooks.len()), (7, 2));
     assert!(matches!(token.grant, GrantConfig::Password { .. }));
     assert!(token.client.tls.identity.is_some());
 

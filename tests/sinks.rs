@@ -20,14 +20,15 @@ use std::time::Duration;
 use bearerd::clock;
 use bearerd::config::{
     BodyFormat, ClientAuth, ClientConfig, Endpoint, Environment, FileConfig, FileFormat,
-    GrantConfig, HeaderValue, HookConfig, HttpsUrl, OnExpiry, SecretRef, TlsConfig, TokenConfig,
+    GrantConfig, HeaderValue, HookAction, HookConfig, HttpsUrl, OnExpiry, SecretRef, TlsConfig,
+    TokenConfig,
 };
 use bearerd::credential::{RefreshValidity, Token, TokenName, Validity};
 use bearerd::format::{Content, FormatError, Inputs, render};
 use bearerd::instant::Instant;
 use bearerd::refresh::{Health, Limits, RefreshAt, Status};
 use bearerd::sink::{self, Output, Report, Retry, Sinks};
-use bearerd::store::{Published, Standing, TokenView};
+use bearerd::store::{Consumers, Published, Standing, TokenView};
 use secrecy::SecretString;
 use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
@@ -86,7 +87,7 @@ fn file(path: impl Into<PathBuf>, format: FileFormat) -> FileConfig {
 
 fn shell(script: &str) -> HookConfig {
     HookConfig {
-        command: ["sh", "-c", script].map(String::from).to_vec(),
+        action: HookAction::Command(["sh", "-c", script].map(String::from).to_vec()),
         timeout: Duration::from_secs(20),
     }
 }
@@ -158,7 +159,8 @@ impl Scene {
             },
         });
         let (sender, reports) = mpsc::channel(64);
-        let sinks = sink::spawn_with(watched, Arc::new(env), sender, retry);
+        let consumers = Consumers::default();
+        let sinks = sink::spawn_with(watched, Arc::new(env), sender, consumers, retry);
         Self {
             config,
             view,
@@ -894,7 +896,7 @@ async fn a_failing_hook_is_tried_again_with_pauses() {
     assert!(scene.stop().await.is_empty());
 
     let missing = HookConfig {
-        command: vec!["/no/such/program".into()],
+        action: HookAction::Command(vec!["/no/such/program".into()]),
         timeout: PATIENCE,
     };
     let mut scene = Scene::new(token_config(vec![], vec![missing]), Some(published(1)));

@@ -1,4 +1,4 @@
-//! One client's connection: its limits, who it is, what it asks.
+//! One HTTP client's connection: its limits, who it is, what it asks.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -18,11 +18,11 @@ use tokio::time::sleep;
 
 use super::Api;
 use super::audit::Audit;
-use super::code::Code;
 use super::peer::Caller;
 use super::problem::Problem;
 use super::router::{self, Route};
 use super::stream::WriteLimited;
+use crate::credential::TokenName;
 use crate::store::TokenView;
 
 /// What all connections share.
@@ -42,6 +42,38 @@ impl Server {
             finished: Arc::default(),
             audit: Audit::default(),
         }
+    }
+
+    pub(super) const fn api(&self) -> &Api {
+        &self.api
+    }
+
+    pub(super) const fn own_uid(&self) -> u32 {
+        self.own_uid
+    }
+
+    /// Marks a connection as one with a request under way.
+    pub(super) fn begin<'a>(&'a self, activity: &'a Activity) -> Busy<'a> {
+        activity.begin(&self.finished)
+    }
+
+    /// Whether the caller may read this token. Who may not does not learn either whether there is one.
+    pub(super) fn permits_token(&self, caller: &Caller, name: &TokenName) -> bool {
+        let tokens = self.api.tokens.borrow();
+        let Some(view) = tokens.get(name) else {
+            return caller.is_trusted();
+        };
+        let view = view.borrow();
+        let grounds = caller.grounds(&view.config.allow);
+        if let Some(grounds) = grounds {
+            self.audit.granted(caller, name, grounds);
+        }
+        grounds.is_some()
+    }
+
+    /// Logs that the caller was refused.
+    pub(super) fn denied(&self, caller: &Caller, token: Option<&TokenName>) {
+        self.audit.denied(caller, token);
     }
 
     /// Waits until some request has ended; one that ended since the last call counts.
@@ -87,7 +119,7 @@ impl Activity {
 }
 
 /// A request under way; at its end the connection counts as used just now.
-struct Busy<'a> {
+pub(super) struct Busy<'a> {
     activity: &'a Activity,
     finished: &'a Finished,
 }
@@ -107,7 +139,7 @@ pub(super) async fn run(server: Server, stream: UnixStream, activity: Activity) 
     let service = service_fn(|request| {
         let (server, activity, caller) = (&server, &activity, &caller);
         async move {
-            let _busy = activity.begin(&server.finished);
+            let _busy = server.begin(activity);
             Ok::<_, Infallible>(respond(server, caller, request).await)
         }
     });
@@ -140,7 +172,7 @@ async fn respond(
             router::respond(&server.api, caller, route, request).await
         }
         Ok(route) => {
-            server.audit.denied(caller, route.token());
+            server.denied(caller, route.token());
             denied()
         }
     };
@@ -151,22 +183,11 @@ async fn respond(
     response
 }
 
-/// Decides. Who may not read a token does not learn either whether there is one.
 fn permits(server: &Server, caller: &Caller, route: &Route) -> bool {
-    let tokens = server.api.tokens.borrow();
     match route.token() {
-        Some(name) => match tokens.get(name) {
-            Some(view) => {
-                let view = view.borrow();
-                let grounds = caller.grounds(&view.config.allow);
-                if let Some(grounds) = grounds {
-                    server.audit.granted(caller, name, grounds);
-                }
-                grounds.is_some()
-            }
-            None => caller.is_trusted(),
-        },
+        Some(name) => server.permits_token(caller, name),
         None => {
+            let tokens = server.api.tokens.borrow();
             let sees = |view: &Receiver<TokenView>| caller.may_see(&view.borrow().config);
             caller.is_trusted() || tokens.values().any(sees)
         }
@@ -174,8 +195,7 @@ fn permits(server: &Server, caller: &Caller, route: &Route) -> bool {
 }
 
 fn denied() -> Response<Full<Bytes>> {
-    let problem = Problem::new(Code::Denied, "no rule of the socket's policy allows it");
-    let mut response = problem.into_response();
+    let mut response = Problem::policy().into_response();
     let close = HeaderValue::from_static("close");
     response.headers_mut().insert(header::CONNECTION, close);
     response

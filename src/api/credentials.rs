@@ -118,6 +118,7 @@ async fn answer(stream: UnixStream, api: &Api, environment: Arc<Environment>, ow
     let Request { unit, credential } = &request;
     match send(stream, api, credential, environment).await {
         Ok((token, generation)) => {
+            api.consumers.note(&token, unit, generation);
             tracing::info!(%token, generation, ?unit, ?credential, "credential sent");
         }
         Err(refusal) => {

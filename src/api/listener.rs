@@ -13,8 +13,8 @@ use tokio::net::UnixStream;
 use tokio::task::{AbortHandle, Id, JoinSet};
 use tokio::time::sleep;
 
-use super::Api;
 use super::connection::{self, Activity, Server};
+use super::{Api, oidc_agent};
 use crate::clock;
 use crate::instant::Instant;
 use crate::store::Registry;
@@ -99,11 +99,20 @@ fn remove_stale(path: &Path, address: &SocketAddrUnix) -> Result<(), ApiError> {
     }
 }
 
+/// What is spoken on a socket.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    Http,
+    /// That of oidc-agent's clients.
+    OidcAgent,
+}
+
 /// Serves until dropped; returns only when the socket is of no more use.
-pub async fn serve(listener: tokio::net::UnixListener, api: Api) -> ApiError {
+pub async fn serve(listener: tokio::net::UnixListener, api: Api, protocol: Protocol) -> ApiError {
     let mut tokens = api.tokens.clone();
     let server = Server::new(api);
-    let mut connections = Connections::default();
+    let mut connections = Connections::new(protocol);
     // As it was bound.
     let mut open = false;
     open_to_all(&listener, &tokens, &mut open);
@@ -161,14 +170,23 @@ struct Connection {
 }
 
 /// The open connections, at most [`MAX_CONNECTIONS`].
-#[derive(Default)]
 struct Connections {
+    protocol: Protocol,
     tasks: JoinSet<()>,
     open: BTreeMap<Id, Connection>,
     accepted: u64,
 }
 
 impl Connections {
+    fn new(protocol: Protocol) -> Self {
+        Self {
+            protocol,
+            tasks: JoinSet::new(),
+            open: BTreeMap::new(),
+            accepted: 0,
+        }
+    }
+
     /// Starts a connection. When there are too many, the one least in use makes room; when all have a
     /// request under way, the new one waits until one of those ends.
     async fn admit(&mut self, server: &Server, stream: UnixStream) {
@@ -182,9 +200,15 @@ impl Connections {
         }
         self.accepted += 1;
         let activity = Activity::new(self.accepted);
-        let task = self
-            .tasks
-            .spawn(connection::run(server.clone(), stream, activity.clone()));
+        let (server, its_activity) = (server.clone(), activity.clone());
+        let task = match self.protocol {
+            Protocol::Http => self
+                .tasks
+                .spawn(connection::run(server, stream, its_activity)),
+            Protocol::OidcAgent => self
+                .tasks
+                .spawn(oidc_agent::run(server, stream, its_activity)),
+        };
         let accepted_at = clock::now();
         let connection = Connection {
             task,

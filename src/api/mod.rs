@@ -1,9 +1,11 @@
-//! HTTP/1.1 over a Unix socket: what consumers, scripts and the command line read.
+//! HTTP/1.1 over a Unix socket: what consumers, scripts and the command line read. Beside it, on sockets of
+//! their own, two protocols of others.
 //!
 //! | module | duty |
 //! |---|---|
 //! | `listener` | binds the socket, accepts, limits connections |
-//! | `connection` | one client: its limits, who it is, what it asks |
+//! | `connection` | one HTTP client: its limits, who it is, what it asks |
+//! | `oidc_agent` | one client of oidc-agent's protocol |
 //! | [`credentials`] | systemd's credential protocol, on a socket of its own |
 //! | `audit` | what the log says of who reads what |
 //! | `stream` | ends a connection whose reader has stopped reading |
@@ -27,6 +29,7 @@ mod connection;
 pub mod credentials;
 mod listener;
 pub mod logout;
+mod oidc_agent;
 pub mod peer;
 pub mod problem;
 mod process;
@@ -38,10 +41,10 @@ pub mod tokens;
 
 use tokio::sync::{mpsc, watch};
 
-pub use listener::{ApiError, bind, serve};
+pub use listener::{ApiError, Protocol, bind, serve};
 
 use crate::refresh;
-use crate::store::{DaemonView, Registry};
+use crate::store::{Consumers, DaemonView, Registry};
 
 /// What the API reads, and where it sends its wishes. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -54,4 +57,6 @@ pub struct Api {
     pub events: mpsc::Sender<refresh::Event>,
     /// Logouts.
     pub logouts: mpsc::Sender<logout::Logout>,
+    /// Where it is noted which units have got which token.
+    pub consumers: Consumers,
 }

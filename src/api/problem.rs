@@ -64,6 +64,12 @@ impl Problem {
         Self::new(Code::Usage, detail)
     }
 
+    /// What the caller may not have.
+    #[must_use]
+    pub fn policy() -> Self {
+        Self::new(Code::Denied, "no rule of the socket's policy allows it")
+    }
+
     /// A request body above the limit, or one that takes too long.
     #[must_use]
     pub fn body(status: StatusCode, detail: &'static str) -> Self {

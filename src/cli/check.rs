@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::error::{CliError, report};
 use super::explain::explain as explain_access;
 use super::output::{in_words, printable, write};
+use super::service_user::{self, ServiceUserError};
 use super::{CheckArgs, config_path};
 use crate::api::code::{Code, EXIT_FRESH};
 use crate::clock;
@@ -74,6 +75,8 @@ pub(super) enum CheckError {
     },
     #[error("cannot start the event loop")]
     Runtime(#[source] std::io::Error),
+    #[error(transparent)]
+    ServiceUser(#[from] ServiceUserError),
 }
 
 type Registrations = Vec<(Arc<ClientConfig>, Arc<Registration>)>;
@@ -84,6 +87,16 @@ fn load(
     environment: &Environment,
 ) -> Result<(Config, Registrations), CliError> {
     let config = config::load(path, environment).map_err(CheckError::from)?;
+    let users = service_user::become_it(&config.daemon.state_dir, environment);
+    let (config, environment) = match &users.map_err(CheckError::from)? {
+        None => (config, environment.clone()),
+        // Again: what root may read, the service may not.
+        Some(users) => {
+            let config = config::load(path, users).map_err(CheckError::from)?;
+            (config, users.clone())
+        }
+    };
+    let environment = &environment;
     logging::parse_filter(&config.daemon.log).map_err(CheckError::from)?;
     let mut wrong = Vec::new();
     let mut registrations = Vec::new();

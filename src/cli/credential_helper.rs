@@ -2,6 +2,7 @@
 //!
 //! Each asks by the program's own rules, and is answered and told of failures by them.
 
+mod aws;
 mod docker;
 mod gcp;
 mod git;
@@ -13,6 +14,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+
+pub(super) use aws::StsError;
 
 use super::error::CliError;
 use super::token::{self, Token};
@@ -26,6 +29,8 @@ pub(super) struct CredentialHelperArgs {
 
 #[derive(Debug, Subcommand)]
 enum Program {
+    /// For AWS's SDKs and command line: the `credential_process` of a profile
+    Aws(aws::AwsArgs),
     /// For git, also as `git-credential-bearerd`: `git config credential.https://HOST.helper 'bearerd
     /// --token NAME'`
     Git(git::GitArgs),
@@ -47,6 +52,7 @@ struct TokenArgs {
 
 pub(super) fn run(args: &CredentialHelperArgs, socket: &Path) -> Result<u8, CliError> {
     match &args.program {
+        Program::Aws(args) => aws::run(args, socket),
         Program::Git(args) => git::run(args, socket),
         Program::Docker(args) => docker::run(args, socket),
         Program::Kubectl(args) => kubectl::run(&args.token, socket),

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::io::{self, Write};
 
 use super::check::CheckError;
+use super::credential_helper::StsError;
 use super::exec::ExecError;
 use super::explain::ExplainError;
 use super::keygen::KeygenError;
@@ -54,6 +55,8 @@ pub(super) enum CliError {
     Output(#[source] io::Error),
     #[error("cannot read the question from standard input")]
     Question(#[source] io::Error),
+    #[error(transparent)]
+    Sts(#[from] StsError),
     #[error("the configured token: {0}")]
     TokenName(#[from] InvalidTokenName),
 }
@@ -95,6 +98,7 @@ impl CliError {
             Self::NotStored | Self::TokenName(_) => Code::Usage.exit_code(),
             Self::Keygen(error) => error.code().exit_code(),
             Self::Hash(_) | Self::NoInput => Code::Usage.exit_code(),
+            Self::Sts(error) => error.code().exit_code(),
             // Whoever closed the pipe has what they wanted.
             Self::Output(cause) if cause.kind() == io::ErrorKind::BrokenPipe => EXIT_FRESH,
             Self::Output(_) => Code::Internal.exit_code(),
@@ -122,6 +126,7 @@ impl CliError {
             Self::ClearText(_) => Some("use an https:// remote".into()),
             Self::Exec(error) => error.hint().map(Cow::from),
             Self::Keygen(error) => error.hint().map(Cow::from),
+            Self::Sts(error) => error.hint().map(Cow::from),
             Self::Answer
             | Self::Check(_)
             | Self::Daemon(_)

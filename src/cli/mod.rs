@@ -12,6 +12,7 @@ mod logout;
 mod output;
 mod refresh;
 pub mod run;
+mod service_user;
 mod status;
 mod token;
 mod watch;
@@ -42,7 +43,7 @@ struct Cli {
 enum Command {
     /// Run the service
     Run(RunArgs),
-    /// Validate configuration, secrets and permissions
+    /// Validate configuration, secrets and permissions; for root, as the user that the service runs as
     Check(CheckArgs),
     /// Print a token
     Get(get::GetArgs),
@@ -54,7 +55,7 @@ enum Command {
     Logout(logout::LogoutArgs),
     /// Run a program with tokens in its environment
     Exec(exec::ExecArgs),
-    /// Answer git, docker, Kubernetes and Google clients in their own protocols
+    /// Answer git, docker, Kubernetes, Google and AWS clients in their own protocols
     CredentialHelper(credential_helper::CredentialHelperArgs),
     /// Make a private key, with the public key set, certificate or request to register
     Keygen(keygen::KeygenArgs),

@@ -8,7 +8,9 @@ use super::environment::Environment;
 use super::keys::{Field, Keys};
 use super::model::{BodyFormat, ClientConfig, DaemonConfig, TlsConfig};
 use super::references::secret;
-use super::units::{count, duration, file_path, https_url, one_of, path, proxy_url, text, timeout};
+use super::units::{
+    boolean, count, duration, file_path, https_url, one_of, path, proxy_url, text, timeout,
+};
 use super::validate;
 use crate::refresh::Limits;
 
@@ -17,11 +19,13 @@ pub(super) fn daemon(field: Field<'_>, defaults: &DaemonConfig) -> Option<Daemon
     let mut keys = field.keys()?;
     let state_dir = keys.optional("state_dir", path);
     let runtime_dir = keys.optional("runtime_dir", path);
+    let oidc_agent = keys.optional("oidc_agent", boolean);
     let log = keys.optional("log", log_filter);
     keys.finish();
     Some(DaemonConfig {
         state_dir: state_dir.unwrap_or_else(|| defaults.state_dir.clone()),
         runtime_dir: runtime_dir.unwrap_or_else(|| defaults.runtime_dir.clone()),
+        oidc_agent: oidc_agent.unwrap_or(defaults.oidc_agent),
         log: log.unwrap_or_else(|| defaults.log.clone()),
     })
 }
@@ -44,6 +48,7 @@ pub(super) fn daemon_defaults(environment: &Environment, root: bool) -> DaemonCo
             .directory("RUNTIME_DIRECTORY")
             .or_else(|| own(user_runtime))
             .unwrap_or_else(|| "/run/bearerd".into()),
+        oidc_agent: false,
         log: "info".into(),
     }
 }

@@ -20,6 +20,13 @@ impl Environment {
         )
     }
 
+    /// With this value for a variable that is not set.
+    #[must_use]
+    pub fn or(mut self, name: &str, value: &str) -> Self {
+        self.0.entry(name.to_owned()).or_insert(value.to_owned());
+        self
+    }
+
     /// A variable's value.
     #[must_use]
     pub fn var(&self, name: &str) -> Option<&str> {
@@ -59,5 +66,8 @@ mod tests {
         assert_eq!(environment.directory("C"), Some("/c".into()));
         assert_eq!(environment.directory("D"), None);
         assert_eq!(environment.var("A"), Some("/a:/b"));
+        let environment = environment.or("A", "/x").or("D", "/d");
+        assert_eq!(environment.var("A"), Some("/a:/b"));
+        assert_eq!(environment.var("D"), Some("/d"));
     }
 }

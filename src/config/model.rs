@@ -37,6 +37,8 @@ pub struct DaemonConfig {
     pub state_dir: PathBuf,
     /// The sockets.
     pub runtime_dir: PathBuf,
+    /// Whether oidc-agent's clients are served, at `oidc-agent.sock` in `runtime_dir`.
+    pub oidc_agent: bool,
     /// The log filter, such as `info` or `bearerd::source=debug,info`.
     pub log: String,
 }

@@ -10,7 +10,7 @@ use super::allow::socket;
 use super::file::file;
 use super::grant::{self, grant};
 use super::keys::Field;
-use super::model::{ClientConfig, HookConfig, TokenConfig};
+use super::model::{ClientConfig, HookAction, HookConfig, TokenConfig};
 use super::references::params;
 use super::units::{all, boolean, duration, scope, text_or_texts, texts, timeout};
 use super::validate;
@@ -92,13 +92,31 @@ fn refresh(field: Field<'_>) -> Option<Refresh> {
 
 fn hook(field: Field<'_>) -> Option<HookConfig> {
     let mut keys = field.keys()?;
-    let command = keys.required("command", COMMAND_HINT, command);
+    let command = keys.optional("command", command);
+    let reload_consumers = keys.optional("reload_consumers", always);
     let timeout = keys.optional("timeout", timeout);
+    match (keys.has("command"), keys.has("reload_consumers")) {
+        (true, true) => {
+            let message = format!("`{}` has both `command` and `reload_consumers`", keys.name);
+            let hint = "make each a `[[token.NAME.hook]]` of its own";
+            keys.refuse("reload_consumers", message, hint);
+        }
+        (false, false) => keys.lacks("`command` or `reload_consumers = true`", COMMAND_HINT),
+        _ => {}
+    }
     keys.finish();
+    let command = command.map(HookAction::Command);
     Some(HookConfig {
-        command: command?,
+        action: command.or(reload_consumers.map(|()| HookAction::ReloadConsumers))?,
         timeout: timeout.unwrap_or(Duration::from_secs(30)),
     })
+}
+
+fn always(field: Field<'_>) -> Option<()> {
+    if boolean(field)? {
+        return Some(());
+    }
+    field.must_be("true", "without it, leave the hook out")
 }
 
 fn command(field: Field<'_>) -> Option<Vec<String>> {
@@ -121,8 +139,7 @@ fn tables<T>(field: Field<'_>, read: impl FnMut(Field<'_>) -> Option<T>) -> Opti
     all(field.elements("an array of tables", &header)?, read)
 }
 
-const COMMAND_HINT: &str =
-    "no shell is used: `command = [\"systemctl\", \"try-reload-or-restart\", \"NAME.service\"]`";
+const COMMAND_HINT: &str = "no shell is used: `command = [\"/path/of/program\", \"argument\"]`";
 
 /// Without `login_notice`.
 const LOGIN_NOTICE: Duration = Duration::from_secs(15 * 60);

@@ -12,7 +12,7 @@ use crate::credential::Token;
 use crate::instant::Instant;
 use crate::refresh::{Health, Status};
 use crate::sink::{self, Output, Report, Sinks};
-use crate::store::{Published, Record, Standing, TokenView};
+use crate::store::{Consumers, Published, Record, Standing, TokenView};
 
 /// One configured token.
 pub(super) struct Entry {
@@ -83,6 +83,7 @@ impl Entry {
         &mut self,
         environment: &Arc<Environment>,
         reports: &mpsc::Sender<Report>,
+        consumers: &Consumers,
         leaving: &BTreeSet<PathBuf>,
     ) {
         let config = self.config();
@@ -90,7 +91,8 @@ impl Entry {
         let wait = config.files.iter().any(|file| leaving.contains(&file.path));
         if self.sinks.is_none() && !none && !wait {
             let view = self.subscribe();
-            self.sinks = Some(sink::spawn(view, Arc::clone(environment), reports.clone()));
+            let (environment, reports) = (Arc::clone(environment), reports.clone());
+            self.sinks = Some(sink::spawn(view, environment, reports, consumers.clone()));
         }
     }
 

@@ -11,14 +11,16 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tracing::warn;
 
-use crate::api::{self, Api, ApiError};
+use crate::api::{self, Api, ApiError, Protocol};
 use crate::clock::{self, Alarm};
-use crate::config::Environment;
+use crate::config::{DaemonConfig, Environment};
 use crate::error_chain::error_chain;
 use crate::refresh::Scheduler;
 use crate::signals;
 use crate::sink;
-use crate::store::{BootId, DaemonView, Moment, Record, Sealer, StateDir, StateWriter, Written};
+use crate::store::{
+    BootId, Consumers, DaemonView, Moment, Record, Sealer, StateDir, StateWriter, Written,
+};
 use crate::systemd::ServiceManager;
 use crate::watch::Watch;
 
@@ -102,21 +104,17 @@ pub(super) fn assemble(
     inputs: Inputs,
 ) -> Result<(Shell, Turns), DaemonError> {
     let daemon = inputs.config.daemon.clone();
-    let State {
-        writer,
-        written,
-        records,
-        warnings,
-    } = open_state(&daemon.state_dir, &environment)?;
+    let state = open_state(&daemon.state_dir, &environment)?;
     let (report_sender, reports) = mpsc::channel(64);
     let (event_sender, requests) = mpsc::channel(64);
     let (logout_sender, logouts) = mpsc::channel(16);
     let (view, daemon_view) = watch::channel(DaemonView::default());
-    let tokens = Tokens::new(records, Arc::clone(&environment), report_sender);
+    let consumers = Consumers::restore(&daemon.state_dir);
+    let (outputs_environment, served) = (Arc::clone(&environment), consumers.clone());
+    let tokens = Tokens::new(state.records, outputs_environment, report_sender, served);
     let registry = tokens.registry();
     let followed = inputs.followed.clone();
     sink::sweep(inputs.config.tokens.values().map(AsRef::as_ref));
-    let once = options.once;
     let credentials_environment = Arc::clone(&environment);
     let service = ServiceManager::of_process();
     let watchdog = service.watchdog_interval().map(watchdog_interval);
@@ -128,26 +126,30 @@ pub(super) fn assemble(
         tokens,
         attempts: Default::default(),
         received: Default::default(),
-        durable: Durable::new(writer),
+        durable: Durable::new(state.writer),
         revocations: Default::default(),
         view,
         service,
         announced: Default::default(),
-        start_warnings: warnings,
+        start_warnings: state.warnings,
         reload: Reload::default(),
         once_waits_for: None,
         stopping: false,
     };
     shell.apply(clock::now(), inputs, Changed::Anything);
     // A single pass serves nobody: a daemon may be running beside it.
-    let api = Api {
-        tokens: registry,
-        daemon: daemon_view,
-        events: event_sender,
-        logouts: logout_sender,
+    let server = if shell.options.once {
+        None
+    } else {
+        let api = Api {
+            tokens: registry,
+            daemon: daemon_view,
+            events: event_sender,
+            consumers,
+            logouts: logout_sender,
+        };
+        Some(serve(&daemon, api, credentials_environment)?)
     };
-    let serving = || serve(&daemon.runtime_dir, api, credentials_environment);
-    let server = (!once).then(serving).transpose()?;
     let turns = Turns {
         alarm: Alarm::new().map_err(DaemonError::Alarm)?,
         logouts,
@@ -159,16 +161,17 @@ pub(super) fn assemble(
         signals: signals::listen().map_err(DaemonError::Signals)?,
         watch: Watch::start(followed),
         watchdog,
-        written,
+        written: state.written,
     };
     Ok((shell, turns))
 }
 
 fn serve(
-    runtime_dir: &Path,
+    config: &DaemonConfig,
     api: Api,
     environment: Arc<Environment>,
 ) -> Result<JoinHandle<ApiError>, DaemonError> {
+    let runtime_dir = &config.runtime_dir;
     runtime_directory(runtime_dir)?;
     let listen = |name| {
         let listener = api::bind(&runtime_dir.join(name))?;
@@ -176,9 +179,19 @@ fn serve(
     };
     let listener = listen("bearerd.sock")?;
     let credentials = listen("credentials.sock")?;
+    let oidc_agent = config.oidc_agent.then(|| listen("oidc-agent.sock"));
+    let oidc_agent = oidc_agent.transpose()?;
+    let agent_api = api.clone();
+    let oidc_agent = async move {
+        match oidc_agent {
+            Some(listener) => api::serve(listener, agent_api, Protocol::OidcAgent).await,
+            None => std::future::pending().await,
+        }
+    };
     Ok(tokio::spawn(async move {
         tokio::select! {
-            end = api::serve(listener, api.clone()) => end,
+            end = api::serve(listener, api.clone(), Protocol::Http) => end,
+            end = oidc_agent => end,
             end = api::credentials::serve(credentials, api, environment) => end,
         }
     }))

@@ -14,7 +14,7 @@ use crate::instant::Instant;
 use crate::refresh::{Health, Reason, Status};
 use crate::sink::{self, Report};
 use crate::source::Carried;
-use crate::store::{Published, Record, Registry, TokenView};
+use crate::store::{Consumers, Published, Record, Registry, TokenView};
 
 use super::entry::Entry;
 
@@ -26,6 +26,7 @@ pub(super) struct Tokens {
     registry: watch::Sender<Arc<BTreeMap<TokenName, watch::Receiver<TokenView>>>>,
     environment: Arc<Environment>,
     reports: mpsc::Sender<Report>,
+    consumers: Consumers,
     retiring: Retiring,
     /// Required tokens that have not been published and delivered yet.
     awaited: BTreeSet<TokenName>,
@@ -45,6 +46,7 @@ impl Tokens {
         records: Vec<Record>,
         environment: Arc<Environment>,
         reports: mpsc::Sender<Report>,
+        consumers: Consumers,
     ) -> Self {
         Self {
             entries: BTreeMap::new(),
@@ -55,6 +57,7 @@ impl Tokens {
             registry: watch::channel(Arc::default()).0,
             environment,
             reports,
+            consumers,
             retiring: Retiring::default(),
             awaited: BTreeSet::new(),
             tally: Tally::default(),
@@ -190,7 +193,8 @@ impl Tokens {
     /// tokens are published before this.
     pub(super) fn start_sinks(&mut self) {
         for entry in self.entries.values_mut() {
-            entry.start_sinks(&self.environment, &self.reports, &self.retiring.files);
+            let leaving = &self.retiring.files;
+            entry.start_sinks(&self.environment, &self.reports, &self.consumers, leaving);
         }
     }
 

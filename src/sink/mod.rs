@@ -3,8 +3,10 @@
 //! One task for each, so that a full disk or a slow hook holds up nothing else. Each follows the token's
 //! `watch` channel: of several generations that pass while it is busy, it sees the latest.
 
+mod command;
 mod file;
 mod hook;
+mod reload;
 mod retry;
 
 use std::collections::BTreeSet;
@@ -22,7 +24,7 @@ use crate::config::{Environment, TokenConfig};
 use crate::credential::TokenName;
 use crate::error_chain::explain;
 use crate::instant::Instant;
-use crate::store::TokenView;
+use crate::store::{Consumers, TokenView};
 
 pub use retry::Retry;
 
@@ -66,8 +68,9 @@ pub fn spawn(
     view: watch::Receiver<TokenView>,
     environment: Arc<Environment>,
     reports: mpsc::Sender<Report>,
+    consumers: Consumers,
 ) -> Sinks {
-    spawn_with(view, environment, reports, Retry::default())
+    spawn_with(view, environment, reports, consumers, Retry::default())
 }
 
 /// [`spawn`] with other pauses between tries.
@@ -76,6 +79,7 @@ pub fn spawn_with(
     mut view: watch::Receiver<TokenView>,
     environment: Arc<Environment>,
     reports: mpsc::Sender<Report>,
+    consumers: Consumers,
     retry: Retry,
 ) -> Sinks {
     let (stop, stopping) = watch::channel(());
@@ -87,6 +91,7 @@ pub fn spawn_with(
         view,
         environment,
         reports,
+        consumers,
         retry,
         stopping,
         config,
@@ -182,6 +187,7 @@ struct Shared {
     view: watch::Receiver<TokenView>,
     environment: Arc<Environment>,
     reports: mpsc::Sender<Report>,
+    consumers: Consumers,
     retry: Retry,
     stopping: watch::Receiver<()>,
     config: Arc<TokenConfig>,

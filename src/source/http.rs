@@ -138,11 +138,14 @@ pub(super) fn server(url: &Url) -> String {
 }
 
 /// Whether credentials may be sent there: https, or http that stays on this host.
-pub(super) fn is_confidential(url: &Url) -> bool {
+#[must_use]
+pub fn is_confidential(url: &Url) -> bool {
     url.scheme() == "https" || url.scheme() == "http" && is_loopback(url)
 }
 
-fn is_loopback(url: &Url) -> bool {
+/// Whether it names this host's own loopback interface.
+#[must_use]
+pub fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
         Some(Host::Ipv4(address)) => address.is_loopback(),

@@ -27,6 +27,7 @@ use reqwest::RequestBuilder;
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
+pub use self::http::{is_confidential, is_loopback};
 pub use assertion::KeyError;
 pub use carried::Carried;
 pub use error::SourceError;

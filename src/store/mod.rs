@@ -1,11 +1,13 @@
-//! Current tokens by name: published to readers, durable across restarts.
+//! Current tokens by name: published to readers, durable across restarts. And who has had them as credentials.
 
+pub mod consumers;
 pub mod published;
 pub mod seal;
 pub mod state_dir;
 pub mod state_file;
 pub mod writer;
 
+pub use consumers::Consumers;
 pub use published::{DaemonView, Published, Registry, Standing, TokenView};
 pub use seal::{Sealer, SealerError};
 pub use state_dir::{Loaded, StateDir, StateWarning};

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use bearerd::api::{self, Api};
+use bearerd::api::{self, Api, Protocol};
 use bearerd::clock;
 use bearerd::config::{
     BodyFormat, ClientAuth, ClientConfig, Endpoint, Environment, GrantConfig, HttpsUrl, TlsConfig,
@@ -16,15 +16,17 @@ use bearerd::config::{
 };
 use bearerd::credential::{Token, TokenName, Validity};
 use bearerd::refresh::{ErrorState, Event, Health, Limits, Reason, RefreshAt, Status};
-use bearerd::store::{DaemonView, Published, Standing, TokenView};
+use bearerd::store::{Consumers, DaemonView, Published, Standing, TokenView};
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub struct World {
     pub directory: tempfile::TempDir,
     pub socket: PathBuf,
     pub credentials: PathBuf,
+    pub oidc_agent: PathBuf,
     pub registry: watch::Sender<Arc<BTreeMap<TokenName, watch::Receiver<TokenView>>>>,
     pub daemon: watch::Sender<DaemonView>,
+    pub consumers: Consumers,
     tokens: BTreeMap<TokenName, watch::Sender<TokenView>>,
     events: mpsc::Receiver<Event>,
     stop: Option<oneshot::Sender<()>>,
@@ -38,15 +40,19 @@ impl World {
         let listener = api::bind(&socket).unwrap();
         let credentials = directory.path().join("credentials.sock");
         let credentials_listener = api::bind(&credentials).unwrap();
+        let oidc_agent = directory.path().join("oidc-agent.sock");
+        let oidc_agent_listener = api::bind(&oidc_agent).unwrap();
         let (daemon, daemon_view) = watch::channel(DaemonView::default());
         let (registry, tokens) = watch::channel(Arc::default());
         let (event, events) = mpsc::channel(16);
         let (stop, stopped) = oneshot::channel();
+        let consumers = Consumers::default();
         let api = Api {
             tokens,
             daemon: daemon_view,
             events: event,
             logouts: mpsc::channel(1).0,
+            consumers: consumers.clone(),
         };
         let server = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
@@ -56,9 +62,11 @@ impl World {
             runtime.block_on(async {
                 let listener = tokio::net::UnixListener::from_std(listener).unwrap();
                 let credentials = tokio::net::UnixListener::from_std(credentials_listener).unwrap();
+                let oidc_agent = tokio::net::UnixListener::from_std(oidc_agent_listener).unwrap();
                 let environment = Arc::new(Environment::default());
                 tokio::select! {
-                    error = api::serve(listener, api.clone()) => panic!("{error}"),
+                    error = api::serve(listener, api.clone(), Protocol::Http) => panic!("{error}"),
+                    error = api::serve(oidc_agent, api.clone(), Protocol::OidcAgent) => panic!("{error}"),
                     error = api::credentials::serve(credentials, api, environment) => panic!("{error}"),
                     _ = stopped => {}
                 }
@@ -68,8 +76,10 @@ impl World {
             directory,
             socket,
             credentials,
+            oidc_agent,
             registry,
             daemon,
+            consumers,
             tokens: BTreeMap::new(),
             events,
             stop: Some(stop),

@@ -98,8 +98,17 @@ pub enum OnExpiry {
 /// `[[token.NAME.hook]]`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct HookConfig {
-    /// argv; no shell.
-    pub command: Vec<String>,
+    /// What it does.
+    pub action: HookAction,
     /// After this long it is killed.
     pub timeout: Duration,
+}
+
+/// What a hook does.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum HookAction {
+    /// Runs argv; no shell.
+    Command(Vec<String>),
+    /// Has the units that got the token as a credential reloaded or restarted, so that they get the new one.
+    ReloadConsumers,
 }

@@ -1,0 +1,76 @@
+# shellcheck shell=bash
+# Without root, sealed, upgraded, removed. Sourced by `inside`.
+
+# A manager for the user as a login would start it; PAM, which does, is not in this small Debian.
+without_root() {
+    local home=/home/member runtime=/run/user-of-member
+    install -d -o member -m 0700 $home $home/.config/bearerd $runtime
+    chown -R member: $home
+    cat /etc/bearerd/conf.d/client.toml - >$home/.config/bearerd/bearerd.toml <<END
+[token.mine]
+client = "local"
+[token.mine.grant.client_credentials]
+[[token.mine.file]]
+path = "$runtime/bearerd/mine"
+END
+    sed -i "s|/etc/bearerd/secrets/local|$home/secret|" $home/.config/bearerd/bearerd.toml
+    install -o member -m 0600 /etc/bearerd/secrets/local $home/secret
+    systemd-run --quiet --unit=manager-of-member --uid=member -p Delegate=yes --setenv=XDG_RUNTIME_DIR=$runtime \
+        --setenv=HOME=$home /lib/systemd/systemd --user
+    local as_member=(runuser -u member -- env "XDG_RUNTIME_DIR=$runtime" "HOME=$home")
+    eventually 10 test -S $runtime/systemd/private
+    test_that "a user starts a bearerd of their own" "${as_member[@]}" systemctl --user start bearerd.service
+    test_that "which has a token by then" test -s $runtime/bearerd/mine
+    test_that "for the user's own commands" "${as_member[@]}" bearerd get mine
+    test_that "and reloads" "${as_member[@]}" systemctl --user reload bearerd.service
+    test_that "with state in the home directory" test -s $home/.local/state/bearerd/tokens/mine.json
+    systemctl stop manager-of-member.service
+    rm -r $home
+}
+
+sealed_state() {
+    local held credential=/etc/credstore.encrypted/bearerd-state-key
+    install -d -m 0700 /etc/credstore.encrypted
+    head -c 32 /dev/urandom | systemd-creds encrypt --name=bearerd-state-key - $credential
+    systemd-creds encrypt --name=local-secret /etc/bearerd/secrets/local /etc/credstore.encrypted/local-secret
+    sed -i 's|{ file = .*|{ credential = "local-secret" }|' /etc/bearerd/conf.d/client.toml
+    cat >/etc/systemd/system/bearerd.service.d/seal.conf <<'END'
+[Service]
+LoadCredentialEncrypted=bearerd-state-key
+LoadCredentialEncrypted=local-secret
+END
+    held=$(<$tokens/reports)
+    systemctl daemon-reload
+    test_that "it starts with a key for its state" timeout 20 systemctl restart bearerd.service
+    test_that "and the token it had" same_token reports "$held"
+    test_that "root checks with the credentials of the service" bearerd check
+    test_that "state is sealed from now on" bearerd refresh reports
+    test_that "so that no token stands in it" eventually 5 \
+        fails grep -q "$(bearerd get reports)" /var/lib/bearerd/tokens/reports.json
+}
+
+upgrade_and_removal() {
+    local held pid
+    held=$(<$tokens/reports)
+    pid=$(main_pid)
+    echo '# changed here' >>/etc/bearerd/bearerd.toml
+    test_that "it is upgraded in place" apt-get install -y -qq /test/bearerd_1.0-2_*.deb
+    test_that "which starts the new one" fails property MainPID "$pid"
+    test_that "that is active" property ActiveState active
+    test_that "and has the token" same_token reports "$held"
+    test_that "and the configuration as it was" grep -qx '# changed here' /etc/bearerd/bearerd.toml
+    test_that "it is removed" apt-get remove -y -qq bearerd
+    test_that "and stopped" fails test -d /run/bearerd
+    test_that "removal keeps state" test -s /var/lib/bearerd/tokens/reports.json
+    test_that "and secrets" test -s /etc/bearerd/secrets/local
+    test_that "it is purged" apt-get purge -y -qq bearerd
+    test_that "which leaves nothing" nothing_left
+}
+
+# The encrypted credential is not the package's.
+nothing_left() {
+    local left
+    left=$(find /etc /lib /usr /var /run -xdev -iname '*bearerd*' \
+        ! -path '/var/log/*' ! -path '/etc/credstore.encrypted/*' 2>/dev/null)
+    [[ -z $left ]] || { echo "$left"; return 1; }
+}

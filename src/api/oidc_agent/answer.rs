@@ -1,0 +1,232 @@
+//! From a request to its answer.
+
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::api::code::Code;
+use crate::api::connection::Server;
+use crate::api::peer::Caller;
+use crate::api::problem::Problem;
+use crate::api::query::Query;
+use crate::api::status::Moment;
+use crate::api::tokens;
+use crate::config::{Endpoint, TokenConfig};
+use crate::credential::TokenName;
+use crate::store::Published;
+
+/// What a client wants. Keys not known here are no matter, such as `application_hint`.
+#[derive(Deserialize)]
+struct Request {
+    request: String,
+    account: Option<String>,
+    issuer: Option<String>,
+    /// Seconds; below 0: a new token.
+    #[serde(default)]
+    min_valid_period: i64,
+    scope: Option<String>,
+    audience: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Granted<'a> {
+    status: &'static str,
+    access_token: &'a str,
+    /// Empty where the configuration names none: some clients need the key.
+    issuer: &'a str,
+    expires_at: u64,
+}
+
+#[derive(Serialize)]
+struct Accounts {
+    status: &'static str,
+    info: Vec<String>,
+}
+
+/// A refusal, for people to read.
+#[derive(Serialize)]
+pub(super) struct Failure {
+    status: &'static str,
+    error: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    info: Option<String>,
+}
+
+impl Failure {
+    pub(super) fn new(error: String, info: Option<String>) -> Self {
+        let status = "failure";
+        Self {
+            status,
+            error,
+            info,
+        }
+    }
+
+    pub(super) fn to_json(&self) -> Zeroizing<Vec<u8>> {
+        json(self)
+    }
+}
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        let hint = problem.hint.map(|hint| format!("hint: {hint}\n"));
+        Self::new(problem.detail.into(), hint)
+    }
+}
+
+/// Answers a request, which may take as long as [`WAIT`].
+pub(super) async fn answer(server: &Server, caller: &Caller, request: &[u8]) -> Zeroizing<Vec<u8>> {
+    let Ok(request) = serde_json::from_slice::<Request>(request) else {
+        let error = "the request is to be a JSON object with `request` and an account or an issuer";
+        return Failure::new(error.into(), None).to_json();
+    };
+    let answer = match request.request.as_str() {
+        "access_token" => access_token(server, caller, &request).await,
+        "loaded_accounts" => Ok(accounts(server, caller)),
+        _ => Err(Problem::usage(
+            "bearerd answers `access_token` and `loaded_accounts` only",
+        )),
+    };
+    answer.unwrap_or_else(|problem| Failure::from(problem).to_json())
+}
+
+fn accounts(server: &Server, caller: &Caller) -> Zeroizing<Vec<u8>> {
+    let info = visible(server, caller, |_| true);
+    json(&Accounts {
+        status: "success",
+        info: info.into_iter().map(|name| name.to_string()).collect(),
+    })
+}
+
+async fn access_token(
+    server: &Server,
+    caller: &Caller,
+    request: &Request,
+) -> Result<Zeroizing<Vec<u8>>, Problem> {
+    let name = wanted(server, caller, request)?;
+    let api = server.api();
+    let config = tokens::view(api, &name)?.config;
+    configured_only(&config, request)?;
+    let published = match u64::try_from(request.min_valid_period) {
+        Ok(seconds) => {
+            let query = Query {
+                min_ttl: Some(Duration::from_secs(seconds)),
+                wait: Some(WAIT),
+            };
+            tokens::read(api, &name, query).await?
+        }
+        Err(_) => tokens::refresh(api, &name, None, Query::default()).await?,
+    };
+    Ok(granted(&config, &published))
+}
+
+/// The token that is meant and that the caller may read.
+fn wanted(server: &Server, caller: &Caller, request: &Request) -> Result<TokenName, Problem> {
+    let name = match (&request.account, &request.issuer) {
+        (Some(account), _) => TokenName::parse(account).ok(),
+        (None, Some(issuer)) => Some(only_of(server, caller, issuer)?),
+        (None, None) => {
+            return Err(Problem::usage("neither an account nor an issuer is named"));
+        }
+    };
+    match name {
+        Some(name) if server.permits_token(caller, &name) => Ok(name),
+        // Trusted callers may know.
+        None if caller.is_trusted() => {
+            let detail = "the account is neither a token's name nor an https URL of an issuer";
+            Err(Problem::usage(detail))
+        }
+        name => {
+            server.denied(caller, name.as_ref());
+            Err(Problem::policy())
+        }
+    }
+}
+
+/// The one token of this issuer that the caller may read.
+fn only_of(server: &Server, caller: &Caller, issuer: &str) -> Result<TokenName, Problem> {
+    let of_issuer = |token: &TokenConfig| match &token.client.endpoint {
+        Endpoint::Issuer(url) => url.text.trim_end_matches('/') == issuer.trim_end_matches('/'),
+        Endpoint::TokenEndpoint(_) => false,
+    };
+    let mut names = visible(server, caller, of_issuer);
+    match (names.pop(), names.as_slice()) {
+        (Some(name), []) => Ok(name),
+        (Some(last), others) => {
+            let others: Vec<&str> = others.iter().map(TokenName::as_str).collect();
+            let names = format!("{} and {last}", others.join(", "));
+            let mut problem = Problem::usage(format!("several tokens are of this issuer: {names}"));
+            problem.hint = Some("ask for one of them by its name".into());
+            Err(problem)
+        }
+        (None, _) => Err(Problem::new(
+            Code::NotFound,
+            "no token that you may read is of this issuer",
+        )),
+    }
+}
+
+fn visible(
+    server: &Server,
+    caller: &Caller,
+    wanted: impl Fn(&TokenConfig) -> bool,
+) -> Vec<TokenName> {
+    let tokens = server.api().tokens.borrow();
+    let seen = tokens.iter().filter(|(_, view)| {
+        let view = view.borrow();
+        caller.may_see(&view.config) && wanted(&view.config)
+    });
+    seen.map(|(name, _)| name.clone()).collect()
+}
+
+/// A token is what its configuration says. Who wants another one is not given this one instead: it may be
+/// good for more.
+fn configured_only(config: &TokenConfig, request: &Request) -> Result<(), Problem> {
+    let set = |words: &[String]| -> std::collections::BTreeSet<String> {
+        let words = words.iter().flat_map(|words| words.split_whitespace());
+        words.map(str::to_owned).collect()
+    };
+    let wishes = [
+        ("scope", &request.scope, &config.scope),
+        ("audience", &request.audience, &config.audience),
+    ];
+    for (what, wish, configured) in wishes {
+        let Some(wish) = wish.as_ref().filter(|wish| !wish.trim().is_empty()) else {
+            continue;
+        };
+        if set(std::slice::from_ref(wish)) != set(configured) {
+            let detail = format!("token {} is configured with another {what}", config.name);
+            let mut problem = Problem::usage(detail);
+            let own = match configured.join(" ") {
+                own if own.is_empty() => format!("it has no {what}"),
+                own => format!("its {what} is {own}"),
+            };
+            problem.hint = Some(format!("leave the {what} out: {own}").into());
+            return Err(problem);
+        }
+    }
+    Ok(())
+}
+
+fn granted(config: &TokenConfig, published: &Published) -> Zeroizing<Vec<u8>> {
+    let token = &published.token;
+    json(&Granted {
+        status: "success",
+        access_token: token.access_token.expose_secret(),
+        issuer: match &config.client.endpoint {
+            Endpoint::Issuer(url) => &url.text,
+            Endpoint::TokenEndpoint(_) => "",
+        },
+        expires_at: Moment::now().epoch_seconds(token.validity.expires_at),
+    })
+}
+
+/// A struct of strings and numbers always serializes.
+fn json(value: &impl Serialize) -> Zeroizing<Vec<u8>> {
+    Zeroizing::new(serde_json::to_vec(value).unwrap_or_default())
+}
+
+/// A token that is about to come is waited for.
+const WAIT: Duration = Duration::from_secs(10);
