@@ -6,21 +6,20 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tracing::{debug, error, info, warn};
 
-use crate::api::logout::LogoutError;
 use crate::clock;
 use crate::config::Environment;
 use crate::credential::{Token, TokenName};
-use crate::error_chain::{error_chain, explain};
+use crate::error_chain::explain;
 use crate::failpoint;
 use crate::instant::Instant;
 use crate::refresh::{AttemptId, Command, Delivery, Event, Failure, FailureKind, Scheduler, Use};
-use crate::store::{DaemonView, Published, Written};
+use crate::store::{DaemonView, Published};
 use crate::systemd::ServiceManager;
 
 use super::Options;
 use super::announce::Announced;
 use super::attempts::{Attempts, Finished, Request};
-use super::durable::{Durable, Step};
+use super::durable::{Durable, Step, not_sent};
 use super::entry::Entry;
 use super::inputs::Inputs;
 use super::logout::Revocations;
@@ -273,14 +272,14 @@ impl Shell {
     }
 
     /// The server has answered, or was never asked: the refresh token is as good as before.
-    fn close_intent(&mut self, name: &TokenName) {
+    pub(super) fn close_intent(&mut self, name: &TokenName) {
         let entry = self.tokens.get_mut(name);
         if let Some(record) = entry.and_then(Entry::close_intent).cloned() {
             self.durable.put(record, None);
         }
     }
 
-    fn fail(&mut self, now: Instant, failed: Event, error: &str) {
+    pub(super) fn fail(&mut self, now: Instant, failed: Event, error: &str) {
         let name = failed.name().clone();
         self.handle(now, failed);
         self.note_failure(now, &name, error);
@@ -306,51 +305,6 @@ impl Shell {
         let cause = self.tokens.root_cause(name);
         if let (Some(cause), Some(entry)) = (cause, self.tokens.get_mut(name)) {
             entry.set_error(Some(cause));
-        }
-    }
-
-    /// A state record is on disk, or is not.
-    pub(super) fn written(&mut self, now: Instant, written: Written) {
-        let name = written.name.clone();
-        let error = written
-            .result
-            .as_ref()
-            .err()
-            .map(|error| error_chain(error));
-        match self.durable.written(now, written) {
-            Some(Step::Publish(published)) => {
-                let generation = published.generation;
-                failpoint::pass("publish");
-                if self.tokens.publish(now, &name, published) {
-                    info!(token = %name, generation, "published");
-                }
-                failpoint::pass("published");
-            }
-            Some(Step::Answer(answer, outcome)) => {
-                let outcome = error.map_or(Ok(outcome), |error| {
-                    Err(LogoutError::NotForgotten(error.into()))
-                });
-                // Whoever waited may be gone.
-                let _ = answer.send(outcome);
-            }
-            Some(Step::Send(request)) => self.send(now, *request, error),
-            None => {}
-        }
-    }
-
-    /// Sends a refresh whose intent is durable, or could not be made so.
-    fn send(&mut self, now: Instant, request: Request, unsaved: Option<String>) {
-        let name = request.name.clone();
-        // With nothing but the refresh token to go on, it must not be risked without a record.
-        let irreplaceable = !request.token.is_repeatable();
-        let refusal = unsaved.filter(|_| irreplaceable);
-        if refusal.is_none() && !self.stopping {
-            failpoint::pass("intent-durable");
-            return self.attempts.start(request);
-        }
-        self.close_intent(&name);
-        if let Some(error) = refusal {
-            self.fail(now, not_sent(name, request.attempt), &error);
         }
     }
 
@@ -384,19 +338,5 @@ impl Shell {
     pub(super) async fn end(mut self) {
         self.tokens.stop_sinks().await;
         self.durable.end().await;
-    }
-}
-
-/// An attempt that ended before anything was sent.
-fn not_sent(name: TokenName, attempt: AttemptId) -> Event {
-    let failure = Failure {
-        kind: FailureKind::Unavailable,
-        delivery: Delivery::NotSent,
-        retry_after: None,
-    };
-    Event::Failed {
-        name,
-        attempt,
-        failure,
     }
 }
