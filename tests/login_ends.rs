@@ -55,11 +55,10 @@ fn a_window_that_shrinks_is_announced_before_it_ends() {
     let reason = ended["reason"].as_str();
     let ends = ["refresh_token_expired", "refresh_token_refused"].map(Some);
     assert!(ends.contains(&reason), "{ended}");
-    assert!(
-        daemon
-            .logged()
-            .contains("somebody has to log in token=nhs_user")
-    );
+    eventually("the demand", SOON, || {
+        let told = daemon.logged().matches("somebody has to log in").count();
+        (told == 2).then_some(())
+    });
 }
 
 /// One way in which an answer gets lost.

@@ -25,8 +25,8 @@ use super::shell::Shell;
 /// Who waits for the end of a logout.
 pub(super) type Answer = oneshot::Sender<Result<LoggedOut, LogoutError>>;
 
-/// A token, and the client that it was obtained with.
-type Held = (Arc<Registration>, Arc<Token>);
+/// A record, and the client that its token was obtained with.
+type Held<'a> = (Arc<Registration>, &'a Record);
 
 /// Revocations under way.
 #[derive(Default)]
@@ -37,6 +37,7 @@ pub(super) struct Revocations {
 
 struct Running {
     name: TokenName,
+    generation: u64,
     /// `None`: it is no longer configured.
     answer: Option<Answer>,
 }
@@ -91,11 +92,15 @@ impl Shell {
     pub(super) fn log_out(&mut self, logout: Logout) {
         let Logout { name, answer } = logout;
         match self.held_by_login(&name) {
-            Ok(Some((registration, token))) => {
+            Ok(Some((registration, record))) => {
                 info!(token = %name, "logging out");
-                let answer = Some(answer);
-                let work = revoke(registration, token);
-                self.revocations.start(Running { name, answer }, work);
+                let work = revoke(registration, Arc::clone(&record.token));
+                let running = Running {
+                    name,
+                    generation: record.generation,
+                    answer: Some(answer),
+                };
+                self.revocations.start(running, work);
             }
             // Whoever waited may be gone.
             Ok(None) => drop(answer.send(Ok(LoggedOut::Nothing))),
@@ -103,7 +108,7 @@ impl Shell {
         }
     }
 
-    fn held_by_login(&self, name: &TokenName) -> Result<Option<Held>, LogoutError> {
+    fn held_by_login(&self, name: &TokenName) -> Result<Option<Held<'_>>, LogoutError> {
         let entry = self.tokens.get(name).ok_or(LogoutError::NoSuchToken)?;
         let config = entry.config();
         if !config.policy().grant.needs_person() {
@@ -116,10 +121,7 @@ impl Shell {
             return Ok(None);
         };
         match self.inputs.registrations.get(&config.client.name) {
-            Some(Ok(registration)) => {
-                let token = Arc::clone(&record.token);
-                Ok(Some((Arc::clone(registration), token)))
-            }
+            Some(Ok(registration)) => Ok(Some((Arc::clone(registration), record))),
             Some(Err(error)) => {
                 let why = explain(error.as_ref(), error.hint());
                 Err(LogoutError::NotRevoked(why.into()))
@@ -131,7 +133,11 @@ impl Shell {
     /// A revocation is over.
     pub(super) fn revoked(&mut self, now: Instant, ended: Ended) {
         let Ended { running, result } = ended;
-        let Running { name, answer } = running;
+        let Running {
+            name,
+            generation,
+            answer,
+        } = running;
         let Some(answer) = answer else {
             match result {
                 Ok(()) => info!(token = %name, "no longer configured, and revoked"),
@@ -153,6 +159,14 @@ impl Shell {
                 LoggedOut::Unrevoked(why)
             }
         };
+        // Somebody else has logged in meanwhile.
+        if self
+            .tokens
+            .generation(&name)
+            .is_some_and(|held| held != generation)
+        {
+            return drop(answer.send(Err(LogoutError::Busy)));
+        }
         info!(token = %name, "logged out");
         self.tokens.forget(&name);
         self.handle(now, Event::LoggedOut { name: name.clone() });
@@ -172,7 +186,12 @@ impl Shell {
             self.durable.remove(name.clone(), None);
             if let Some(Ok(registration)) = before.registrations.get(&config.client.name) {
                 let work = revoke_persistently(Arc::clone(registration), record.token);
-                self.revocations.start(Running { name, answer: None }, work);
+                let running = Running {
+                    name,
+                    generation: record.generation,
+                    answer: None,
+                };
+                self.revocations.start(running, work);
             } else {
                 warn!(token = %name, "not revoked: its client cannot be used");
             }

@@ -110,6 +110,12 @@ impl Tokens {
         self.awaited.is_empty()
     }
 
+    /// The number of the token held for a configured name.
+    pub(super) fn generation(&self, name: &TokenName) -> Option<u64> {
+        let entry = self.entries.get(name)?;
+        Some(entry.record.as_ref()?.generation)
+    }
+
     /// Forgets what a token holds, be it configured or not.
     pub(super) fn forget(&mut self, name: &TokenName) {
         self.dormant.remove(name);
