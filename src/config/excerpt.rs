@@ -337,7 +337,8 @@ const HARMLESS: &[&str] = &[
     "client_secret_jwt", "client_secret_post", "command", "connect_timeout", "daemon", "format", "grant",
     "group", "headers", "hook", "issuer", "kid", "lifetime", "limits", "log", "login", "machine",
     "max_in_flight", "mode", "oidc_agent", "on_expiry", "owner", "params", "path", "private_key_jwt", "proxy",
-    "refresh", "refresh_auth", "requests_per_minute", "required", "resource", "runtime_dir", "scope",
+    "refresh", "refresh_auth", "requests_per_minute", "required", "resource", "revocation_endpoint",
+    "revoke_on_removal", "inactivity", "runtime_dir", "scope",
     "state_dir", "template", "timeout", "tls", "token_endpoint", "typ", "username", "variable", "x5t",
     "x5t#S256",
 ];

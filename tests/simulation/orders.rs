@@ -61,13 +61,9 @@ impl World {
         let refresh = match by {
             Use::Primary => token.seed,
             Use::RefreshToken => {
-                let record = token.record.as_mut();
+                let record = token.record.as_mut().filter(|r| r.refresh.is_some());
                 assert!(record.is_some(), "refreshing without a refresh token");
                 record.and_then(|record| {
-                    assert!(
-                        record.refresh.is_some(),
-                        "refreshing without a refresh token"
-                    );
                     record.open_intent = true;
                     record.refresh
                 })

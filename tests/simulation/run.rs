@@ -197,13 +197,7 @@ impl World {
             part: Part::AccessToken,
             on_refresh: false,
         });
-        let rotations = [
-            Rotation::Keycloak,
-            Rotation::Nhs,
-            Rotation::Static,
-            Rotation::Unstated,
-        ];
-        let rotation = chance.pick(&rotations);
+        let rotation = chance.pick(&ROTATIONS);
         let low = (self.tempo / 2).max(Duration::from_secs(5));
         let lifetime = chance.between(low, self.tempo * 3 / 2);
         let mut registration = Registration::new(server, grant, rotation, lifetime);
@@ -382,3 +376,10 @@ pub fn refresh_at(chance: &mut Chance, lifetime: Duration) -> RefreshAt {
         _ => RefreshAt::Permille(750),
     }
 }
+
+const ROTATIONS: [Rotation; 4] = [
+    Rotation::Keycloak,
+    Rotation::Nhs,
+    Rotation::Static,
+    Rotation::Unstated,
+];
