@@ -11,6 +11,7 @@ use std::fs;
 use std::process::Output;
 use std::time::Duration;
 
+use rustix::process::Signal;
 use serde_json::Value;
 use support::{Daemon, Fault, Host, Log, Server, Settings, System, eventually};
 
@@ -132,6 +133,25 @@ fn a_logout_revokes_and_forgets() {
     });
     assert_eq!(status(&daemon)["generation"], 2);
     daemon.assert_sound();
+}
+
+/// What a refresh under way brings is revoked with the rest.
+#[test]
+fn a_logout_waits_for_the_refresh_under_way() {
+    let site = Site::new();
+    let daemon = site.host.start_ready();
+    let first = site.issued();
+    site.server.queue_fault(System::Lev, Fault::LateReply);
+    let asked = site.server.requests(System::Lev);
+    daemon.signal(Signal::USR1);
+    site.server.wait_requests(System::Lev, asked + 1, SOON);
+    assert_eq!(logout(&daemon, "user").0, Some(0));
+    let (refresh_token, access_token) = site.issued();
+    assert_ne!(first.0, refresh_token);
+    let revoked = site.revocations();
+    assert_eq!(revoked[0].1, refresh_token);
+    assert!(!site.server.check(&access_token));
+    assert_eq!(site.state(), Vec::<String>::new());
 }
 
 #[test]
