@@ -19,6 +19,8 @@ use rustix::io::Errno;
 use rustix::process::{getegid, geteuid};
 use zeroize::Zeroizing;
 
+use crate::failpoint;
+
 use directory::{TEMPORARY, lock};
 
 pub use directory::Directory;
@@ -47,8 +49,12 @@ pub fn write(path: &Path, content: &[u8], attributes: &Attributes) -> Result<(),
     staged
         .sync()
         .map_err(|e| directory.failed("sync", &name, e))?;
+    failpoint::pass("file-synced");
     staged.rename()?;
-    directory.sync()
+    failpoint::pass("file-renamed");
+    directory.sync()?;
+    failpoint::pass("file-directory-synced");
+    Ok(())
 }
 
 /// Creates `path` with this content; what is there already stays.
@@ -145,6 +151,7 @@ impl Directory {
             [Ok(one)] => one.sync(),
             _ => rustix::fs::syncfs(&self.descriptor),
         };
+        failpoint::pass("state-synced");
         let renamed: Vec<_> = staged
             .into_iter()
             .map(|staged| {
@@ -154,7 +161,9 @@ impl Directory {
                 Ok(())
             })
             .collect();
+        failpoint::pass("state-renamed");
         let names_synced = self.sync();
+        failpoint::pass("state-directory-synced");
         renamed
             .into_iter()
             .map(|result| result.and_then(|()| names_synced.clone()))
@@ -180,6 +189,7 @@ impl Directory {
             file: None,
         };
         lock(&file).map_err(failed("lock the temporary file for"))?;
+        failpoint::pass("temporary-made");
         if attributes.owner.is_some() || attributes.group.is_some() {
             let owner = attributes.owner.map(Uid::from_raw);
             let group = attributes.group.map(Gid::from_raw);
@@ -188,6 +198,7 @@ impl Directory {
         rustix::fs::fchmod(&file, Mode::from_raw_mode(attributes.mode))
             .map_err(failed("set the mode of"))?;
         write_to_end(&file, content).map_err(failed("write"))?;
+        failpoint::pass("temporary-written");
         staged.file = Some(file);
         Ok(staged)
     }

@@ -18,6 +18,7 @@
 //! | [`atomic_file`] | the only writer of files |
 //! | [`error_chain`] | one line for an error and its causes |
 //! | [`program`] | runs hooks, and programs that print tokens |
+//! | [`failpoint`] | where the crash test kills the daemon |
 //! | [`instant`], [`credential`] | the types everybody shares |
 //! | [`signals`], [`systemd`], [`watch`], [`logging`] | what the names say |
 
@@ -29,6 +30,7 @@ pub mod config;
 pub mod credential;
 pub mod daemon;
 pub mod error_chain;
+pub mod failpoint;
 pub mod format;
 pub mod instant;
 pub mod logging;

@@ -42,6 +42,7 @@ fn client() -> ClientConfig {
             url: text.parse().unwrap(),
             text,
         }),
+        revocation_endpoint: None,
         client_id: "id".into(),
         auth: ClientAuth::None,
         refresh_auth: None,
@@ -75,6 +76,8 @@ fn token_config(files: Vec<FileConfig>, hooks: Vec<HookConfig>) -> Arc<TokenConf
         allow: Vec::new(),
         login: Vec::new(),
         follow_source: false,
+        revoke_on_removal: false,
+        inactivity: None,
         login_notice: Duration::from_secs(900),
         identity: [0; 16],
     })

@@ -593,8 +593,8 @@ fn every_ticket_is_answered_and_the_newest_record_stays() {
         writer.put(Box::new(record(&name("same"), ticket)), ticket);
         writer.put(Box::new(record(&name("gone"), ticket)), 1000 + ticket);
     }
-    writer.remove(name("gone"));
-    writer.remove(name("never-there"));
+    writer.remove(name("gone"), 2000);
+    writer.remove(name("never-there"), 2001);
     // Without waiting for any: dropping writes them all.
     drop(writer);
     let mut tickets = Vec::new();
@@ -603,7 +603,13 @@ fn every_ticket_is_answered_and_the_newest_record_stays() {
         tickets.push(answer.ticket);
     }
     tickets.sort_unstable();
-    assert_eq!(tickets, (0..500).chain(1000..1500).collect::<Vec<_>>());
+    assert_eq!(
+        tickets,
+        (0..500)
+            .chain(1000..1500)
+            .chain(2000..2002)
+            .collect::<Vec<_>>()
+    );
     assert_eq!(files(&dir), ["same.json"]);
     assert_eq!(load(&dir, &key(1)).records[0].generation, 499);
     assert_eq!(

@@ -62,6 +62,7 @@ fn policies(names: &[TokenName]) -> BTreeMap<TokenName, Policy> {
         identity: [0; 16],
         sources: Vec::new(),
         follows_sources: false,
+        inactivity: None,
         login_notice: Duration::from_secs(900),
         rotation_grace: Duration::ZERO,
     };

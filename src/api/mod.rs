@@ -16,6 +16,7 @@
 //! | `router` | request to route to right to response |
 //! | [`login`] | begins and completes logins |
 //! | [`tokens`] | reads a token, waits for one, has one replaced |
+//! | [`logout`] | logs out of one that somebody has logged in to |
 //! | [`status`] | how tokens and daemon stand |
 //! | [`events`] | what happens, as it happens |
 //! | `metrics` | the same as numbers, for OpenMetrics |
@@ -36,6 +37,7 @@ pub mod follow;
 mod limits;
 mod listener;
 pub mod login;
+pub mod logout;
 mod metrics;
 mod oidc_agent;
 pub mod passed;
@@ -70,6 +72,8 @@ pub struct Api {
     pub events: mpsc::Sender<refresh::Event>,
     /// Logins to begin and to complete.
     pub logins: mpsc::Sender<login::LoginWish>,
+    /// Logouts.
+    pub logouts: mpsc::Sender<logout::Logout>,
     /// Where it is noted which units have got which token.
     pub consumers: Consumers,
 }

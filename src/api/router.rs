@@ -13,6 +13,7 @@ use super::Api;
 use super::code::Code;
 use super::events;
 use super::login;
+use super::logout;
 use super::metrics::{self, Counts};
 use super::peer::{Caller, Right};
 use super::problem::Problem;
@@ -39,6 +40,8 @@ pub(super) enum Route {
     LoginComplete(TokenName),
     /// `GET /metrics`.
     Metrics,
+    /// `POST /v1/tokens/{name}/logout`.
+    Logout(TokenName),
     /// `GET /readyz`.
     Readiness,
     /// `POST /v1/tokens/{name}/refresh`.
@@ -72,14 +75,16 @@ impl Route {
             ["v1", "tokens", of, "access_token"] => Self::AccessToken(name(of)?),
             ["v1", "tokens", of, "login"] => Self::Login(name(of)?),
             ["v1", "tokens", of, "login", "complete"] => Self::LoginComplete(name(of)?),
+            ["v1", "tokens", of, "logout"] => Self::Logout(name(of)?),
             ["v1", "tokens", of, "refresh"] => Self::Refresh(name(of)?),
             _ => return Err(not_found()),
         };
         match (&route, method) {
-            (Self::Login(_) | Self::LoginComplete(_) | Self::Refresh(_), &Method::POST) => {
-                Ok(route)
-            }
-            (Self::Login(_) | Self::LoginComplete(_) | Self::Refresh(_), _) => {
+            (
+                Self::Login(_) | Self::LoginComplete(_) | Self::Logout(_) | Self::Refresh(_),
+                &Method::POST,
+            ) => Ok(route),
+            (Self::Login(_) | Self::LoginComplete(_) | Self::Logout(_) | Self::Refresh(_), _) => {
                 Err(Problem::method(method, "POST"))
             }
             (_, &Method::GET | &Method::HEAD) => Ok(route),
@@ -101,6 +106,7 @@ impl Route {
             | Self::Status => None,
             // The answer to a refresh holds the new token; whoever may not read it gains nothing from one.
             Self::AccessToken(name)
+            | Self::Logout(name)
             | Self::Refresh(name)
             | Self::Token(name)
             | Self::TokenStatus(name) => Some((name, Right::Read)),
@@ -151,6 +157,7 @@ async fn answer(
             let defect = || Problem::new(Code::Internal, "the metrics cannot be written");
             Ok(with_type(OPENMETRICS, text.ok_or_else(defect)?.into()))
         }
+        Route::Logout(name) => json(&logout::logout(api, &name).await?),
         Route::Readiness => status::readiness(api, caller).map(|()| text("ready\n")),
         Route::Refresh(name) => {
             let rejected = RefreshBody::parse(&collect(body).await?)?;
@@ -179,6 +186,7 @@ const fn parameters(route: &Route) -> &'static [&'static str] {
         | Route::Health
         | Route::List
         | Route::Login(_)
+        | Route::Logout(_)
         | Route::Metrics
         | Route::Readiness
         | Route::Status
@@ -338,6 +346,7 @@ mod tests {
             assert_eq!(status(&Method::GET, path), 404, "{path}");
         }
         assert_eq!(status(&Method::GET, "/v1/tokens/lev/refresh"), 405);
+        assert_eq!(status(&Method::GET, "/v1/tokens/lev/logout"), 405);
         assert_eq!(status(&Method::DELETE, "/v1/tokens/lev"), 405);
         assert_eq!(status(&Method::POST, "/healthz"), 405);
     }

@@ -65,6 +65,8 @@ pub struct TokenStatus {
     pub expires_in: Option<u64>,
     /// When the refresh token expires, where the server said; seconds since the epoch.
     pub refresh_token_expires_at: Option<u64>,
+    /// When a person has to log in, as far as that is known; seconds since the epoch.
+    pub login_due_at: Option<u64>,
     /// When the next request is due; seconds since the epoch.
     pub next_refresh_at: Option<u64>,
     /// The seconds until then; 0 when overdue.
@@ -199,6 +201,7 @@ pub fn token(name: &TokenName, view: &TokenView, moment: Moment) -> TokenStatus 
         expires_at: validity.map(|v| moment.epoch_seconds(v.expires_at)),
         expires_in: validity.map(|v| moment.seconds_until(v.expires_at)),
         refresh_token_expires_at: refresh_expires_at.map(|at| moment.epoch_seconds(at)),
+        login_due_at: status.login_due_at.map(|at| moment.epoch_seconds(at)),
         next_refresh_at: status.next_attempt_at.map(|at| moment.epoch_seconds(at)),
         next_refresh_in: status.next_attempt_at.map(|at| moment.seconds_until(at)),
         failures: status.failures,

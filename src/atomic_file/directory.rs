@@ -4,6 +4,9 @@ use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, Stat};
 use rustix::io::Errno;
@@ -136,12 +139,26 @@ impl Directory {
         Ok((read_to_end(&file, size).map_err(failed)?, stat))
     }
 
-    /// Takes the lock that makes this process its only writer, until the directory is dropped.
+    /// Takes the lock that makes this process its only writer, until the directory is dropped. Waits for
+    /// another process to leave it, but not long: a program that a killed one was about to start has its
+    /// descriptors, and so its lock, until it begins.
     ///
     /// # Errors
     /// `EWOULDBLOCK` when another process has it.
     pub fn lock(&self) -> Result<(), WriteError> {
-        lock(&self.descriptor).map_err(|e| self.failed("lock", OsStr::new(""), e))
+        let failed = |e| self.failed("lock", OsStr::new(""), e);
+        let at_once = lock(&self.descriptor);
+        if at_once != Err(Errno::WOULDBLOCK) {
+            return at_once.map_err(failed);
+        }
+        let same = rustix::io::fcntl_dupfd_cloexec(&self.descriptor, 0).map_err(failed)?;
+        let (answer, answered) = mpsc::channel();
+        // Without a thread nobody answers, and nobody waits.
+        let _ = thread::Builder::new().spawn(move || {
+            let _ = answer.send(rustix::fs::flock(&same, FlockOperation::LockExclusive));
+        });
+        let locked = answered.recv_timeout(HANDOVER);
+        locked.unwrap_or(Err(Errno::WOULDBLOCK)).map_err(failed)
     }
 
     /// Sets its permission bits.
@@ -245,6 +262,9 @@ fn read_to_end(file: &OwnedFd, size: usize) -> Result<Zeroizing<Vec<u8>>, Errno>
     content.truncate(filled);
     Ok(content)
 }
+
+/// How long another process may take to leave a directory.
+const HANDOVER: Duration = Duration::from_secs(1);
 
 /// How the name of every temporary file begins.
 pub(super) const TEMPORARY: &[u8] = b".bearerd-tmp-";

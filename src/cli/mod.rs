@@ -10,6 +10,7 @@ mod explain;
 mod get;
 mod keygen;
 mod login;
+mod logout;
 mod output;
 mod refresh;
 pub mod run;
@@ -56,6 +57,8 @@ enum Command {
     Refresh(refresh::RefreshArgs),
     /// Log in, for a token that needs a person
     Login(login::LoginArgs),
+    /// Revoke and forget what a login has brought
+    Logout(logout::LogoutArgs),
     /// Run a program with tokens in its environment
     Exec(exec::ExecArgs),
     /// Answer git, docker, Kubernetes, Google and AWS clients in their own protocols
@@ -119,6 +122,7 @@ pub fn main() -> ExitCode {
         Command::Events(args) => events::run(&args, &socket()),
         Command::Refresh(args) => refresh::run(&args, &socket()),
         Command::Login(args) => login::run(&args, &socket()),
+        Command::Logout(args) => logout::run(&args, &socket()),
         Command::Exec(args) => exec::run(&args, &socket()),
         Command::CredentialHelper(args) => credential_helper::run(&args, &socket()),
         Command::Keygen(args) => keygen::run(&args),

@@ -91,6 +91,7 @@ pub(super) fn client(field: Field<'_>) -> Option<ClientConfig> {
     let endpoint = validate::endpoint(&mut keys);
     let authorization = keys.optional("authorization_endpoint", https_url);
     let device_authorization = keys.optional("device_authorization_endpoint", https_url);
+    let revocation_endpoint = keys.optional("revocation_endpoint", https_url);
     let client_id = keys.required("client_id", "the name that the server knows it by", text);
     let hint = format!("add `[{}.auth.METHOD]`, {METHODS}", keys.name);
     let auth = keys.required("auth", &hint, client_auth);
@@ -115,6 +116,7 @@ pub(super) fn client(field: Field<'_>) -> Option<ClientConfig> {
             authorization,
             device_authorization,
         },
+        revocation_endpoint,
         client_id: client_id?,
         auth: auth?,
         refresh_auth,

@@ -339,7 +339,8 @@ const HARMLESS: &[&str] = &[
     "device_authorization_endpoint", "format", "grant",
     "group", "headers", "hook", "issuer", "kid", "lifetime", "limits", "log", "login", "machine",
     "max_in_flight", "method", "mode", "oidc_agent", "on_expiry", "owner", "params", "path", "private_key_jwt", "proxy",
-    "refresh", "refresh_auth", "requests_per_minute", "required", "resource", "runtime_dir", "scope",
+    "refresh", "refresh_auth", "requests_per_minute", "required", "resource", "revocation_endpoint",
+    "revoke_on_removal", "inactivity", "runtime_dir", "scope",
     "state_dir", "template", "timeout", "tls", "token_endpoint", "typ", "username", "variable", "x5t",
     "x5t#S256",
 ];

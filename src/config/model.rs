@@ -63,6 +63,8 @@ pub struct ClientConfig {
     pub endpoint: Endpoint,
     /// Where people log in, if not where the metadata say.
     pub login_endpoints: LoginEndpoints,
+    /// Where tokens are revoked (RFC 7009), if not where the metadata say.
+    pub revocation_endpoint: Option<HttpsUrl>,
     /// `client_id` (RFC 6749 section 2.2).
     pub client_id: String,
     /// How the client proves who it is.
@@ -276,10 +278,14 @@ pub struct TokenConfig {
     pub refresh_at: RefreshAt,
     /// Whether it is obtained anew when a token that it is made from was replaced.
     pub follow_source: bool,
+    /// After how long without use the server drops its refresh token, where the server does not say.
+    pub inactivity: Option<Duration>,
     /// How long before a person has to log in this is announced.
     pub login_notice: Duration,
     /// Its lifetime where the server names none and the token is no JWT.
     pub assume_lifetime: Option<Duration>,
+    /// Whether it is revoked and forgotten when it is no longer configured.
+    pub revoke_on_removal: bool,
     /// Whether readiness waits for it.
     pub required: bool,
     /// Where it is written.

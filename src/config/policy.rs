@@ -33,6 +33,7 @@ impl TokenConfig {
             },
             sources: self.sources(),
             follows_sources: self.follow_source,
+            inactivity: self.inactivity,
             login_notice: self.login_notice,
             rotation_grace: client.map_or(Duration::ZERO, |client| client.rotation_grace),
             refresh_at: self.refresh_at,

@@ -48,6 +48,7 @@ pub(super) fn token(
     validate::login(&keys, client.as_deref(), scope.as_deref(), grant.as_ref());
     let refresh = keys.optional("refresh", refresh).unwrap_or_default();
     let assume_lifetime = keys.optional("assume_lifetime", duration);
+    let revoke_on_removal = keys.optional("revoke_on_removal", boolean);
     let required = keys.optional("required", boolean);
     let files = keys.optional("file", |files| tables(files, file));
     let hooks = keys.optional("hook", |hooks| tables(hooks, hook));
@@ -66,8 +67,10 @@ pub(super) fn token(
         grant: grant?,
         refresh_at: refresh.at.unwrap_or(RefreshAt::Permille(750)),
         follow_source: refresh.follow_source.unwrap_or(false),
+        inactivity: refresh.inactivity,
         login_notice: refresh.login_notice.unwrap_or(LOGIN_NOTICE),
         assume_lifetime,
+        revoke_on_removal: revoke_on_removal.unwrap_or(false),
         required: required.unwrap_or(true),
         files: files.unwrap_or_default(),
         hooks: hooks.unwrap_or_default(),
@@ -83,6 +86,7 @@ pub(super) fn token(
 struct Refresh {
     at: Option<RefreshAt>,
     follow_source: Option<bool>,
+    inactivity: Option<Duration>,
     login_notice: Option<Duration>,
 }
 
@@ -90,11 +94,13 @@ fn refresh(field: Field<'_>) -> Option<Refresh> {
     let mut keys = field.keys()?;
     let at = validate::refresh_at(&mut keys);
     let follow_source = keys.optional("follow_source", boolean);
+    let inactivity = keys.optional("inactivity", duration);
     let login_notice = keys.optional("login_notice", duration);
     keys.finish();
     Some(Refresh {
         at,
         follow_source,
+        inactivity,
         login_notice,
     })
 }

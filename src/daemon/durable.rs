@@ -6,19 +6,25 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
+use crate::api::logout::{LoggedOut, LogoutError};
 use crate::credential::TokenName;
 use crate::error_chain::error_chain;
+use crate::failpoint;
 use crate::instant::Instant;
-use crate::refresh::AttemptId;
+use crate::refresh::{AttemptId, Delivery, Event, Failure, FailureKind};
 use crate::store::{Published, Record, StateWriter, Written};
 
 use super::attempts::Request;
+use super::logout::Answer;
+use super::shell::Shell;
 use super::tokens::Tokens;
 
 /// What to do once a record is durable.
 pub(super) enum Step {
     /// Readers may see this one; a newer one may have been committed in the meantime.
     Publish(Published),
+    /// Somebody has logged out.
+    Answer(Answer, LoggedOut),
     /// The refresh may be sent.
     Send(Box<Request>),
 }
@@ -54,6 +60,13 @@ impl Durable {
         self.next_ticket += 1;
         self.waiting.insert(self.next_ticket, step);
         self.writer.put(Box::new(record), self.next_ticket);
+    }
+
+    /// Has the state of a token removed; then `step`.
+    pub(super) fn remove(&mut self, name: TokenName, step: Option<Step>) {
+        self.next_ticket += 1;
+        self.waiting.insert(self.next_ticket, step);
+        self.writer.remove(name, self.next_ticket);
     }
 
     /// The outcome of a write, and what was to follow it. It follows a failed write too, where the
@@ -99,8 +112,9 @@ impl Durable {
             pause,
         });
         for name in self.unsaved.clone() {
-            match tokens.get(&name).and_then(|entry| entry.record.clone()) {
-                Some(record) => self.put(record, None),
+            match tokens.get(&name).map(|entry| entry.record.clone()) {
+                Some(Some(record)) => self.put(record, None),
+                Some(None) => self.remove(name, None),
                 None => {
                     self.unsaved.remove(&name);
                 }
@@ -136,6 +150,67 @@ impl Durable {
         if joined.is_err() {
             warn!("the state writer has died");
         }
+    }
+}
+
+impl Shell {
+    /// A state record is on disk, or is not.
+    pub(super) fn written(&mut self, now: Instant, written: Written) {
+        let name = written.name.clone();
+        let error = written
+            .result
+            .as_ref()
+            .err()
+            .map(|error| error_chain(error));
+        match self.durable.written(now, written) {
+            Some(Step::Publish(published)) => {
+                let generation = published.generation;
+                failpoint::pass("publish");
+                if self.tokens.publish(now, &name, published) {
+                    info!(token = %name, generation, "published");
+                }
+                failpoint::pass("published");
+            }
+            Some(Step::Answer(answer, outcome)) => {
+                let outcome = error.map_or(Ok(outcome), |error| {
+                    Err(LogoutError::NotForgotten(error.into()))
+                });
+                // Whoever waited may be gone.
+                let _ = answer.send(outcome);
+            }
+            Some(Step::Send(request)) => self.send(now, *request, error),
+            None => {}
+        }
+    }
+
+    /// Sends a refresh whose intent is durable, or could not be made so.
+    fn send(&mut self, now: Instant, request: Request, unsaved: Option<String>) {
+        let name = request.name.clone();
+        // With nothing but the refresh token to go on, it must not be risked without a record.
+        let irreplaceable = !request.token.is_repeatable();
+        let refusal = unsaved.filter(|_| irreplaceable);
+        if refusal.is_none() && !self.stopping {
+            failpoint::pass("intent-durable");
+            return self.attempts.start(request);
+        }
+        self.close_intent(&name);
+        if let Some(error) = refusal {
+            self.fail(now, not_sent(name, request.attempt), &error);
+        }
+    }
+}
+
+/// An attempt that ended before anything was sent.
+pub(super) fn not_sent(name: TokenName, attempt: AttemptId) -> Event {
+    let failure = Failure {
+        kind: FailureKind::Unavailable,
+        delivery: Delivery::NotSent,
+        retry_after: None,
+    };
+    Event::Failed {
+        name,
+        attempt,
+        failure,
     }
 }
 

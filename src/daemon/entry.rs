@@ -19,6 +19,8 @@ use crate::store::{
 /// One configured token.
 pub(super) struct Entry {
     pub(super) record: Option<Record>,
+    /// The number of the last token that was forgotten: the next one is told from it.
+    forgotten: u64,
     view: watch::Sender<TokenView>,
     news: Newsroom,
     sinks: Option<Sinks>,
@@ -53,6 +55,7 @@ impl Entry {
         };
         Self {
             record,
+            forgotten: 0,
             view: watch::channel(view).0,
             news,
             sinks: None,
@@ -154,7 +157,7 @@ impl Entry {
     pub(super) fn commit(&mut self, token: Token, identity: [u8; 16]) -> &Record {
         let old = self.record.take();
         let old = old.map(|old| (old.generation, old.quarantined_refresh_tokens));
-        let (generation, quarantined_refresh_tokens) = old.unwrap_or_default();
+        let (generation, quarantined_refresh_tokens) = old.unwrap_or((self.forgotten, Vec::new()));
         self.record.insert(Record {
             name: self.config().name.clone(),
             generation: generation + 1,
@@ -163,6 +166,13 @@ impl Entry {
             open_intent: None,
             quarantined_refresh_tokens,
         })
+    }
+
+    /// Forgets the token and all refresh tokens.
+    pub(super) fn forget(&mut self) {
+        self.forgotten = self.record.take().map_or(0, |record| record.generation);
+        self.earlier_intent_open = false;
+        self.set_error(None);
     }
 
     /// Lets readers see a token, unless it has expired or they have a newer one. Whether they see it now.

@@ -134,6 +134,11 @@ impl Inputs {
             followed,
         })
     }
+
+    /// That of a token's client; `None` if it has no client.
+    pub(super) fn registration(&self, token: &TokenConfig) -> Option<&Loaded> {
+        self.registrations.get(&token.client.as_ref()?.name)
+    }
 }
 
 /// Which tokens are obtained in a person's place: to be said loudly.

@@ -324,8 +324,7 @@ impl Shell {
     }
 
     fn registration(&self, token: &TokenConfig) -> Result<Arc<Registration>, Problem> {
-        let client = token.client.as_ref();
-        match client.and_then(|client| self.inputs.registrations.get(&client.name)) {
+        match self.inputs.registration(token) {
             Some(Ok(registration)) => Ok(Arc::clone(registration)),
             Some(Err(error)) => Err(problem(error)),
             None => Err(Problem::no_such_token(&token.name)),

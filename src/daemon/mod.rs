@@ -11,6 +11,7 @@ mod entry;
 mod error;
 mod inputs;
 mod login;
+mod logout;
 mod outcome;
 mod reload;
 mod shell;
@@ -27,6 +28,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 use tracing::info;
 
 use crate::api::login::LoginWish;
+use crate::api::logout::Logout;
 use crate::api::{ApiError, Passed};
 use crate::clock::{self, Alarm};
 use crate::config::{ConfigErrors, Environment};
@@ -87,6 +89,7 @@ enum Turn {
     Attempt(Finished),
     Changed(Changed),
     Died(JoinError),
+    Logout(Logout),
     Loaded(Result<Inputs, ConfigErrors>),
     Login(login::Ended),
     LoginWished(LoginWish),
@@ -94,6 +97,7 @@ enum Turn {
     Reported(Report),
     Requested(Event),
     Retired,
+    Revoked(logout::Ended),
     ServerEnded(Result<Result<(), ApiError>, JoinError>),
     Signal(Signal),
     Watchdog,
@@ -104,6 +108,7 @@ enum Turn {
 /// Where turns come from, apart from the attempts.
 struct Turns {
     alarm: Alarm,
+    logouts: mpsc::Receiver<Logout>,
     loading: Option<JoinHandle<Result<Inputs, ConfigErrors>>>,
     patience: Option<std::pin::Pin<Box<tokio::time::Sleep>>>,
     logins: mpsc::Receiver<LoginWish>,
@@ -140,10 +145,12 @@ async fn turn_until_stopped(mut shell: Shell, mut turns: Turns) -> Result<Outcom
             Turn::Loaded(loaded) => turns.watch_loaded(&mut shell, loaded),
             Turn::Login(ended) => shell.login_ended(clock::now(), ended),
             Turn::LoginWished(wish) => shell.login_wished(wish),
+            Turn::Logout(logout) => shell.log_out(logout),
             Turn::PatienceOver => shell.lose_patience(),
             Turn::Reported(report) => shell.tokens.report(report),
             Turn::Requested(event) => shell.handle(clock::now(), event),
             Turn::Retired => shell.tokens.start_sinks(),
+            Turn::Revoked(ended) => shell.revoked(clock::now(), ended),
             Turn::ServerEnded(end) => end.map_err(DaemonError::Died)??,
             Turn::Died(death) => return Err(DaemonError::Died(death)),
             Turn::Signal(Signal::Reload) => shell.reload_requested(),
@@ -172,6 +179,8 @@ impl Turns {
             ended = shell.logins.ended() => Turn::Login(ended),
             Some(wish) = self.logins.recv() => Turn::LoginWished(wish),
             Some(event) = self.requests.recv() => Turn::Requested(event),
+            Some(logout) = self.logouts.recv() => Turn::Logout(logout),
+            ended = shell.revocations.ended() => Turn::Revoked(ended),
             Some(report) = self.reports.recv() => Turn::Reported(report),
             () = shell.tokens.retired() => Turn::Retired,
             Some(signal) = self.signals.recv() => Turn::Signal(signal),
@@ -204,6 +213,7 @@ async fn stop(mut shell: Shell, mut turns: Turns) {
             finished = shell.attempts.finished() => shell.attempt_finished(clock::now(), finished),
             ended = shell.logins.ended() => shell.login_ended(clock::now(), ended),
             Some(written) = turns.written.recv() => shell.written(clock::now(), written),
+            ended = shell.revocations.ended() => shell.revoked(clock::now(), ended),
         }
         shell.carry_out(clock::now());
     }

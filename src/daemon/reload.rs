@@ -106,12 +106,13 @@ impl Shell {
         if before.config.daemon != self.inputs.config.daemon {
             warn!("[daemon] has changed: that takes effect at the next start");
         }
-        let new = self.tokens.configure(&self.inputs.config.tokens);
+        let (new, revocable) = self.tokens.configure(&self.inputs.config.tokens);
         let policies = self.inputs.config.tokens.iter();
         let policies = policies
             .map(|(name, token)| (name.clone(), token.policy()))
             .collect();
         self.scheduler.configure(now, policies);
+        self.revoke_removed(&before, revocable);
         for name in &new {
             self.restore(now, name);
         }

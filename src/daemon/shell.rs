@@ -11,19 +11,21 @@ use crate::api::code::State;
 use crate::clock;
 use crate::config::Environment;
 use crate::credential::{Token, TokenName};
-use crate::error_chain::{error_chain, explain};
+use crate::error_chain::explain;
+use crate::failpoint;
 use crate::instant::Instant;
 use crate::refresh::{AttemptId, Command, Delivery, Event, Failure, FailureKind, Scheduler, Use};
-use crate::store::{DaemonView, Published, Written};
+use crate::store::{DaemonView, Published};
 use crate::systemd::ServiceManager;
 
 use super::Options;
 use super::announce::Announced;
 use super::attempts::{Attempts, Finished, Request};
-use super::durable::{Durable, Step};
+use super::durable::{Durable, Step, not_sent};
 use super::entry::Entry;
 use super::inputs::Inputs;
 use super::login::Logins;
+use super::logout::Revocations;
 use super::outcome::Outcome;
 use super::reload::Reload;
 use super::tokens::Tokens;
@@ -40,6 +42,7 @@ pub(super) struct Shell {
     pub(super) received: BTreeMap<AttemptId, Token>,
     pub(super) logins: Logins,
     pub(super) durable: Durable,
+    pub(super) revocations: Revocations,
     pub(super) view: watch::Sender<DaemonView>,
     pub(super) service: ServiceManager,
     pub(super) announced: Announced,
@@ -121,8 +124,10 @@ impl Shell {
                 name
             }
             Command::Withdraw { name } => {
-                warn!(token = %name, "expired without a replacement");
                 if let Some(entry) = self.tokens.get(&name) {
+                    if entry.record.is_some() {
+                        warn!(token = %name, "expired without a replacement");
+                    }
                     entry.withdraw();
                 }
                 name
@@ -149,8 +154,11 @@ impl Shell {
             return;
         };
         let token = entry.config();
-        let client = token.client.as_ref();
-        let registration = match client.and_then(|c| self.inputs.registrations.get(&c.name)) {
+        if self.revocations.is_logging_out(name) {
+            let failed = not_sent(name.clone(), attempt);
+            return self.fail(now, failed, "somebody is logging out");
+        }
+        let registration = match self.inputs.registration(&token) {
             Some(Ok(registration)) => Some(Arc::clone(registration)),
             Some(Err(error)) => {
                 let (text, failure) = (explain(error.as_ref(), error.hint()), error.failure());
@@ -190,9 +198,12 @@ impl Shell {
         };
         match record {
             None => self.attempts.start(request),
-            Some(record) => self
-                .durable
-                .put(record, Some(Step::Send(Box::new(request)))),
+            Some(record) => {
+                failpoint::pass("intent");
+                self.durable
+                    .put(record, Some(Step::Send(Box::new(request))));
+                failpoint::pass("intent-queued");
+            }
         }
     }
 
@@ -206,7 +217,9 @@ impl Shell {
         let identity = entry.config().identity;
         let record = entry.commit(token, identity).clone();
         let published = Published::from(&record);
+        failpoint::pass("record");
         self.durable.put(record, Some(Step::Publish(published)));
+        failpoint::pass("record-queued");
     }
 
     pub(super) fn attempt_finished(&mut self, now: Instant, finished: Finished) {
@@ -218,6 +231,7 @@ impl Shell {
         } = finished;
         match result {
             Ok(Ok(token)) => {
+                failpoint::pass("reply");
                 let entry = self.tokens.get(&name);
                 let client =
                     entry.and_then(|entry| Some(entry.config().client.as_ref()?.name.clone()));
@@ -272,14 +286,14 @@ impl Shell {
     }
 
     /// The server has answered, or was never asked: the refresh token is as good as before.
-    fn close_intent(&mut self, name: &TokenName) {
+    pub(super) fn close_intent(&mut self, name: &TokenName) {
         let entry = self.tokens.get_mut(name);
         if let Some(record) = entry.and_then(Entry::close_intent).cloned() {
             self.durable.put(record, None);
         }
     }
 
-    fn fail(&mut self, now: Instant, failed: Event, error: &str) {
+    pub(super) fn fail(&mut self, now: Instant, failed: Event, error: &str) {
         let name = failed.name().clone();
         self.handle(now, failed);
         self.note_failure(now, &name, error);
@@ -312,52 +326,6 @@ impl Shell {
         }
     }
 
-    /// A state record is on disk, or is not.
-    pub(super) fn written(&mut self, now: Instant, written: Written) {
-        let name = written.name.clone();
-        let error = written
-            .result
-            .as_ref()
-            .err()
-            .map(|error| error_chain(error));
-        match self.durable.written(now, written) {
-            Some(Step::Publish(published)) => {
-                let generation = published.generation;
-                if self.tokens.publish(now, &name, published) {
-                    info!(token = %name, generation, "published");
-                }
-            }
-            Some(Step::Send(request)) => self.send(now, *request, error),
-            None => {}
-        }
-    }
-
-    /// Sends a refresh whose intent is durable, or could not be made so.
-    fn send(&mut self, now: Instant, request: Request, unsaved: Option<String>) {
-        let name = request.name.clone();
-        // With nothing but the refresh token to go on, it must not be risked without a record.
-        let irreplaceable = !request.token.is_repeatable();
-        let refusal = unsaved.filter(|_| irreplaceable);
-        if refusal.is_none() && !self.stopping {
-            return self.attempts.start(request);
-        }
-        self.close_intent(&name);
-        if let Some(error) = refusal {
-            let failure = Failure {
-                kind: FailureKind::Unavailable,
-                delivery: Delivery::NotSent,
-                retry_after: None,
-            };
-            let attempt = request.attempt;
-            let failed = Event::Failed {
-                name,
-                attempt,
-                failure,
-            };
-            self.fail(now, failed, &error);
-        }
-    }
-
     pub(super) fn refresh_all(&mut self, now: Instant) {
         info!("replacing every token");
         let names: Vec<_> = self.tokens.iter().map(|(name, _)| name.clone()).collect();
@@ -383,7 +351,8 @@ impl Shell {
     }
 
     pub(super) fn has_unfinished_business(&self) -> bool {
-        !self.attempts.is_empty() || self.logins.is_redeeming() || self.durable.is_busy()
+        let redeeming = self.logins.is_redeeming() || self.revocations.somebody_waits();
+        !self.attempts.is_empty() || self.durable.is_busy() || redeeming
     }
 
     pub(super) async fn end(mut self) {

@@ -117,10 +117,10 @@ pub(super) fn assemble(
     let (report_sender, reports) = mpsc::channel(64);
     let (event_sender, requests) = mpsc::channel(64);
     let (login_sender, login_wishes) = mpsc::channel(16);
+    let (logout_sender, logouts) = mpsc::channel(16);
     let (view, daemon_view) = watch::channel(DaemonView::default());
     let consumers = Consumers::restore(&daemon.state_dir);
-    let (outputs_environment, served) = (Arc::clone(&environment), consumers.clone());
-    let tokens = Tokens::new(state.records, outputs_environment, report_sender, served);
+    let tokens = Tokens::new(state.records, &environment, report_sender, &consumers);
     sink::sweep(inputs.config.tokens.values().map(AsRef::as_ref));
     let mut shell = Shell {
         options,
@@ -132,6 +132,7 @@ pub(super) fn assemble(
         received: Default::default(),
         logins: state.logins,
         durable: Durable::new(state.writer),
+        revocations: Default::default(),
         view,
         service: ServiceManager::of_process(),
         announced: Default::default(),
@@ -143,29 +144,29 @@ pub(super) fn assemble(
         stopping: false,
     };
     shell.apply(clock::now(), inputs, Changed::Anything);
-    let mut server = None;
+    let api = Api {
+        tokens: shell.tokens.registry(),
+        daemon: daemon_view,
+        events: event_sender,
+        news: shell.tokens.news().clone(),
+        consumers,
+        logins: login_sender,
+        logouts: logout_sender,
+    };
     // A single pass serves nobody: a daemon may be running beside it.
-    if !shell.options.once {
+    let server = (!shell.options.once).then(|| {
         shell.resume_logins();
-        let api = Api {
-            tokens: shell.tokens.registry(),
-            daemon: daemon_view,
-            events: event_sender,
-            news: shell.tokens.news().clone(),
-            consumers,
-            logins: login_sender,
-        };
-        let environment = Arc::clone(&shell.environment);
-        server = Some(serve(&daemon, passed, api, environment)?);
-    }
+        serve(&daemon, passed, api, &shell.environment)
+    });
     let turns = Turns {
         alarm: Alarm::new().map_err(DaemonError::Alarm)?,
+        logouts,
         loading: None,
         logins: login_wishes,
         patience: Some(Box::pin(sleep(PATIENCE))),
         reports,
         requests,
-        server,
+        server: server.transpose()?,
         signals: signals::listen().map_err(DaemonError::Signals)?,
         watch: Watch::start(shell.inputs.followed.clone()),
         watchdog: shell.service.watchdog_interval().map(watchdog_interval),
@@ -178,7 +179,7 @@ fn serve(
     config: &DaemonConfig,
     passed: Passed,
     api: Api,
-    environment: Arc<Environment>,
+    environment: &Arc<Environment>,
 ) -> Result<JoinHandle<Result<(), ApiError>>, DaemonError> {
     let runtime_dir = &config.runtime_dir;
     runtime_directory(runtime_dir)?;
@@ -201,6 +202,7 @@ fn serve(
         .then(|| listen(None, "oidc-agent.sock").map(Listener::Bound));
     let oidc_agent = oidc_agent.transpose()?;
     let (agent_api, limits) = (api.clone(), Limits::default());
+    let environment = Arc::clone(environment);
     let oidc_agent = async move {
         match oidc_agent {
             Some(listener) => api::serve(listener, agent_api, Protocol::OidcAgent, limits).await,

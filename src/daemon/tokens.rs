@@ -45,9 +45,9 @@ pub(super) struct Tally {
 impl Tokens {
     pub(super) fn new(
         records: Vec<Record>,
-        environment: Arc<Environment>,
+        environment: &Arc<Environment>,
         reports: mpsc::Sender<Report>,
-        consumers: Consumers,
+        consumers: &Consumers,
     ) -> Self {
         Self {
             entries: BTreeMap::new(),
@@ -56,9 +56,9 @@ impl Tokens {
                 .map(|record| (record.name.clone(), record))
                 .collect(),
             registry: watch::channel(Arc::default()).0,
-            environment,
+            environment: Arc::clone(environment),
             reports,
-            consumers,
+            consumers: consumers.clone(),
             news: Newsroom::default(),
             retiring: Retiring::default(),
             awaited: BTreeSet::new(),
@@ -116,12 +116,26 @@ impl Tokens {
         self.awaited.is_empty()
     }
 
-    /// Takes over a configuration; returns the names that are new. Outputs that are no longer configured
-    /// are removed, and so is nothing else.
+    /// The number of the token held for a configured name.
+    pub(super) fn generation(&self, name: &TokenName) -> Option<u64> {
+        let entry = self.entries.get(name)?;
+        Some(entry.record.as_ref()?.generation)
+    }
+
+    /// Forgets what a token holds, be it configured or not.
+    pub(super) fn forget(&mut self, name: &TokenName) {
+        self.dormant.remove(name);
+        if let Some(entry) = self.entries.get_mut(name) {
+            entry.forget();
+        }
+    }
+
+    /// Takes over a configuration; returns the names that are new, and what is no longer configured and to be
+    /// revoked. Outputs that are no longer configured are removed, and so is nothing else.
     pub(super) fn configure(
         &mut self,
         tokens: &BTreeMap<TokenName, Arc<TokenConfig>>,
-    ) -> BTreeSet<TokenName> {
+    ) -> (BTreeSet<TokenName>, Vec<(Arc<TokenConfig>, Record)>) {
         let files = tokens.values().flat_map(|token| &token.files);
         let configured = files.map(|file| file.path.clone()).collect();
         self.retiring.configured.send_replace(Arc::new(configured));
@@ -157,17 +171,23 @@ impl Tokens {
         {
             entry.tell(Kind::Configured);
         }
+        let mut revocable = Vec::new();
         for (name, mut entry) in gone {
             entry.tell(Kind::Removed);
             self.awaited.remove(&name);
             self.retiring.add(&entry.config(), entry.stop_sinks());
             self.tally.leave(entry.status().health);
-            if let Some(record) = entry.record {
-                self.dormant.insert(name, record);
+            let config = entry.config();
+            match entry.record {
+                Some(record) if config.revoke_on_removal => revocable.push((config, record)),
+                Some(record) => {
+                    self.dormant.insert(name, record);
+                }
+                None => {}
             }
         }
         self.await_required(&new);
-        new
+        (new, revocable)
     }
 
     fn publish_registry(&self) {

@@ -30,6 +30,8 @@ pub struct Policy {
     pub sources: Vec<Source>,
     /// Whether it is obtained anew when one of those was replaced.
     pub follows_sources: bool,
+    /// After how long without use the server drops a refresh token, if it does and does not say so.
+    pub inactivity: Option<Duration>,
     /// How long before a person is needed this is announced.
     pub login_notice: Duration,
     /// How long after its first use a rotated refresh token may be used again.
@@ -96,7 +98,8 @@ pub enum RefreshAt {
 
 impl Grant {
     /// Whether nothing but a person can replace a refresh token that is lost.
-    pub(super) fn needs_person(self) -> bool {
+    #[must_use]
+    pub const fn needs_person(self) -> bool {
         match self {
             Self::ClientCredentials | Self::Exchange | Self::Password => false,
             Self::Login | Self::RefreshToken => true,
@@ -117,9 +120,10 @@ impl Policy {
             (Grant::Login, None) => held.expires_at,
             // Nothing but the refresh token can bring the next one: use it while it lives.
             (grant, Some(refresh)) if grant.needs_person() => {
-                refresh.expires_at.map_or(due, |ends_at| {
-                    due.min(held.obtained_at + (ends_at - held.obtained_at) / 4 * 3)
-                })
+                let unused = self.inactivity.map(|limit| held.obtained_at + limit);
+                let ends = [refresh.expires_at, unused].into_iter().flatten();
+                ends.map(|ends_at| held.obtained_at + (ends_at - held.obtained_at) / 4 * 3)
+                    .fold(due, Instant::min)
             }
             _ => due,
         }
@@ -210,6 +214,7 @@ mod tests {
             deadline: SECOND,
             sources: Vec::new(),
             follows_sources: false,
+            inactivity: None,
             login_notice: HOUR,
             rotation_grace: Duration::ZERO,
             identity: [0; 16],
@@ -217,13 +222,18 @@ mod tests {
         let refresh = RefreshValidity {
             expires_at: Some(Instant::BOOT + HOUR / 6),
         };
-        let held = Validity {
+        let mut held = Validity {
             obtained_at: Instant::BOOT,
             expires_at: Instant::BOOT + HOUR,
             refresh: Some(refresh),
             id_token_expires_at: None,
         };
         assert_eq!(policy.refresh_due(&held, 0), Instant::BOOT + HOUR / 8);
+        policy.inactivity = Some(HOUR / 10);
+        let unused = Instant::BOOT + HOUR / 40 * 3;
+        assert_eq!(policy.refresh_due(&held, 0), unused);
+        held.refresh = Some(RefreshValidity { expires_at: None });
+        assert_eq!(policy.refresh_due(&held, 0), unused);
         policy.grant = Grant::Password;
         assert_eq!(policy.refresh_due(&held, 0), Instant::BOOT + HOUR / 5 * 4);
     }

@@ -137,6 +137,7 @@ fn policy(grant: Grant) -> Policy {
         identity: [0; 16],
         sources: Vec::new(),
         follows_sources: false,
+        inactivity: None,
         login_notice: Duration::from_secs(900),
         rotation_grace: Duration::ZERO,
     }

@@ -201,7 +201,7 @@ fn log(
     };
     let (token, path) = (&shared.config.name, path.display());
     match result {
-        Ok(Done::Removed) => tracing::info!(%token, %path, "removed: the token has expired"),
+        Ok(Done::Removed) => tracing::info!(%token, %path, "removed: there is no valid token"),
         Ok(Done::Unchanged) => tracing::info!(%token, %path, generation, "in place"),
         Ok(Done::Written) => tracing::info!(%token, %path, generation, "written"),
         Err(e) => {

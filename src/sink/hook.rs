@@ -10,6 +10,7 @@ use super::reload::{ReloadError, reload};
 use super::{Delivery, Output, Shared, explain};
 use crate::clock;
 use crate::config::{HookAction, HookConfig};
+use crate::failpoint;
 use crate::instant::Instant;
 use crate::program::{self, ProgramError};
 
@@ -111,10 +112,13 @@ fn due(shared: &mut Shared, deliveries: &[Delivery], done: u64) -> Option<(Due, 
 }
 
 async fn execute(shared: &Shared, hook: &HookConfig, due: Due) -> Result<(), HookError> {
-    match &hook.action {
+    failpoint::pass("hook");
+    let ended = match &hook.action {
         HookAction::Command(argv) => run_command(shared, hook, argv, due).await,
         HookAction::ReloadConsumers => Ok(reload(shared, hook.timeout, due.generation).await?),
-    }
+    };
+    failpoint::pass("hook-ended");
+    ended
 }
 
 async fn run_command(

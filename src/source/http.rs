@@ -16,6 +16,7 @@ use super::error::{HttpClientProblem, SourceError};
 use super::transport::{self, Trouble};
 use super::{assertion, certificate, client_auth};
 use crate::config::{Environment, TlsIdentity, Transport};
+use crate::failpoint;
 use crate::refresh::Delivery;
 
 /// The HTTP clients of one registration. New ones are built when a certificate changes: with the old ones,
@@ -122,7 +123,9 @@ impl Settings {
 /// Sends a request and reads its answer, up to [`MAX_BODY`].
 pub(super) async fn exchange(request: RequestBuilder, url: &Url) -> Result<Answer, SourceError> {
     let failed = |error: reqwest::Error| transport::name(&error, server(url));
+    failpoint::pass("request");
     let mut response = request.send().await.map_err(failed)?;
+    failpoint::pass("reply-begun");
     let status = response.status();
     let headers = response.headers().clone();
     let expected = usize::try_from(response.content_length().unwrap_or(0)).unwrap_or(MAX_BODY);
@@ -149,6 +152,7 @@ pub(super) async fn exchange(request: RequestBuilder, url: &Url) -> Result<Answe
         body.clear();
         break;
     }
+    failpoint::pass("reply-read");
     Ok(Answer {
         status,
         headers,

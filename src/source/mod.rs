@@ -18,6 +18,7 @@ mod http_grant;
 mod lifetime;
 pub mod login;
 mod refusal;
+mod revocation;
 mod token_request;
 mod transport;
 
@@ -37,6 +38,7 @@ pub use id_token::IdTokenError;
 pub use login::LoginError;
 pub use probe::{Probe, probe};
 pub use registration::Registration;
+pub use revocation::{RevocationError, revoke};
 pub use transport::Trouble;
 
 use self::client_auth::Credentials;

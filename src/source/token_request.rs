@@ -97,20 +97,18 @@ impl<'a> Parameters<'a> {
         if !follows_another && !matches!(grant, GrantRequest::DeviceAuthorization) {
             list.extend(token.params.iter().map(|(name, value)| (&**name, &**value)));
         }
-        let client_id = ("client_id", token.client_id());
-        match proof {
-            Proof::Basic(_) | Proof::Nothing => {}
-            Proof::Id => list.push(client_id),
-            Proof::Post(secret) => {
-                list.push(client_id);
-                list.push(("client_secret", secret.expose_secret()));
-            }
-            Proof::Assertion(assertion) => {
-                list.push(client_id);
-                list.push(("client_assertion_type", JWT_BEARER));
-                list.push(("client_assertion", assertion.expose_secret()));
-            }
-        }
+        list.extend(client(token.client_id(), proof));
+        Self(list)
+    }
+
+    /// Those of a revocation (RFC 7009 section 2.1).
+    pub(super) fn revocation(
+        token: &'a SecretString,
+        hint: &'a str,
+        (client_id, proof): (&'a str, &'a Proof<'_>),
+    ) -> Self {
+        let mut list = vec![("token", token.expose_secret()), ("token_type_hint", hint)];
+        list.extend(client(client_id, proof));
         Self(list)
     }
 
@@ -201,6 +199,21 @@ fn granting<'a>(token: &'a TokenConfig, grant: &'a GrantRequest) -> Vec<(&'a str
         }
     }
     list
+}
+
+/// What of the client's proof goes into the body.
+fn client<'a>(client_id: &'a str, proof: &'a Proof<'_>) -> Vec<(&'a str, &'a str)> {
+    let client_id = ("client_id", client_id);
+    match proof {
+        Proof::Basic(_) | Proof::Nothing => Vec::new(),
+        Proof::Id => vec![client_id],
+        Proof::Post(secret) => vec![client_id, ("client_secret", secret.expose_secret())],
+        Proof::Assertion(assertion) => vec![
+            client_id,
+            ("client_assertion_type", JWT_BEARER),
+            ("client_assertion", assertion.expose_secret()),
+        ],
+    }
 }
 
 /// What is exchanged, and for what (RFC 8693 section 2.1).

@@ -31,15 +31,15 @@ pub struct StateWriter {
     ended: Receiver<()>,
 }
 
-/// The answer to a [`StateWriter::put`], one for each, also when a newer record of the same token went to
+/// The answer to a [`StateWriter::put`] or [`StateWriter::remove`], one for each, also when a newer record of the same token went to
 /// disk in its place.
 #[derive(Clone, Debug)]
 pub struct Written {
     /// Whose.
     pub name: TokenName,
-    /// As given to `put`.
+    /// As given.
     pub ticket: u64,
-    /// `Ok`: this record or a newer one survives a power failure.
+    /// `Ok`: this record or a newer one survives a power failure, or its removal does.
     pub result: Result<(), StateError>,
 }
 
@@ -57,7 +57,7 @@ pub enum StateError {
 #[derive(Debug)]
 enum Job {
     Put(Box<Record>, u64),
-    Remove(TokenName),
+    Remove(TokenName, u64),
 }
 
 impl StateWriter {
@@ -96,10 +96,9 @@ impl StateWriter {
         self.send(Job::Put(record, ticket));
     }
 
-    /// Removes the state of a token that is no longer configured. A failure is logged; the next start
-    /// finds the file again.
-    pub fn remove(&self, name: TokenName) {
-        self.send(Job::Remove(name));
+    /// Removes the state of a token for good. The ticket comes back with the answer.
+    pub fn remove(&self, name: TokenName, ticket: u64) {
+        self.send(Job::Remove(name, ticket));
     }
 
     fn send(&self, job: Job) {
@@ -256,15 +255,15 @@ impl Thread {
 
 fn add(batch: &mut BTreeMap<TokenName, Latest>, job: Job) {
     let (name, record, ticket) = match job {
-        Job::Put(record, ticket) => (record.name.clone(), Some(record), Some(ticket)),
-        Job::Remove(name) => (name, None, None),
+        Job::Put(record, ticket) => (record.name.clone(), Some(record), ticket),
+        Job::Remove(name, ticket) => (name, None, ticket),
     };
     let latest = batch.entry(name).or_insert_with(|| Latest {
         record: None,
         tickets: Vec::new(),
     });
     latest.record = record;
-    latest.tickets.extend(ticket);
+    latest.tickets.push(ticket);
 }
 
 const ATTRIBUTES: Attributes = Attributes {

@@ -217,6 +217,7 @@ impl World {
             identity: [0; 16],
             sources: sources.into_iter().collect(),
             follows_sources: chance.one_in(3),
+            inactivity: None,
             login_notice: Duration::from_secs(900),
             rotation_grace: Duration::ZERO,
         };

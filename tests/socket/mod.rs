@@ -88,6 +88,7 @@ impl World {
             news: news.clone(),
             events: event,
             logins: mpsc::channel(1).0,
+            logouts: mpsc::channel(1).0,
             consumers: consumers.clone(),
         };
         let listeners = [listener, oidc_agent_listener, credentials_listener];
@@ -264,6 +265,7 @@ fn config(name: &str) -> TokenConfig {
                 text: url.into(),
                 url: url.parse().unwrap(),
             }),
+            revocation_endpoint: None,
             client_id: "id".into(),
             auth: ClientAuth::None,
             refresh_auth: None,
@@ -291,6 +293,8 @@ fn config(name: &str) -> TokenConfig {
         allow: Vec::new(),
         login: Vec::new(),
         follow_source: false,
+        revoke_on_removal: false,
+        inactivity: None,
         login_notice: Duration::from_secs(900),
         identity: [0; 16],
     }

@@ -29,6 +29,7 @@ pub(crate) fn client(token_endpoint: &str) -> ClientConfig {
         name: "c".into(),
         login_endpoints: Default::default(),
         endpoint: Endpoint::TokenEndpoint(url(token_endpoint)),
+        revocation_endpoint: None,
         client_id: "id".into(),
         auth: ClientAuth::ClientSecretPost {
             client_secret: env("SECRET"),
@@ -102,6 +103,8 @@ impl Setup {
             allow: Vec::new(),
             login: Vec::new(),
             follow_source: false,
+            revoke_on_removal: false,
+            inactivity: None,
             login_notice: Duration::from_secs(900),
             identity: [0; 16],
         };

@@ -242,6 +242,33 @@ path = "@/tokens/nhs_user"
         )
     }
 
+    /// Configures a rotating refresh token at LEV as the only way to a token, with a seed of its own.
+    /// Publishes `tokens/user`.
+    #[must_use]
+    pub fn lev_user(&self, server: &Server) -> String {
+        let lev = server.with(|state| state.settings.lev.clone());
+        self.secret("lev-client-secret", &lev.client_secret);
+        self.secret("seed", &server.seed_lev());
+        format!(
+            r#"
+[client.lev]
+token_endpoint = "{issuer}/protocol/openid-connect/token"
+client_id = "{client_id}"
+{common}[client.lev.auth.client_secret_post]
+client_secret = {{ file = "@/secrets/lev-client-secret" }}
+[token.user]
+client = "lev"
+[token.user.grant.refresh_token]
+refresh_token = {{ file = "@/secrets/seed" }}
+[[token.user.file]]
+path = "@/tokens/user"
+"#,
+            issuer = server.lev_issuer(),
+            client_id = lev.client_id,
+            common = self.common(server),
+        )
+    }
+
     /// Keys for every client. Short deadlines: what hangs is to be over soon.
     #[must_use]
     pub fn common(&self, server: &Server) -> String {

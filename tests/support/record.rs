@@ -53,10 +53,16 @@ impl Request {
         self.form.get(name).map_or("", String::as_str)
     }
 
+    /// Whether it has a token revoked.
+    #[must_use]
+    pub fn revokes(&self) -> bool {
+        self.path.ends_with("/revoke")
+    }
+
     /// Whether it asks for a token, rather than for metadata.
     #[must_use]
     pub fn asks_for_token(&self) -> bool {
-        self.method == "POST" && self.system.is_some()
+        self.method == "POST" && self.system.is_some() && !self.revokes()
     }
 }
 
@@ -94,6 +100,8 @@ pub struct Log {
     pub requests: Vec<Request>,
     /// In order of issue.
     pub issued: Vec<Issued>,
+    /// Connections accepted and not ended.
+    pub connections: usize,
     /// Requests now being answered.
     pub in_flight: usize,
     /// The most at once.

@@ -166,6 +166,12 @@ impl Server {
         self.with(|state| connection::check(&mut state.log, access_token))
     }
 
+    /// Makes a refresh token as a login at LEV would have.
+    #[must_use]
+    pub fn seed_lev(&self) -> String {
+        self.with(lev::seed_refresh_token)
+    }
+
     /// Makes a refresh token as a login at NHS England would have.
     #[must_use]
     pub fn seed_refresh_token(&self) -> String {
@@ -269,13 +275,18 @@ impl Accepting {
                     let (stream, _) = accepted?;
                     let acceptor = self.acceptor.clone();
                     let shared = Arc::clone(&self.shared);
-                    connections.spawn(connection::serve(stream, acceptor, shared));
+                    shared.with(|state| state.log.connections += 1);
+                    connections.spawn(async move {
+                        connection::serve(stream, acceptor, Arc::clone(&shared)).await;
+                        shared.with(|state| state.log.connections -= 1);
+                    });
                 }
                 Some(_) = connections.join_next() => {}
                 _ = self.switched.changed() => break,
             }
         }
         connections.shutdown().await;
+        self.shared.with(|state| state.log.connections = 0);
         Ok(())
     }
 

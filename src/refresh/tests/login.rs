@@ -247,3 +247,23 @@ fn within_its_grace_a_rotated_refresh_token_is_used_again() {
     let unanswered = bench.failed(attempt, FailureKind::Unavailable, Delivery::Unknown);
     assert_eq!(unanswered, [quarantine()]);
 }
+
+/// Of ninety days' access tokens, whose refresh token nobody would use within the thirty that its server
+/// keeps it unused.
+#[test]
+fn an_idle_refresh_token_is_used_in_time() {
+    const DAY: u64 = 24 * HOUR;
+    let idle = |inactivity| {
+        let mut bench = Bench::new(Grant::Login);
+        bench.configure(Policy {
+            inactivity,
+            ..policy(Grant::Login)
+        });
+        login(&mut bench, 90 * DAY, Some(None));
+        let due = bench.status().next_attempt_at.unwrap();
+        (due - bench.now).as_secs()
+    };
+    assert!(idle(None) > 60 * DAY);
+    let limit = Duration::from_secs(30 * DAY);
+    assert_eq!(idle(Some(limit)), 30 * DAY / 4 * 3);
+}

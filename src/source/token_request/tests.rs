@@ -16,6 +16,7 @@ fn token(grant: GrantConfig) -> TokenConfig {
             text: text.into(),
             url: text.parse().unwrap(),
         }),
+        revocation_endpoint: None,
         client_id: "the id".into(),
         auth: ClientAuth::None,
         refresh_auth: None,
@@ -49,6 +50,8 @@ fn token(grant: GrantConfig) -> TokenConfig {
         allow: Vec::new(),
         login: Vec::new(),
         follow_source: false,
+        revoke_on_removal: false,
+        inactivity: None,
         login_notice: Duration::from_secs(900),
         identity: [0; 16],
     }
