@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use bearerd::clock;
 use bearerd::config::{
-    BodyFormat, ClientAuth, ClientConfig, Endpoint, Environment, FileConfig, FileFormat,
+    BodyFormat, ClientAuth, ClientConfig, ClientId, Endpoint, Environment, FileConfig, FileFormat,
     GrantConfig, HeaderValue, HookAction, HookConfig, HttpsUrl, OnExpiry, SecretRef, TlsConfig,
     TokenConfig,
 };
@@ -43,7 +43,7 @@ fn client() -> ClientConfig {
             text,
         }),
         revocation_endpoint: None,
-        client_id: "id".into(),
+        client_id: ClientId::Given("id".into()),
         auth: ClientAuth::None,
         refresh_auth: None,
         tls: TlsConfig::default(),

@@ -18,7 +18,7 @@ use crate::error_chain::{error_chain, explain};
 use crate::logging::{self, InvalidFilter};
 use crate::refresh::FailureKind;
 use crate::source::probe::{CertificateExpiry, Probe, probe};
-use crate::source::{Carried, Registration, SourceError, obtain_alone};
+use crate::source::{Carried, Client, SourceError, obtain_alone};
 
 /// Checks, prints what was found, and ends with 0 or the exit code of the worst of it.
 #[must_use]
@@ -32,10 +32,10 @@ pub fn run(args: &CheckArgs) -> ExitCode {
         let explained = explained.and_then(|config| explain_access(&config, who, token));
         return ExitCode::from(explained.map_or_else(|error| report(&error), |()| EXIT_FRESH));
     }
-    let result = load(&path, &environment).and_then(|(config, registrations)| {
+    let result = load(&path, &environment).and_then(|(config, clients)| {
         let mut findings = Findings::default();
         if args.online {
-            online(&config, registrations, &environment, &mut findings)?;
+            online(&config, clients, &environment, &mut findings)?;
         }
         let Findings { mut text, wrong } = findings;
         if wrong.is_empty() {
@@ -80,13 +80,10 @@ pub(super) enum CheckError {
     ServiceUser(#[from] ServiceUserError),
 }
 
-type Registrations = Vec<(Arc<ClientConfig>, Arc<Registration>)>;
+type Clients = Vec<(Arc<ClientConfig>, Client)>;
 
 /// Loads all that the daemon would load, and reports all that it would stumble over.
-fn load(
-    path: &std::path::Path,
-    environment: &Environment,
-) -> Result<(Config, Registrations), CliError> {
+fn load(path: &std::path::Path, environment: &Environment) -> Result<(Config, Clients), CliError> {
     let config = config::load(path, environment).map_err(CheckError::from)?;
     let users = service_user::become_it(&config.daemon.state_dir, environment);
     let (config, environment) = match &users.map_err(CheckError::from)? {
@@ -100,10 +97,10 @@ fn load(
     let environment = &environment;
     logging::parse_filter(&config.daemon.log).map_err(CheckError::from)?;
     let mut wrong = Vec::new();
-    let mut registrations = Vec::new();
+    let mut clients = Vec::new();
     for (name, client) in &config.clients {
-        match Registration::load(Arc::clone(client), environment.clone()) {
-            Ok(registration) => registrations.push((Arc::clone(client), Arc::new(registration))),
+        match Client::load(Arc::clone(client), environment.clone()) {
+            Ok(loaded) => clients.push((Arc::clone(client), loaded)),
             Err(error) => wrong.push(format!("client {name}: {}", explain(&error, error.hint()))),
         }
     }
@@ -123,7 +120,7 @@ fn load(
         }
     }
     if wrong.is_empty() {
-        Ok((config, registrations))
+        Ok((config, clients))
     } else {
         Err(CheckError::Inputs(wrong).into())
     }
@@ -162,7 +159,7 @@ impl Findings {
 /// Asks every client's server, one after the other.
 fn online(
     config: &Config,
-    registrations: Registrations,
+    clients: Clients,
     environment: &Environment,
     findings: &mut Findings,
 ) -> Result<(), CliError> {
@@ -170,15 +167,24 @@ fn online(
         .enable_all()
         .build();
     let runtime = runtime.map_err(CheckError::Runtime)?;
-    for (client, registration) in registrations {
+    for (client, loaded) in clients {
         // A seed is not for trials: only where the client has nothing else is there none.
         let tokens = config.tokens.values();
         let token = tokens
             .filter(|token| token.client.as_ref() == Some(&client))
             .min_by_key(|token| !token.is_repeatable())
             .cloned();
-        let found = runtime.block_on(probe(registration, token));
-        describe(&format!("client {}", client.name), &found, findings);
+        let whom = format!("client {}", client.name);
+        match runtime.block_on(loaded.registration()) {
+            Ok(registration) => {
+                describe(
+                    &whom,
+                    &runtime.block_on(probe(registration, token)),
+                    findings,
+                );
+            }
+            Err(error) => findings.error(&whom, "its documents", &error),
+        }
     }
     let environment = Arc::new(environment.clone());
     let alone = |token: &&Arc<TokenConfig>| token.client.is_none() && token.sources().is_empty();

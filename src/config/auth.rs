@@ -3,20 +3,23 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::document::{self, Documents};
 use super::keys::{Field, Keys};
 use super::model::{AssertionConfig, ClientAuth, HmacAlg, SignatureAlg};
 use super::references::{secret, token_ref};
+use super::secret_ref::SecretRef;
 use super::units::{boolean, duration_within, file_path, one_of, text};
 use super::validate;
 
 /// Reads `auth` or `refresh_auth`.
-pub(super) fn client_auth(field: Field<'_>) -> Option<ClientAuth> {
+pub(super) fn client_auth(field: Field<'_>, documents: &Documents) -> Option<ClientAuth> {
     let (table, field) = field.kind(&METHODS, "client authentication method")?;
     let field = Field {
         table: &table,
         ..field
     };
     let mut keys = field.keys()?;
+    let secret_here = |field: Field<'_>| document::client_secret(field, documents);
     match field.key {
         "client_assertion" => {
             let assertion = keys.required("client_assertion", ASSERTION_HINT, token_ref);
@@ -24,19 +27,19 @@ pub(super) fn client_auth(field: Field<'_>) -> Option<ClientAuth> {
             assertion.map(|client_assertion| ClientAuth::ClientAssertion { client_assertion })
         }
         "client_secret_basic" => {
-            let client_secret = client_secret(keys)?;
+            let client_secret = only_secret(keys, secret_here)?;
             Some(ClientAuth::ClientSecretBasic { client_secret })
         }
         "client_secret_basic_raw" => {
-            let client_secret = client_secret(keys)?;
+            let client_secret = only_secret(keys, secret_here)?;
             Some(ClientAuth::ClientSecretBasicRaw { client_secret })
         }
         "client_secret_post" => {
-            let client_secret = client_secret(keys)?;
+            let client_secret = only_secret(keys, secret_here)?;
             Some(ClientAuth::ClientSecretPost { client_secret })
         }
         "client_secret_jwt" => {
-            let client_secret = keys.required("client_secret", SECRET_HINT, secret);
+            let client_secret = keys.required("client_secret", SECRET_HINT, secret_here);
             let alg = match keys.has("alg") {
                 true => keys.optional("alg", |alg| one_of(alg, &HMAC_ALGS)),
                 false => Some(HmacAlg::HS256),
@@ -70,8 +73,11 @@ pub(super) fn client_auth(field: Field<'_>) -> Option<ClientAuth> {
     }
 }
 
-fn client_secret(mut keys: Keys<'_>) -> Option<super::SecretRef> {
-    let client_secret = keys.required("client_secret", SECRET_HINT, secret);
+fn only_secret(
+    mut keys: Keys<'_>,
+    read: impl FnOnce(Field<'_>) -> Option<SecretRef>,
+) -> Option<SecretRef> {
+    let client_secret = keys.required("client_secret", SECRET_HINT, read);
     keys.finish();
     client_secret
 }

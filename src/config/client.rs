@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::auth::client_auth;
+use super::document::{Documents, client_id};
 use super::environment::Environment;
 use super::keys::{Field, Keys};
 use super::model::{
@@ -86,16 +87,17 @@ fn log_filter(field: Field<'_>) -> Option<String> {
 }
 
 /// Reads `[client.NAME]`.
-pub(super) fn client(field: Field<'_>) -> Option<ClientConfig> {
+pub(super) fn client(field: Field<'_>, documents: &Documents) -> Option<ClientConfig> {
     let mut keys = field.keys()?;
     let endpoint = validate::endpoint(&mut keys);
     let authorization = keys.optional("authorization_endpoint", https_url);
     let device_authorization = keys.optional("device_authorization_endpoint", https_url);
     let revocation_endpoint = keys.optional("revocation_endpoint", https_url);
-    let client_id = keys.required("client_id", "the name that the server knows it by", text);
+    let hint = "the name that the server knows it by";
+    let client_id = keys.required("client_id", hint, |id| client_id(id, documents));
     let hint = format!("add `[{}.auth.METHOD]`, {METHODS}", keys.name);
-    let auth = keys.required("auth", &hint, client_auth);
-    let refresh_auth = keys.optional("refresh_auth", client_auth);
+    let auth = keys.required("auth", &hint, |auth| client_auth(auth, documents));
+    let refresh_auth = keys.optional("refresh_auth", |auth| client_auth(auth, documents));
     let Transport {
         tls,
         proxy,

@@ -15,7 +15,7 @@ use super::model::{
     SignedAssertion,
 };
 use super::references::{json, request_headers, secret, token_ref};
-use super::units::{https_url, one_of, text, texts};
+use super::units::{https_url, one_of, pointer, text, texts};
 
 /// Reads `http`.
 pub(super) fn http(mut keys: Keys<'_>) -> Option<HttpGrant> {
@@ -130,17 +130,6 @@ fn permissions(field: Field<'_>) -> Option<Map<String, Value>> {
         permissions.insert(permission.key.to_owned(), level.into());
     }
     Some(permissions)
-}
-
-fn pointer(field: Field<'_>) -> Option<String> {
-    let pointer = text(field)?;
-    match pointer.starts_with('/') {
-        true => Some(pointer),
-        false => field.must_be(
-            "a JSON pointer (RFC 6901)",
-            "it begins with `/`, such as `/data/token`",
-        ),
-    }
 }
 
 const METHODS: [(&str, HttpMethod); 2] = [("GET", HttpMethod::Get), ("POST", HttpMethod::Post)];

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use aws_lc_rs::digest;
 
 use super::model::{
-    Authorization, Endpoint, FormValue, GrantConfig, HeaderValue, HttpGrant, JwtBearer,
+    Authorization, ClientId, Endpoint, FormValue, GrantConfig, HeaderValue, HttpGrant, JwtBearer,
     SignedAssertion, TokenConfig,
 };
 use crate::credential::TokenName;
@@ -26,7 +26,13 @@ impl TokenConfig {
                 Endpoint::Issuer(url) => ["issuer", &url.text].map(&mut part),
                 Endpoint::TokenEndpoint(url) => ["token_endpoint", &url.text].map(&mut part),
             };
-            part(&client.client_id);
+            match &client.client_id {
+                ClientId::Document(place) => {
+                    part(&place.document.url.text);
+                    part(&place.pointer);
+                }
+                ClientId::Given(client_id) => part(client_id),
+            }
         }
         identify_grant(&self.grant, &mut part);
         for source in self.grant.sources() {

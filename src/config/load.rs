@@ -8,6 +8,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::client::{client, daemon, daemon_defaults};
+use super::document::{Documents, document};
 use super::environment::Environment;
 use super::error::{ConfigErrors, Problem};
 use super::excerpt::Excerpt;
@@ -35,15 +36,20 @@ pub fn load(main_file: &Path, environment: &Environment) -> Result<Config, Confi
         reading: &reading,
         daemon: daemon_defaults(environment, root),
         daemon_at: None,
+        documents: Documents::new(),
+        documents_at: BTreeMap::new(),
         clients: BTreeMap::new(),
         clients_at: BTreeMap::new(),
         tokens: BTreeMap::new(),
         tokens_at: BTreeMap::new(),
         paths: BTreeMap::new(),
     };
-    for pass in [Pass::Clients, Pass::Tokens] {
+    for pass in [Pass::Documents, Pass::Clients, Pass::Tokens] {
         for (file, sections) in cut.iter().enumerate() {
-            for section in sections.iter().filter(|section| pass.reads(section)) {
+            for section in sections {
+                if Pass::only(section).is_some_and(|only| only != pass) {
+                    continue;
+                }
                 loader.section(&files[file].text, file, section, pass);
             }
         }
@@ -91,20 +97,24 @@ fn errors(files: &[SourceFile], mut findings: Vec<Finding>) -> ConfigErrors {
     ConfigErrors::new(problems.collect(), total)
 }
 
-/// Tokens name clients: all clients are read before any token.
+/// Tokens name clients, and clients name documents: all of these are read before any of those.
 #[derive(Clone, Copy, PartialEq)]
 enum Pass {
+    Documents,
     Clients,
     Tokens,
 }
 
 impl Pass {
-    /// What stands outside `[client.*]` and `[token.*]` may hold either, as `client.lev = { … }` does.
-    fn reads(self, section: &Section<'_>) -> bool {
+    /// The one that reads a section. What stands outside of these tables may hold any of them, as
+    /// `client.lev = { … }` does: every pass reads it.
+    fn only(section: &Section<'_>) -> Option<Self> {
         match section.kind {
-            "client" if !section.name.is_empty() => self == Self::Clients,
-            "token" if !section.name.is_empty() => self == Self::Tokens,
-            _ => true,
+            _ if section.name.is_empty() => None,
+            "http" => Some(Self::Documents),
+            "client" => Some(Self::Clients),
+            "token" => Some(Self::Tokens),
+            _ => None,
         }
     }
 }
@@ -113,6 +123,8 @@ struct Loader<'r> {
     reading: &'r Reading,
     daemon: DaemonConfig,
     daemon_at: Option<Site>,
+    documents: Documents,
+    documents_at: BTreeMap<String, Site>,
     /// `None`: it is there, but wrong.
     clients: BTreeMap<String, Option<Arc<ClientConfig>>>,
     clients_at: BTreeMap<String, Site>,
@@ -129,9 +141,8 @@ impl Loader<'_> {
             file,
             pieces: &section.pieces,
         };
-        // In the second pass the errors of a piece that both passes read are known already.
-        let first_time =
-            pass == Pass::Clients || section.kind == "token" && !section.name.is_empty();
+        // In later passes the errors of a piece that every pass reads are known already.
+        let first_time = pass == Pass::Documents || Pass::only(section).is_some();
         let (table, errors) = DeTable::parse_recoverable(&joined);
         // The first error is the mistake; those behind it mostly follow from it.
         if let Some(error) = errors.iter().min_by_key(|error| start_of(error)) {
@@ -152,13 +163,20 @@ impl Loader<'_> {
             return;
         };
         let mut keys = Keys::new(field, String::new(), table);
-        if pass == Pass::Clients {
-            keys.optional("daemon", |field| self.daemon(field));
-            keys.optional("client", |field| self.clients(field));
-            keys.optional("token", |_| Some(()));
-            keys.finish();
-        } else {
-            keys.optional("token", |field| self.tokens(field));
+        match pass {
+            Pass::Documents => {
+                keys.optional("daemon", |field| self.daemon(field));
+                keys.optional("http", |field| self.documents(field));
+                keys.optional("client", |_| Some(()));
+                keys.optional("token", |_| Some(()));
+                keys.finish();
+            }
+            Pass::Clients => {
+                keys.optional("client", |field| self.clients(field));
+            }
+            Pass::Tokens => {
+                keys.optional("token", |field| self.tokens(field));
+            }
         }
     }
 
@@ -172,11 +190,22 @@ impl Loader<'_> {
         Some(())
     }
 
+    fn documents(&mut self, field: Field<'_>) -> Option<()> {
+        for field in field.keys()?.all() {
+            checked_name(field, "document");
+            let site = field.site();
+            let read = document(field).map(Arc::new);
+            self.documents.entry(field.key.to_owned()).or_insert(read);
+            self.reading.once(&mut self.documents_at, field, site);
+        }
+        Some(())
+    }
+
     fn clients(&mut self, field: Field<'_>) -> Option<()> {
         for field in field.keys()?.all() {
             checked_name(field, "client");
             let site = field.site();
-            let read = client(field).map(Arc::new);
+            let read = client(field, &self.documents).map(Arc::new);
             self.clients.entry(field.key.to_owned()).or_insert(read);
             self.reading.once(&mut self.clients_at, field, site);
         }

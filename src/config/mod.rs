@@ -6,7 +6,7 @@
 //! | `keys`, `reading` | typed reading of one table; every mistake is reported, reading goes on |
 //! | `load` | all of it, in order |
 //! | `units`, `references`, `users` | single values |
-//! | `client`, `auth`, `token`, `grant`, `grant_http`, `file`, `allow` | one table each |
+//! | `client`, `auth`, `document`, `token`, `grant`, `grant_http`, `file`, `allow` | one table each |
 //! | `links` | tokens that are made from other tokens |
 //! | `validate` | the rules that look at more than one key |
 //! | [`error`], `excerpt` | what is wrong, where, and the line with its secrets hidden |
@@ -20,6 +20,7 @@ pub mod secret_ref;
 mod allow;
 mod auth;
 mod client;
+mod document;
 mod excerpt;
 mod file;
 mod grant;

@@ -66,7 +66,7 @@ pub struct ClientConfig {
     /// Where tokens are revoked (RFC 7009), if not where the metadata say.
     pub revocation_endpoint: Option<HttpsUrl>,
     /// `client_id` (RFC 6749 section 2.2).
-    pub client_id: String,
+    pub client_id: ClientId,
     /// How the client proves who it is.
     pub auth: ClientAuth,
     /// How it does so with the refresh token grant, where that differs.
@@ -85,6 +85,37 @@ pub struct ClientConfig {
     pub limits: Limits,
     /// How long after its first use the server still takes a refresh token that it has rotated.
     pub rotation_grace: Duration,
+}
+
+/// `client_id`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum ClientId {
+    /// It stands in a document.
+    Document(DocumentRef),
+    /// As configured.
+    Given(String),
+}
+
+/// A place in a JSON document at a server.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct DocumentRef {
+    /// The document.
+    pub document: Arc<DocumentConfig>,
+    /// Where in it, as a JSON pointer (RFC 6901).
+    pub pointer: String,
+}
+
+/// `[http.NAME]`: a JSON document at a server, which values of clients may stand in.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct DocumentConfig {
+    /// The table's name.
+    pub name: String,
+    /// Where it is.
+    pub url: HttpsUrl,
+    /// What the request carries.
+    pub headers: BTreeMap<String, HeaderValue>,
+    /// How it gets there.
+    pub transport: Transport,
 }
 
 /// Where tokens are requested.

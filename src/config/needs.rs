@@ -1,23 +1,18 @@
 //! What a token's requests need: secrets, other tokens, and the files to watch.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::environment::Environment;
 use super::model::{
-    AssertionConfig, Authorization, ClientAuth, ClientConfig, FileFormat, FormValue, GrantConfig,
-    HeaderValue, HttpGrant, JwtBearer, TlsConfig, TokenConfig, TokenRef, Transport,
+    AssertionConfig, Authorization, ClientAuth, ClientConfig, ClientId, DocumentRef, FileFormat,
+    FormValue, GrantConfig, HeaderValue, HttpGrant, JwtBearer, TlsConfig, TokenConfig, TokenRef,
+    Transport,
 };
 use super::secret_ref::SecretRef;
 use crate::refresh::Source;
 
 impl TokenConfig {
-    /// `client_id`; empty for grants that are no token request.
-    #[must_use]
-    pub fn client_id(&self) -> &str {
-        let client = self.client.as_ref();
-        client.map_or("", |client| &client.client_id)
-    }
-
     /// The tokens that its requests carry.
     #[must_use]
     pub fn sources(&self) -> Vec<Source> {
@@ -80,11 +75,8 @@ impl TokenConfig {
     }
 
     fn header_secrets(&self) -> impl Iterator<Item = (&str, &SecretRef)> {
-        let headers = self.files.iter().flat_map(|file| &file.headers);
-        headers.filter_map(|(header, value)| match value {
-            HeaderValue::Plain(_) => None,
-            HeaderValue::Secret(secret) => Some((header.as_str(), secret)),
-        })
+        let files = self.files.iter();
+        files.flat_map(|file| header_secrets(&file.headers))
     }
 }
 
@@ -210,10 +202,33 @@ impl ClientConfig {
             paths.extend(secret.and_then(|secret| secret.path(environment)));
             paths.extend(assertion.and_then(|assertion| assertion.certificate.clone()));
         }
+        for place in self.documents() {
+            let document = &place.document;
+            let secrets = header_secrets(&document.headers);
+            paths.extend(secrets.filter_map(|(_, secret)| secret.path(environment)));
+            paths.extend(document.transport.tls.inputs(environment));
+        }
         paths.extend(self.tls.inputs(environment));
         paths.sort();
         paths.dedup();
         paths
+    }
+
+    /// What of it stands in documents.
+    pub fn documents(&self) -> impl Iterator<Item = &DocumentRef> {
+        let client_id = match &self.client_id {
+            ClientId::Document(place) => Some(place),
+            ClientId::Given(_) => None,
+        };
+        let auths = [Some(&self.auth), self.refresh_auth.as_ref()];
+        let secrets = auths
+            .into_iter()
+            .flatten()
+            .filter_map(|auth| match auth_inputs(auth).0 {
+                Some(SecretRef::Document(place)) => Some(place),
+                _ => None,
+            });
+        client_id.into_iter().chain(secrets)
     }
 }
 
@@ -229,14 +244,17 @@ fn source(token: &TokenRef, on_refresh: bool) -> Option<Source> {
     }
 }
 
+fn header_secrets(
+    headers: &BTreeMap<String, HeaderValue>,
+) -> impl Iterator<Item = (&str, &SecretRef)> {
+    headers.iter().filter_map(|(name, value)| match value {
+        HeaderValue::Plain(_) => None,
+        HeaderValue::Secret(secret) => Some((name.as_str(), secret)),
+    })
+}
+
 fn http_secrets(grant: &HttpGrant) -> Vec<(&str, &SecretRef)> {
-    let headers = grant
-        .headers
-        .iter()
-        .filter_map(|(name, value)| match value {
-            HeaderValue::Plain(_) => None,
-            HeaderValue::Secret(secret) => Some((name.as_str(), secret)),
-        });
+    let headers = header_secrets(&grant.headers);
     let authorization = match &grant.authorization {
         Some(Authorization::Bearer(TokenRef::Secret(token))) => Some(("bearer", token)),
         Some(Authorization::Signed(signed)) => Some(("key", &signed.key)),

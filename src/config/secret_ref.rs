@@ -9,12 +9,15 @@ use secrecy::SecretString;
 use zeroize::Zeroize;
 
 use super::environment::Environment;
+use super::model::DocumentRef;
 
 /// Where a secret is: never the secret itself.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum SecretRef {
     /// `{ credential = "NAME" }`: a file in `$CREDENTIALS_DIRECTORY` (`systemd.exec(5)`).
     Credential(String),
+    /// `{ http = "NAME", pointer = "/…" }`: in a document, which has to be fetched first.
+    Document(DocumentRef),
     /// `{ env = "NAME" }`.
     Env(String),
     /// `{ file = "/path" }`.
@@ -30,6 +33,9 @@ pub enum SecretError {
     /// The environment lacks it.
     #[error("environment variable {0} is not set")]
     EnvUnset(String),
+    /// It is in a document that has not been fetched.
+    #[error("http.{0} has not been fetched")]
+    NotFetched(String),
     /// There is no credentials directory.
     #[error("credential {0}: $CREDENTIALS_DIRECTORY is not set")]
     NoCredentialsDirectory(String),
@@ -79,6 +85,7 @@ impl SecretRef {
                     .ok_or_else(|| SecretError::NoCredentialsDirectory(name.clone()))?;
                 read_file(&path, Audit::SystemdCredential)
             }
+            Self::Document(place) => Err(SecretError::NotFetched(place.document.name.clone())),
             Self::Env(name) => match environment.var(name) {
                 Some(value) if !value.is_empty() => Ok(SecretString::from(value)),
                 _ => Err(SecretError::EnvUnset(name.clone())),
@@ -94,7 +101,7 @@ impl SecretRef {
             Self::Credential(name) => {
                 Some(environment.directory("CREDENTIALS_DIRECTORY")?.join(name))
             }
-            Self::Env(_) => None,
+            Self::Document(_) | Self::Env(_) => None,
             Self::File(path) => Some(path.clone()),
         }
     }

@@ -11,6 +11,18 @@ use url::{Host, Url};
 use super::keys::Field;
 use super::model::HttpsUrl;
 
+/// A JSON pointer (RFC 6901) to something within a document.
+pub(super) fn pointer(field: Field<'_>) -> Option<String> {
+    let pointer = text(field)?;
+    match pointer.starts_with('/') {
+        true => Some(pointer),
+        false => field.must_be(
+            "a JSON pointer (RFC 6901)",
+            "it begins with `/`, such as `/data/token`",
+        ),
+    }
+}
+
 /// A string that is not empty and has no control characters.
 pub(super) fn text(field: Field<'_>) -> Option<String> {
     let text = field.str("a string", "")?;

@@ -8,7 +8,7 @@ use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use crate::config::{Environment, TokenConfig};
 use crate::credential::{Token, TokenName};
 use crate::refresh::{AttemptId, Use};
-use crate::source::{self, Carried, Registration, SourceError};
+use crate::source::{self, Carried, Client, SourceError};
 
 /// What an attempt needs.
 pub(super) struct Request {
@@ -17,7 +17,7 @@ pub(super) struct Request {
     pub(super) by: Use,
     pub(super) token: Arc<TokenConfig>,
     /// `None` for grants that are no token request.
-    pub(super) registration: Option<Arc<Registration>>,
+    pub(super) client: Option<Client>,
     pub(super) environment: Arc<Environment>,
     pub(super) carried: Carried,
 }
@@ -53,14 +53,14 @@ impl Attempts {
             attempt,
             by,
             token,
-            registration,
+            client,
             environment,
             carried,
         } = request;
         let repeatable = by == Use::Primary && token.is_repeatable();
         let tasks = &mut self.tasks;
-        let task = match registration {
-            Some(registration) => tasks.spawn(source::obtain(registration, token, by, carried)),
+        let task = match client {
+            Some(client) => tasks.spawn(client.obtain(token, by, carried)),
             None => tasks.spawn(source::obtain_alone(token, environment, carried)),
         };
         self.running.insert(

@@ -5,15 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::clock;
-use crate::config::{
-    self, ClientConfig, Config, ConfigErrors, Environment, GrantConfig, TokenConfig,
-};
+use crate::config::{self, Config, ConfigErrors, Environment, GrantConfig, TokenConfig};
 use crate::error_chain::error_chain;
-use crate::source::{Registration, SourceError};
+use crate::source::{Client, SourceError};
 use crate::watch::{Followed, Stamp};
 
-/// A client's registration, or why it cannot be used.
-pub(super) type Loaded = Result<Arc<Registration>, Arc<SourceError>>;
+/// A client as loaded, or why it cannot be used.
+pub(super) type Loaded = Result<Client, Arc<SourceError>>;
 
 /// What may have changed since the inputs were loaded.
 #[derive(Clone, Debug)]
@@ -49,7 +47,7 @@ impl Changed {
 #[derive(Clone)]
 pub(super) struct Inputs {
     pub(super) config: Arc<Config>,
-    pub(super) registrations: BTreeMap<String, Loaded>,
+    pub(super) clients: BTreeMap<String, Loaded>,
     /// By client, or `token NAME`: what is loud about it. Of a client, its key or secret cannot be used, or could not be replaced by its new version.
     pub(super) warnings: BTreeMap<String, Arc<str>>,
     pub(super) followed: Followed,
@@ -65,7 +63,7 @@ impl Inputs {
         Self::load_again(None, main_file, environment, &Changed::Anything)
     }
 
-    /// Reads everything again, keeping the registrations that did not change or whose new key or secret
+    /// Reads everything again, keeping the clients that did not change or whose new key or secret
     /// cannot be used.
     ///
     /// # Errors
@@ -101,18 +99,19 @@ impl Inputs {
                 .or_insert_with_key(|input| Some(Stamp::of(input)));
         }
         let mut warnings = form_logins(&config);
-        let mut registrations = BTreeMap::new();
+        let mut clients = BTreeMap::new();
         for (name, client) in &config.clients {
             let same = before.filter(|old| old.config.clients.get(name) == Some(client));
-            let old = same.and_then(|old| old.registrations.get(name)?.as_ref().ok());
+            let old = same.and_then(|old| old.clients.get(name)?.as_ref().ok());
             let mut warning = same.and_then(|old| old.warnings.get(name)).cloned();
             let loaded =
                 match old {
                     Some(old) if !changed.touches(&client.inputs(environment)) => {
-                        Ok(Arc::clone(old))
+                        Ok(Client::clone(old))
                     }
                     _ => {
-                        let loaded = load_registration(client, environment);
+                        let loaded = Client::load(Arc::clone(client), environment.clone());
+                        let loaded = loaded.map_err(Arc::new);
                         let error = loaded.as_ref().err().map(|error| error_chain(error));
                         warning = error.as_ref().map(|error| match old {
                         Some(_) => {
@@ -124,20 +123,20 @@ impl Inputs {
                     }
                 };
             warnings.extend(warning.map(|warning| (name.clone(), warning)));
-            registrations.insert(name.clone(), loaded);
+            clients.insert(name.clone(), loaded);
         }
         let followed = Followed { files, read_at };
         Ok(Self {
             config: Arc::new(config),
-            registrations,
+            clients,
             warnings,
             followed,
         })
     }
 
     /// That of a token's client; `None` if it has no client.
-    pub(super) fn registration(&self, token: &TokenConfig) -> Option<&Loaded> {
-        self.registrations.get(&token.client.as_ref()?.name)
+    pub(super) fn client(&self, token: &TokenConfig) -> Option<&Loaded> {
+        self.clients.get(&token.client.as_ref()?.name)
     }
 }
 
@@ -168,10 +167,4 @@ fn keep_unchanged(config: &mut Config, before: &Config) {
             *token = Arc::clone(same);
         }
     }
-}
-
-fn load_registration(client: &Arc<ClientConfig>, environment: &Environment) -> Loaded {
-    Registration::load(Arc::clone(client), environment.clone())
-        .map(Arc::new)
-        .map_err(Arc::new)
 }

@@ -22,7 +22,7 @@ use crate::instant::Instant;
 use crate::refresh::{AttemptId, Event, FailureKind, Health};
 use crate::sink::Notice;
 use crate::source::login::{self, DeviceLogin, Redemption};
-use crate::source::{Registration, SourceError};
+use crate::source::{Client, SourceError};
 use crate::store::LoginFiles;
 
 use super::shell::Shell;
@@ -102,14 +102,17 @@ impl Logins {
     fn redeem(
         &mut self,
         attempt: AttemptId,
-        registration: Arc<Registration>,
+        client: Client,
         token: Arc<TokenConfig>,
         redemption: Redemption,
     ) {
         self.redeeming += 1;
         self.tasks.spawn(async move {
             let name = token.name.clone();
-            let brought = login::redeem(registration, token, redemption).await;
+            let brought = match client.registration().await {
+                Ok(registration) => login::redeem(registration, token, redemption).await,
+                Err(error) => Err(error),
+            };
             Ended::Brought(name, attempt, brought, true)
         });
     }
@@ -192,8 +195,8 @@ impl Shell {
             let _ = reply.send(Ok(begun(pending, &token)));
             return;
         }
-        let registration = match self.registration(&token) {
-            Ok(registration) => registration,
+        let client = match self.client(&token) {
+            Ok(client) => client,
             Err(problem) => {
                 let _ = reply.send(Err(problem));
                 return;
@@ -207,7 +210,7 @@ impl Shell {
         let files = Arc::clone(&self.logins.files);
         self.logins.tasks.spawn(async move {
             let name = token.name.clone();
-            let pending = begin(&registration, &token, port).await;
+            let pending = begin(&client, &token, port).await;
             if let Ok(pending) = &pending {
                 save(files, &name, pending).await;
             }
@@ -218,7 +221,7 @@ impl Shell {
     fn complete_login(&mut self, name: &TokenName, response: &str) -> Result<(), Problem> {
         let entry = self.tokens.get(name);
         let token = entry.ok_or_else(|| Problem::no_such_token(name))?.config();
-        let registration = self.registration(&token)?;
+        let client = self.client(&token)?;
         let pending = self.logins.current(&token);
         let Some(Way::Code(authorization)) = pending.map(|pending| &pending.way) else {
             return Err(none_under_way(name));
@@ -242,7 +245,7 @@ impl Shell {
         };
         self.logins.forget(name);
         let attempt = self.scheduler.begin_attempt();
-        self.logins.redeem(attempt, registration, token, redemption);
+        self.logins.redeem(attempt, client, token, redemption);
         Ok(())
     }
 
@@ -304,7 +307,7 @@ impl Shell {
 
     /// Polls for a login on another device, if the one that has begun is such.
     fn poll(&mut self, token: &Arc<TokenConfig>) {
-        let Ok(registration) = self.registration(token) else {
+        let Ok(client) = self.client(token) else {
             return;
         };
         let Some(pending) = self.logins.pending.get(&token.name) else {
@@ -317,15 +320,18 @@ impl Shell {
             self.logins.tasks.spawn(async move {
                 let name = token.name.clone();
                 let left = Duration::from_secs(left);
-                let brought = device.complete(registration, token, left).await;
+                let brought = match client.registration().await {
+                    Ok(registration) => device.complete(registration, token, left).await,
+                    Err(error) => Err(error),
+                };
                 Ended::Brought(name, attempt, brought, false)
             });
         }
     }
 
-    fn registration(&self, token: &TokenConfig) -> Result<Arc<Registration>, Problem> {
-        match self.inputs.registration(token) {
-            Some(Ok(registration)) => Ok(Arc::clone(registration)),
+    fn client(&self, token: &TokenConfig) -> Result<Client, Problem> {
+        match self.inputs.client(token) {
+            Some(Ok(client)) => Ok(client.clone()),
             Some(Err(error)) => Err(problem(error)),
             None => Err(Problem::no_such_token(&token.name)),
         }

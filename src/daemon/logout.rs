@@ -15,7 +15,7 @@ use crate::credential::{Token, TokenName};
 use crate::error_chain::explain;
 use crate::instant::Instant;
 use crate::refresh::Event;
-use crate::source::{Carried, Registration, RevocationError, revoke};
+use crate::source::{Carried, Client, RevocationError, revoke};
 use crate::store::Record;
 
 use super::durable::Step;
@@ -27,7 +27,7 @@ pub(super) type Answer = oneshot::Sender<Result<LoggedOut, LogoutError>>;
 
 /// A record, the client that its token was obtained with, and what that client proves itself by.
 struct Held<'a> {
-    registration: Arc<Registration>,
+    client: Client,
     record: &'a Record,
     carried: Arc<Carried>,
 }
@@ -97,12 +97,12 @@ impl Shell {
         let Logout { name, answer } = logout;
         match self.held_by_login(&name) {
             Ok(Some(Held {
-                registration,
+                client,
                 record,
                 carried,
             })) => {
                 info!(token = %name, "logging out");
-                let work = revoke(registration, Arc::clone(&record.token), carried);
+                let work = revoke(client, Arc::clone(&record.token), carried);
                 let running = Running {
                     name,
                     generation: record.generation,
@@ -128,9 +128,9 @@ impl Shell {
         let Some(record) = &entry.record else {
             return Ok(None);
         };
-        match self.inputs.registration(&config) {
-            Some(Ok(registration)) => Ok(Some(Held {
-                registration: Arc::clone(registration),
+        match self.inputs.client(&config) {
+            Some(Ok(client)) => Ok(Some(Held {
+                client: client.clone(),
                 record,
                 carried: Arc::new(self.tokens.sources_of(&config)),
             })),
@@ -196,9 +196,9 @@ impl Shell {
         for (config, record) in removed {
             let name = config.name.clone();
             self.durable.remove(name.clone(), None);
-            if let Some(Ok(registration)) = before.registration(&config) {
+            if let Some(Ok(client)) = before.client(&config) {
                 let carried = Arc::new(self.tokens.sources_of(&config));
-                let work = revoke_persistently(Arc::clone(registration), record.token, carried);
+                let work = revoke_persistently(client.clone(), record.token, carried);
                 let running = Running {
                     name,
                     generation: record.generation,
@@ -213,17 +213,17 @@ impl Shell {
 }
 
 async fn revoke_persistently(
-    registration: Arc<Registration>,
+    client: Client,
     token: Arc<Token>,
     carried: Arc<Carried>,
 ) -> Result<(), RevocationError> {
     for pause in PAUSES {
-        match revoke(registration.clone(), token.clone(), carried.clone()).await {
+        match revoke(client.clone(), token.clone(), carried.clone()).await {
             Err(error) if !error.is_final() => sleep(pause).await,
             ended => return ended,
         }
     }
-    revoke(registration, token, carried).await
+    revoke(client, token, carried).await
 }
 
 /// Between the tries for a token that is no longer configured.

@@ -180,13 +180,12 @@ impl Shell {
         changed: &Changed,
         new: &BTreeSet<TokenName>,
     ) -> Vec<TokenName> {
-        let registrations = &self.inputs.registrations;
-        let replaced =
-            |client: &str| match (registrations.get(client), before.registrations.get(client)) {
-                (Some(Ok(now)), Some(Ok(before))) => !Arc::ptr_eq(now, before),
-                (Some(Ok(_)), _) => true,
-                _ => false,
-            };
+        let clients = &self.inputs.clients;
+        let replaced = |client: &str| match (clients.get(client), before.clients.get(client)) {
+            (Some(Ok(now)), Some(Ok(before))) => !now.is(before),
+            (Some(Ok(_)), _) => true,
+            _ => false,
+        };
         let tokens = self.inputs.config.tokens.iter();
         tokens
             .filter(|(name, token)| {

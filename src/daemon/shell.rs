@@ -158,8 +158,8 @@ impl Shell {
             let failed = not_sent(name.clone(), attempt);
             return self.fail(now, failed, "somebody is logging out");
         }
-        let registration = match self.inputs.registration(&token) {
-            Some(Ok(registration)) => Some(Arc::clone(registration)),
+        let client = match self.inputs.client(&token) {
+            Some(Ok(client)) => Some(client.clone()),
             Some(Err(error)) => {
                 let (text, failure) = (explain(error.as_ref(), error.hint()), error.failure());
                 let name = name.clone();
@@ -192,7 +192,7 @@ impl Shell {
             attempt,
             by,
             token,
-            registration,
+            client,
             environment: Arc::clone(&self.environment),
             carried,
         };

@@ -9,7 +9,7 @@ use crate::credential::{Token, TokenName};
 use crate::refresh::Part;
 
 /// The tokens of ours that a request carries.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Carried {
     /// The refresh token held, for [`crate::refresh::Use::RefreshToken`].
     pub refresh_token: Option<SecretString>,

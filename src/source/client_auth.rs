@@ -8,8 +8,9 @@ use secrecy::{ExposeSecret, SecretString};
 use url::form_urlencoded::byte_serialize;
 
 use super::assertion::{Party, Signer};
+use super::document::Values;
 use super::error::SourceError;
-use crate::config::{ClientAuth, Environment, SecretRef, TokenRef};
+use crate::config::{ClientAuth, ClientId, Environment, SecretRef, TokenRef};
 
 /// A client's credentials, ready for use.
 pub(super) enum Credentials {
@@ -36,7 +37,12 @@ impl Credentials {
         auth: &ClientAuth,
         client_id: &str,
         environment: &Environment,
+        values: &Values,
     ) -> Result<Self, SourceError> {
+        let read = |what, secret: &SecretRef| match secret {
+            SecretRef::Document(place) => values.at(what, place).cloned(),
+            _ => read(what, secret, environment),
+        };
         let party = |what| Party {
             issuer: client_id,
             subject: Some(client_id),
@@ -48,7 +54,7 @@ impl Credentials {
                 Ok(Self::Made(client_assertion.clone()))
             }
             ClientAuth::ClientSecretBasic { client_secret } => {
-                let client_secret = read("client_secret", client_secret, environment)?;
+                let client_secret = read("client_secret", client_secret)?;
                 // RFC 6749 section 2.3.1: both are form-encoded first (appendix B).
                 let encode = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
                 let secret = SecretString::from(encode(client_secret.expose_secret()));
@@ -61,7 +67,7 @@ impl Credentials {
                 if client_id.contains(':') {
                     return Err(SourceError::ColonInClientId);
                 }
-                let client_secret = read("client_secret", client_secret, environment)?;
+                let client_secret = read("client_secret", client_secret)?;
                 Ok(Self::Basic {
                     encoded: basic(client_id, &client_secret),
                     client_secret,
@@ -72,13 +78,13 @@ impl Credentials {
                 alg,
                 assertion,
             } => {
-                let secret = read("client_secret", client_secret, environment)?;
+                let secret = read("client_secret", client_secret)?;
                 let signer =
                     Signer::with_secret(&secret, *alg, &party("client_secret"), assertion)?;
                 Ok(Self::Assertion(Arc::new(signer)))
             }
             ClientAuth::ClientSecretPost { client_secret } => {
-                let secret = read("client_secret", client_secret, environment)?;
+                let secret = read("client_secret", client_secret)?;
                 Ok(Self::Post(secret))
             }
             ClientAuth::PrivateKeyJwt {
@@ -87,10 +93,21 @@ impl Credentials {
                 assertion,
             } => {
                 let party = party("private_key_jwt.key");
-                let pem = read(party.what, key, environment)?;
+                let pem = read(party.what, key)?;
                 let signer = Signer::with_private_key(&pem, *alg, &party, assertion)?;
                 Ok(Self::Assertion(Arc::new(signer)))
             }
+        }
+    }
+}
+
+/// `client_id`, wherever it stands.
+pub(super) fn client_id(configured: &ClientId, values: &Values) -> Result<String, SourceError> {
+    match configured {
+        ClientId::Given(client_id) => Ok(client_id.clone()),
+        ClientId::Document(place) => {
+            let client_id = values.at("client_id", place)?;
+            Ok(client_id.expose_secret().to_owned())
         }
     }
 }
@@ -123,7 +140,7 @@ mod tests {
         } else {
             ClientAuth::ClientSecretBasic { client_secret }
         };
-        match Credentials::load(&auth, id, &environment) {
+        match Credentials::load(&auth, id, &environment, &Values::default()) {
             Ok(Credentials::Basic { encoded, .. }) => {
                 String::from_utf8(STANDARD.decode(encoded.expose_secret()).unwrap()).unwrap()
             }
@@ -150,7 +167,7 @@ mod tests {
             client_secret: SecretRef::Env("S".into()),
         };
         assert!(matches!(
-            Credentials::load(&auth, "a:b", &Environment::default()),
+            Credentials::load(&auth, "a:b", &Environment::default(), &Values::default()),
             Err(SourceError::ColonInClientId)
         ));
     }

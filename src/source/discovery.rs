@@ -144,7 +144,7 @@ async fn discover(client: &Client, issuer: &HttpsUrl) -> Result<Metadata, Source
             .header(header::ACCEPT, "application/json");
         let answer = match http::exchange(request, &url).await {
             Ok(answer) => answer,
-            Err(error) => return Err(not_sent(error)),
+            Err(error) => return Err(error.not_sent()),
         };
         match read(&answer, issuer) {
             Ok(metadata) => return Ok(metadata),
@@ -249,20 +249,6 @@ fn failed(
         issuer: format!("{}://{}{}", url.scheme(), http::server(url), url.path()),
         problem,
         retry_after,
-    }
-}
-
-/// However discovery failed, the token request was not sent.
-fn not_sent(error: SourceError) -> SourceError {
-    match error {
-        SourceError::Transport {
-            server, trouble, ..
-        } => SourceError::Transport {
-            server,
-            trouble,
-            delivery: crate::refresh::Delivery::NotSent,
-        },
-        other => other,
     }
 }
 

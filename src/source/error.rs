@@ -11,6 +11,7 @@ pub use super::refusal::{HttpRefusal, Refusal};
 
 use super::assertion::KeyError;
 use super::discovery::MetadataProblem;
+use super::document::DocumentProblem;
 use super::id_token::IdTokenError;
 use super::jwks::KeySetProblem;
 use super::login::LoginError;
@@ -44,6 +45,14 @@ pub enum SourceError {
         problem: MetadataProblem,
         /// `Retry-After` of the reply.
         retry_after: Option<Duration>,
+    },
+    /// A document that values of the client stand in cannot be used.
+    #[error("http.{name}: {problem}")]
+    Document {
+        /// Its table's name.
+        name: String,
+        /// What is wrong with it.
+        problem: DocumentProblem,
     },
     /// The program of `grant.command`.
     #[error(transparent)]
@@ -216,6 +225,7 @@ impl SourceError {
             Self::Http(refusal) => (refusal.kind(), Delivery::Answered),
             Self::NoSource(_) => (FailureKind::Unavailable, Delivery::NotSent),
             Self::Discovery { problem, .. } => (problem.kind(), Delivery::NotSent),
+            Self::Document { problem, .. } => (problem.kind(), Delivery::NotSent),
             // The provider issued something, and not what was asked for.
             Self::IdToken(_) => (FailureKind::Unrecognized, Delivery::Unknown),
             Self::Login(error) => (error.kind(), Delivery::Answered),
@@ -262,6 +272,20 @@ impl SourceError {
             Self::Transport { trouble, .. } => trouble.hint(),
             Self::Unusable { problem, .. } => problem.hint(),
             _ => None,
+        }
+    }
+
+    /// The same of a request that goes before the token request: that was not sent.
+    pub(super) fn not_sent(self) -> Self {
+        match self {
+            Self::Transport {
+                server, trouble, ..
+            } => Self::Transport {
+                server,
+                trouble,
+                delivery: Delivery::NotSent,
+            },
+            other => other,
         }
     }
 

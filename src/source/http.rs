@@ -1,21 +1,22 @@
 //! HTTP towards servers: TLS, time limits, bounded answers, no redirects, no repeats.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::OnceLock;
 
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use reqwest::{
     Certificate, Client, ClientBuilder, Identity, Proxy, RequestBuilder, redirect, retry,
 };
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use url::{Host, Url};
 use zeroize::Zeroizing;
 
 use super::error::{HttpClientProblem, SourceError};
 use super::transport::{self, Trouble};
 use super::{assertion, certificate, client_auth};
-use crate::config::{Environment, TlsIdentity, Transport};
+use crate::config::{self, Environment, TlsIdentity, Transport};
 use crate::failpoint;
 use crate::refresh::Delivery;
 
@@ -118,6 +119,34 @@ impl Settings {
             None => Ok(builder),
         }
     }
+}
+
+/// The headers of a request for JSON, with those of the configuration; and the secrets among them. `what`
+/// is the configuration key that an error names. Blocks on files.
+pub(super) fn headers(
+    what: &'static str,
+    configured: &BTreeMap<String, config::HeaderValue>,
+    environment: &Environment,
+) -> Result<(HeaderMap, Vec<SecretString>), SourceError> {
+    let mut secrets = Vec::new();
+    let mut headers = HeaderMap::new();
+    headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+    for (name, value) in configured {
+        let value = match value {
+            config::HeaderValue::Plain(value) => HeaderValue::from_str(value),
+            config::HeaderValue::Secret(secret) => {
+                let secret = client_auth::read(what, secret, environment)?;
+                let value = HeaderValue::from_str(secret.expose_secret());
+                secrets.push(secret);
+                value
+            }
+        };
+        let mut value = value.map_err(|_| SourceError::RequestEncoding)?;
+        value.set_sensitive(true);
+        let name = HeaderName::from_bytes(name.as_bytes());
+        headers.insert(name.map_err(|_| SourceError::RequestEncoding)?, value);
+    }
+    Ok((headers, secrets))
 }
 
 /// Sends a request and reads its answer, up to [`MAX_BODY`].

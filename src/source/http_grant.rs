@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use ::http::{HeaderMap, HeaderValue, StatusCode, header};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
@@ -15,9 +15,7 @@ use super::http::{self, Answer, Http};
 use super::token_response::{self, Granted, Reply, Request};
 use super::{client_auth, registration};
 use crate::clock;
-use crate::config::{
-    self, Authorization, Environment, HttpGrant, HttpMethod, TokenConfig, TokenRef,
-};
+use crate::config::{Authorization, Environment, HttpGrant, HttpMethod, TokenConfig, TokenRef};
 
 /// A request but for what is made anew each time.
 struct Prepared {
@@ -74,25 +72,7 @@ fn prepare(
     environment: &Environment,
     carried: &Carried,
 ) -> Result<Prepared, SourceError> {
-    let mut secrets = Vec::new();
-    let mut headers = HeaderMap::new();
-    headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
-    for (name, value) in &grant.headers {
-        let encoding = |_| SourceError::RequestEncoding;
-        let mut value = match value {
-            config::HeaderValue::Plain(value) => HeaderValue::from_str(value),
-            config::HeaderValue::Secret(secret) => {
-                let secret = client_auth::read("grant.http.headers", secret, environment)?;
-                let value = HeaderValue::from_str(secret.expose_secret());
-                secrets.push(secret);
-                value
-            }
-        }
-        .map_err(encoding)?;
-        value.set_sensitive(true);
-        let name = HeaderName::from_bytes(name.as_bytes());
-        headers.insert(name.map_err(|_| SourceError::RequestEncoding)?, value);
-    }
+    let (headers, mut secrets) = http::headers("grant.http.headers", &grant.headers, environment)?;
     let bearer = match &grant.authorization {
         None => None,
         Some(Authorization::Bearer(TokenRef::Token { name, part })) => {

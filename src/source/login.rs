@@ -54,7 +54,8 @@ pub async fn authorize(
             url.into()
         }
     };
-    Authorization::new(&endpoint, issuer, token, grant, redirect_uri)
+    let at = (&endpoint, &*registration.client_id);
+    Authorization::new(at, issuer, token, grant, redirect_uri)
 }
 
 /// Turns the code of a login into a token, whose ID token is verified before it counts.

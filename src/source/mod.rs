@@ -1,6 +1,7 @@
 //! One token request to an authorization server: what is sent, and what the reply means.
 
 pub mod discovery;
+pub mod document;
 pub mod error;
 pub mod id_token;
 pub mod jwks;
@@ -11,6 +12,7 @@ pub mod token_response;
 mod assertion;
 mod carried;
 mod certificate;
+mod client;
 mod client_auth;
 mod command;
 mod http;
@@ -33,6 +35,7 @@ use zeroize::Zeroizing;
 pub use self::http::{is_confidential, is_loopback};
 pub use assertion::KeyError;
 pub use carried::Carried;
+pub use client::Client;
 pub use error::SourceError;
 pub use id_token::IdTokenError;
 pub use login::LoginError;
@@ -116,7 +119,8 @@ async fn request(
     let signed = registration.signed(grant, &endpoint.text).await?;
     let grant = signed.as_ref().unwrap_or(grant);
     let scope = token.scope.join(" ");
-    let body = Parameters::new(token, grant, &proof, &scope).encode(registration.config.body)?;
+    let client = (&*registration.client_id, &proof);
+    let body = Parameters::new(token, grant, client, &scope).encode(registration.config.body)?;
     // Wiped once reqwest has let go of it.
     let body = Bytes::from_owner(body);
     let sent_at = clock::now();

@@ -11,6 +11,7 @@ use super::assertion::{Party, Signer};
 use super::carried::Carried;
 use super::client_auth::{self, Credentials};
 use super::discovery::{self, Metadata};
+use super::document::Values;
 use super::error::SourceError;
 use super::http::{self, Http};
 use super::id_token::{self, Claims, Expected, IdTokenError};
@@ -30,6 +31,8 @@ use crate::refresh::Use;
 /// What it was built from does not change in it; when a file does, a new one is built and takes its place.
 pub struct Registration {
     pub(super) config: Arc<ClientConfig>,
+    /// `client_id`, wherever it stands.
+    pub(super) client_id: String,
     pub(super) http: Http,
     environment: Environment,
     credentials: Credentials,
@@ -41,13 +44,15 @@ pub struct Registration {
 }
 
 impl Registration {
-    /// Reads the secrets and certificates of a client. Blocks on files.
-    ///
-    /// # Errors
-    /// [`SourceError`] naming the file or key that is missing or of no use.
-    pub fn load(config: Arc<ClientConfig>, environment: Environment) -> Result<Self, SourceError> {
-        let (Endpoint::Issuer(url) | Endpoint::TokenEndpoint(url)) = &config.endpoint;
-        let load = |auth| Credentials::load(auth, &config.client_id, &environment);
+    /// Reads the secrets and certificates of a client; `values` are what documents said. Blocks on files.
+    pub(super) fn load(
+        config: Arc<ClientConfig>,
+        environment: Environment,
+        values: &Values,
+    ) -> Result<Self, SourceError> {
+        let url = config.endpoint.url();
+        let client_id = client_auth::client_id(&config.client_id, values)?;
+        let load = |auth| Credentials::load(auth, &client_id, &environment, values);
         Ok(Self {
             http: Http::load(
                 config.transport(),
@@ -60,6 +65,7 @@ impl Registration {
             metadata: discovery::Cache::default(),
             keys: jwks::cache::Cache::default(),
             clock_skew: AtomicI64::new(0),
+            client_id,
             config,
             environment,
         })
@@ -105,7 +111,7 @@ impl Registration {
         })?;
         let expected = Expected {
             issuer: &issuer.text,
-            client_id: &self.config.client_id,
+            client_id: &self.client_id,
             nonce,
             access_token: Some(access_token),
             algorithms: match metadata.id_token_signing_algs.as_slice() {
@@ -221,7 +227,7 @@ impl Registration {
                     .map(GrantRequest::JwtBearer),
                 JwtBearer::Signed(signed) => {
                     let party = Party {
-                        issuer: signed.issuer.as_deref().unwrap_or(&self.config.client_id),
+                        issuer: signed.issuer.as_deref().unwrap_or(&self.client_id),
                         subject: signed.subject.as_deref(),
                         what: "grant.jwt_bearer.key",
                     };

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use super::authenticated;
 use super::carried::Carried;
+use super::client::Client;
 use super::error::SourceError;
 use super::registration::Registration;
 use super::token_request::{GrantRequest, Parameters};
@@ -65,11 +66,12 @@ impl RevocationError {
 /// [`RevocationError`]. An access token that the server does not revoke is none where it had a refresh token:
 /// many cannot, as their APIs do not ask them (section 3).
 pub async fn revoke(
-    registration: Arc<Registration>,
+    client: Client,
     token: Arc<Token>,
     carried: Arc<Carried>,
 ) -> Result<(), RevocationError> {
     let both = async {
+        let registration = client.registration().await?;
         let endpoint = endpoint(&registration).await?;
         if let Some(refresh_token) = &token.refresh_token {
             let refresh_token = (refresh_token, "refresh_token");
@@ -111,7 +113,7 @@ async fn one(
     let proof = registration
         .proof(&like, &token_endpoint.text, carried)
         .await?;
-    let client_id = &registration.config.client_id;
+    let client_id = &registration.client_id;
     let body = Parameters::revocation(token, hint, (client_id, &proof)).encode(BodyFormat::Form)?;
     let request = registration
         .http

@@ -74,7 +74,7 @@ impl<'a> Parameters<'a> {
     pub(super) fn new(
         token: &'a TokenConfig,
         grant: &'a GrantRequest,
-        proof: &'a Proof<'_>,
+        (client_id, proof): (&'a str, &'a Proof<'_>),
         scope: &'a str,
     ) -> Self {
         let mut list = granting(token, grant);
@@ -97,7 +97,7 @@ impl<'a> Parameters<'a> {
         if !follows_another && !matches!(grant, GrantRequest::DeviceAuthorization) {
             list.extend(token.params.iter().map(|(name, value)| (&**name, &**value)));
         }
-        list.extend(client(token.client_id(), proof));
+        list.extend(client(client_id, proof));
         Self(list)
     }
 

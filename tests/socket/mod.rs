@@ -11,8 +11,8 @@ use std::time::Duration;
 use bearerd::api::{self, Api, Protocol};
 use bearerd::clock;
 use bearerd::config::{
-    BodyFormat, ClientAuth, ClientConfig, Endpoint, Environment, GrantConfig, HttpsUrl, TlsConfig,
-    TokenConfig,
+    BodyFormat, ClientAuth, ClientConfig, ClientId, Endpoint, Environment, GrantConfig, HttpsUrl,
+    TlsConfig, TokenConfig,
 };
 use bearerd::credential::{Token, TokenName, Validity};
 use bearerd::refresh::{ErrorState, Event, Health, Limits, Reason, RefreshAt, Status};
@@ -266,7 +266,7 @@ fn config(name: &str) -> TokenConfig {
                 url: url.parse().unwrap(),
             }),
             revocation_endpoint: None,
-            client_id: "id".into(),
+            client_id: ClientId::Given("id".into()),
             auth: ClientAuth::None,
             refresh_auth: None,
             tls: TlsConfig::default(),

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bearerd::config::{
-    AssertionConfig, BodyFormat, ClientAuth, ClientConfig, Endpoint, Environment, GrantConfig,
-    HttpsUrl, SecretRef, TlsConfig, TokenConfig,
+    AssertionConfig, BodyFormat, ClientAuth, ClientConfig, ClientId, Endpoint, Environment,
+    GrantConfig, HttpsUrl, SecretRef, TlsConfig, TokenConfig,
 };
 use bearerd::credential::{Token, TokenName};
 use bearerd::refresh::{Limits, RefreshAt, Use};
-use bearerd::source::{Carried, Registration, SourceError, obtain};
+use bearerd::source::{Carried, Client, Registration, SourceError, obtain};
 use secrecy::SecretString;
 
 pub(crate) const TOKEN: &str =
@@ -30,7 +30,7 @@ pub(crate) fn client(token_endpoint: &str) -> ClientConfig {
         login_endpoints: Default::default(),
         endpoint: Endpoint::TokenEndpoint(url(token_endpoint)),
         revocation_endpoint: None,
-        client_id: "id".into(),
+        client_id: ClientId::Given("id".into()),
         auth: ClientAuth::ClientSecretPost {
             client_secret: env("SECRET"),
         },
@@ -85,8 +85,10 @@ pub(crate) struct Setup {
 impl Setup {
     pub(crate) fn new(client: ClientConfig, grant: GrantConfig) -> Self {
         let client = Arc::new(client);
-        let registration = Registration::load(Arc::clone(&client), environment());
-        let registration = Arc::new(registration.map_err(|e| e.to_string()).unwrap());
+        let loaded = Client::load(Arc::clone(&client), environment());
+        let Ok(Client::Ready(registration)) = loaded else {
+            panic!("{:?}", loaded.err());
+        };
         let token = TokenConfig {
             name: TokenName::parse("t").unwrap(),
             client: Some(client),

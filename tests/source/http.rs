@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bearerd::clock;
 use bearerd::config::{BodyFormat, ClientAuth, GrantConfig, HmacAlg, SecretRef};
 use bearerd::refresh::{Delivery, FailureKind};
-use bearerd::source::{Registration, SourceError, Trouble, probe};
+use bearerd::source::{Client, SourceError, Trouble, probe};
 use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
 
@@ -425,7 +425,7 @@ async fn registrations_that_cannot_be_loaded() {
             "cannot set up TLS: the proxy URL is not supported".to_owned(),
         ),
     ] {
-        match Registration::load(config.into(), environment()) {
+        match Client::load(config.into(), environment()) {
             Ok(_) => panic!("loaded: {message}"),
             Err(error) => {
                 assert_eq!(error.to_string(), message);

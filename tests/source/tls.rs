@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bearerd::config::{ClientAuth, ClientConfig, GrantConfig, SecretRef, TlsIdentity};
 use bearerd::refresh::{Delivery, FailureKind};
-use bearerd::source::{Registration, SourceError, Trouble};
+use bearerd::source::{Client, SourceError, Trouble};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
@@ -209,7 +209,7 @@ async fn tls_client_auth() {
 fn refused(identity: TlsIdentity) -> SourceError {
     let mut config = client("https://as.example/t");
     config.tls.identity = Some(identity);
-    match Registration::load(config.into(), environment()) {
+    match Client::load(config.into(), environment()) {
         Err(error) => error,
         Ok(_) => panic!("loaded"),
     }

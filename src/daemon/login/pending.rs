@@ -13,7 +13,7 @@ use crate::config::{GrantConfig, RedirectUri, TokenConfig};
 use crate::credential::TokenName;
 use crate::error_chain::error_chain;
 use crate::source::login::{self, Authorization, DeviceLogin};
-use crate::source::{Registration, SourceError};
+use crate::source::{Client, SourceError};
 use crate::store::LoginFiles;
 
 /// A login that has begun.
@@ -33,10 +33,11 @@ pub(super) enum Way {
 }
 
 pub(super) async fn begin(
-    registration: &Arc<Registration>,
+    client: &Client,
     token: &TokenConfig,
     port: Option<u16>,
 ) -> Result<Pending, SourceError> {
+    let registration = &client.renewed().await?;
     let (way, expires_in) = match &token.grant {
         GrantConfig::AuthorizationCode(grant) => {
             let authorization = login::authorize(registration, token, grant, port).await?;

@@ -41,7 +41,7 @@ pub struct Redemption {
 
 impl Authorization {
     pub(super) fn new(
-        endpoint: &HttpsUrl,
+        (endpoint, client_id): (&HttpsUrl, &str),
         issuer: Option<(String, bool)>,
         token: &TokenConfig,
         grant: &AuthorizationCode,
@@ -55,7 +55,7 @@ impl Authorization {
             let mut query = url.query_pairs_mut();
             query
                 .append_pair("response_type", "code")
-                .append_pair("client_id", token.client_id())
+                .append_pair("client_id", client_id)
                 .append_pair("redirect_uri", &redirect_uri);
             if !token.scope.is_empty() {
                 query.append_pair("scope", &token.scope.join(" "));

@@ -53,8 +53,8 @@ pub(super) async fn begin(
         .proof(&grant, &endpoint.text, &Carried::default())
         .await?;
     let scope = token.scope.join(" ");
-    let body =
-        Parameters::new(token, &grant, &proof, &scope).encode(crate::config::BodyFormat::Form)?;
+    let body = Parameters::new(token, &grant, (&registration.client_id, &proof), &scope)
+        .encode(crate::config::BodyFormat::Form)?;
     let request = registration
         .http
         .pooled

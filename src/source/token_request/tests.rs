@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::config::{ClientAuth, ClientConfig, Endpoint, HttpsUrl, SecretRef, TlsConfig};
+use crate::config::{ClientAuth, ClientConfig, ClientId, Endpoint, HttpsUrl, SecretRef, TlsConfig};
 use crate::credential::TokenName;
 use crate::refresh::{Limits, RefreshAt};
 
@@ -17,7 +17,7 @@ fn token(grant: GrantConfig) -> TokenConfig {
             url: text.parse().unwrap(),
         }),
         revocation_endpoint: None,
-        client_id: "the id".into(),
+        client_id: ClientId::Given("the id".into()),
         auth: ClientAuth::None,
         refresh_auth: None,
         tls: TlsConfig::default(),
@@ -65,7 +65,7 @@ fn encoded(
 ) -> String {
     let token = token(grant);
     let scope = token.scope.join(" ");
-    let body = Parameters::new(&token, request, proof, &scope)
+    let body = Parameters::new(&token, request, ("the id", proof), &scope)
         .encode(format)
         .unwrap();
     String::from_utf8(body.to_vec()).unwrap()
@@ -149,7 +149,7 @@ fn the_buffer_never_grows() {
     let token = token(config);
     let proof = Proof::Id;
     for format in [BodyFormat::Form, BodyFormat::Json] {
-        let parameters = Parameters::new(&token, &request, &proof, "");
+        let parameters = Parameters::new(&token, &request, ("the id", &proof), "");
         let size: usize = parameters.0.iter().map(|(n, v)| n.len() + v.len()).sum();
         let body = parameters.encode(format).unwrap();
         // A buffer that had grown would have another capacity than was asked for.
