@@ -62,7 +62,7 @@ fn load_text(text: &str) -> Config {
 fn every_commented_setting_of_the_default_is_valid() {
     let text = fs::read_to_string("etc/bearerd.toml").unwrap();
     let config = load_text(&uncommented(&text));
-    assert_eq!((config.clients.len(), config.tokens.len()), (3, 10));
+    assert_eq!((config.clients.len(), config.tokens.len()), (4, 10));
     let token = &config.tokens[&TokenName::parse("example").unwrap()];
     assert_eq!((token.files.len(), token.hooks.len()), (7, 2));
     assert!(matches!(token.grant, GrantConfig::Password { .. }));
@@ -92,6 +92,7 @@ fn the_default_documents_every_key() {
         "client.example.tls",
         "client.example.limits",
         "client.signed.auth.private_key_jwt",
+        "http.registrations",
         "client.federated.auth.client_assertion",
         "token.example",
         "token.example.refresh",
@@ -198,6 +199,9 @@ fn cis2() {
     };
     assert_eq!((source.name.as_str(), source.part), ("cis2", Part::IdToken));
     assert!(made.client.as_ref().unwrap().refresh_auth.is_some());
+    let client = login.client.as_ref().unwrap();
+    let places: Vec<_> = client.documents().map(|place| &*place.pointer).collect();
+    assert_eq!(places, ["/cis2/client_id", "/cis2/client_secret"]);
 }
 
 /// So are those of the manual for logins.
