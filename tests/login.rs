@@ -6,6 +6,7 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, ChildStdin, Stdio};
@@ -428,23 +429,73 @@ fn no_secret_of_a_login_is_logged() {
     assert!(log.lines().count() > 20, "a log worth searching: {log}");
 }
 
-#[test]
-fn people_are_told_that_somebody_has_to_log_in() {
-    let provider = Provider::start(ELSEWHERE);
-    let host = Host::new();
-    configure(&host, &provider, &by_code(ELSEWHERE));
+/// The variables of the notice that the daemon gives when nobody has logged in.
+fn told(host: &Host) -> BTreeMap<String, String> {
     let told = host.path("told");
-    let config = std::fs::read_to_string(host.config_path()).expect("the configuration");
     let notify = format!(
-        "[daemon.notify]\ncommand = [\"sh\", \"-c\", \"env | grep ^BEARERD_ | sort > {0}.new && mv {0}.new {0}\"]\n",
+        "[daemon.notify]\ncommand = [\"sh\", \"-c\", \"env | grep ^BEARERD_ > {0}.new && mv {0}.new {0}\"]\n",
         told.display()
     );
+    let config = std::fs::read_to_string(host.config_path()).expect("the configuration");
     host.write("bearerd.toml", &(config + &notify));
     let _daemon = host.start_ready();
     let told = eventually("the notice", SOON, || std::fs::read_to_string(&told).ok());
+    let variables = told.lines().filter_map(|line| line.split_once('='));
+    variables.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+#[test]
+fn people_are_told_that_somebody_has_to_log_in_and_where() {
+    let provider = Provider::start(ELSEWHERE);
+    let host = Host::new();
+    configure(&host, &provider, &by_code(ELSEWHERE));
+    let mut told = told(&host);
+    let url = told.remove("BEARERD_URL").expect("a URL");
+    let rest: Vec<_> = told.iter().map(|(name, value)| (&**name, &**value)).collect();
     assert_eq!(
-        told,
-        "BEARERD_LOGIN=bearerd login me\nBEARERD_REASON=login_required\nBEARERD_STATE=needs_login\n\
-         BEARERD_TOKEN=me\nBEARERD_UNTIL=\n"
+        rest,
+        [
+            ("BEARERD_LOGIN", "bearerd login me"),
+            ("BEARERD_REASON", "login_required"),
+            ("BEARERD_STATE", "needs_login"),
+            ("BEARERD_TOKEN", "me"),
+            ("BEARERD_UNTIL", ""),
+            ("BEARERD_USER_CODE", ""),
+        ]
     );
+    // Whoever has gone there completes the login that it belongs to, here after a restart.
+    let end = browse(&provider, &url);
+    let _daemon = host.start_ready();
+    let mut login = Login::begin(&host);
+    assert_eq!(login.url(), url);
+    login.paste(&end);
+    assert_eq!(login.end().0, 0);
+    token(&host);
+}
+
+#[test]
+fn people_are_told_what_to_type_in_on_another_device() {
+    let provider = Provider::start(ELSEWHERE);
+    provider.op().device_answers = vec!["authorization_pending"];
+    let host = Host::new();
+    configure(&host, &provider, BY_DEVICE);
+    let told = told(&host);
+    let url = format!("{}/verify", provider.origin);
+    assert!(told["BEARERD_URL"].starts_with(&url), "{told:?}");
+    assert_eq!(told["BEARERD_USER_CODE"], "WDJB-MJHT");
+    // Nothing else has to be done on this host.
+    let _daemon = host.start_ready();
+    token(&host);
+    assert_eq!(provider.requests("POST", "/device"), 1);
+}
+
+/// Only `bearerd login` could listen there.
+#[test]
+fn no_address_is_told_that_leads_back_to_this_host() {
+    let provider = Provider::start("");
+    let host = Host::new();
+    configure(&host, &provider, &by_code("http://127.0.0.1/"));
+    let told = told(&host);
+    assert_eq!(told["BEARERD_URL"], "");
+    assert_eq!(told["BEARERD_LOGIN"], "bearerd login me");
 }

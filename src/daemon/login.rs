@@ -2,6 +2,7 @@
 //! the browser brings or by the device that is polled for.
 
 mod pending;
+mod telling;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,15 +12,15 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinSet, spawn_blocking};
 use tracing::{error, info, warn};
 
-use crate::api::login::{Begun, LoginWish};
+use crate::api::login::LoginWish;
 use crate::api::problem::Problem;
-use crate::api::{self, code::Code};
+use crate::api::code::Code;
 use crate::clock;
 use crate::config::TokenConfig;
 use crate::credential::{Token, TokenName};
 use crate::error_chain::error_chain;
 use crate::instant::Instant;
-use crate::refresh::{AttemptId, Event, FailureKind, Health};
+use crate::refresh::{AttemptId, Event, FailureKind};
 use crate::sink::Notice;
 use crate::source::login::{self, DeviceLogin, Redemption};
 use crate::source::{Client, SourceError};
@@ -27,6 +28,7 @@ use crate::store::LoginFiles;
 
 use super::shell::Shell;
 use pending::{Pending, Way, begin, begun, save};
+use telling::Asker;
 
 /// Logins under way.
 pub(super) struct Logins {
@@ -37,7 +39,7 @@ pub(super) struct Logins {
     pending: BTreeMap<TokenName, Pending>,
     tasks: JoinSet<Ended>,
     /// Who wants to know how a login begins.
-    beginning: BTreeMap<TokenName, Vec<Reply<Begun>>>,
+    beginning: BTreeMap<TokenName, Vec<Asker>>,
     /// Codes being redeemed: worth waiting for.
     redeeming: usize,
     /// Who wants to know how a login on another device ends.
@@ -134,28 +136,11 @@ impl Shell {
         }
     }
 
-    /// Has people told that somebody has to log in.
-    pub(super) fn tell(&self, now: Instant, name: &TokenName, until: Option<Instant>) {
-        let (Some(notifier), Some(status)) = (&self.logins.notifier, self.scheduler.status(name))
-        else {
-            return;
-        };
-        let until = until.map(|until| clock::unix_now().saturating_add(until - now).as_secs());
-        let needed = matches!(status.health, Health::Failing { .. });
-        let notice = Notice {
-            token: name.clone(),
-            state: if needed { "needs_login" } else { "fresh" },
-            reason: api::problem::reason(status.health).unwrap_or("login_due"),
-            until,
-        };
-        if notifier.try_send(notice).is_err() {
-            warn!(token = %name, "people are not told: too many notices wait");
-        }
-    }
-
     pub(super) fn login_wished(&mut self, wish: LoginWish) {
         match wish {
-            LoginWish::Begin { name, port, reply } => self.begin_login(&name, port, reply),
+            LoginWish::Begin { name, port, reply } => {
+                self.begin_login(&name, port, Asker::Person(reply));
+            }
             LoginWish::Complete {
                 name,
                 response: Some(response),
@@ -186,24 +171,20 @@ impl Shell {
         }
     }
 
-    fn begin_login(&mut self, name: &TokenName, port: Option<u16>, reply: Reply<Begun>) {
+    fn begin_login(&mut self, name: &TokenName, port: Option<u16>, asker: Asker) {
         let Some(token) = self.tokens.get(name).map(|entry| entry.config()) else {
-            let _ = reply.send(Err(Problem::no_such_token(name)));
-            return;
+            return self.logins.answer(asker, Err(Problem::no_such_token(name)));
         };
         if let Some(pending) = self.logins.current(&token) {
-            let _ = reply.send(Ok(begun(pending, &token)));
-            return;
+            let begun = begun(pending, &token);
+            return self.logins.answer(asker, Ok(begun));
         }
         let client = match self.client(&token) {
             Ok(client) => client,
-            Err(problem) => {
-                let _ = reply.send(Err(problem));
-                return;
-            }
+            Err(problem) => return self.logins.answer(asker, Err(problem)),
         };
         let waiting = self.logins.beginning.entry(name.clone()).or_default();
-        waiting.push(reply);
+        waiting.push(asker);
         if waiting.len() > 1 {
             return;
         }
@@ -283,7 +264,7 @@ impl Shell {
     }
 
     fn login_begun(&mut self, name: &TokenName, pending: Result<Pending, SourceError>) {
-        let replies = self.logins.beginning.remove(name).unwrap_or_default();
+        let askers = self.logins.beginning.remove(name).unwrap_or_default();
         let Some(token) = self.tokens.get(name).map(|entry| entry.config()) else {
             return;
         };
@@ -300,8 +281,8 @@ impl Shell {
                 Err(problem(&error))
             }
         };
-        for reply in replies {
-            let _ = reply.send(answer.clone());
+        for asker in askers {
+            self.logins.answer(asker, answer.clone());
         }
     }
 

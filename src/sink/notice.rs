@@ -21,6 +21,10 @@ pub struct Notice {
     pub reason: &'static str,
     /// Until when the token works; seconds since the epoch.
     pub until: Option<u64>,
+    /// Where to log in with any browser, if a login has begun that is completed so.
+    pub url: Option<String>,
+    /// What to type in there (RFC 8628), if it is not in the URL.
+    pub user_code: Option<String>,
 }
 
 /// Starts the task that runs the command for each notice. It ends when the sender is dropped.
@@ -37,6 +41,8 @@ pub fn notifier(config: NotifyConfig, environment: Arc<Environment>) -> mpsc::Se
                 ("BEARERD_REASON", notice.reason.to_owned()),
                 ("BEARERD_UNTIL", until.unwrap_or_default()),
                 ("BEARERD_LOGIN", format!("bearerd login {token}")),
+                ("BEARERD_URL", notice.url.unwrap_or_default()),
+                ("BEARERD_USER_CODE", notice.user_code.unwrap_or_default()),
             ];
             // Whoever has not been told is told again later: the core repeats itself.
             let mut command = command::command(&config.command, &environment);
