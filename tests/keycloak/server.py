@@ -29,10 +29,11 @@ def free_port():
 class Keycloak:
     """The server process. It can be stopped and started again: its database stays."""
 
-    def __init__(self, directory, distribution, authority, realm):
+    def __init__(self, directory, authority, realm, path):
+        """`path` is what the server answers below: `/auth` as up to Keycloak 16, or `/`."""
         self.home = Path(directory)
         self.port = free_port()
-        self.base = f"https://localhost:{self.port}/auth"
+        self.base = f"https://localhost:{self.port}{path}".rstrip("/")
         self.realm_name = realm["realm"]
         self.issuer = f"{self.base}/realms/{self.realm_name}"
         self.tls = ssl.create_default_context(cafile=authority.certificate)
@@ -41,7 +42,8 @@ class Keycloak:
         self.log = self.home / "keycloak.log"
         self.admin_secret = secrets.token_urlsafe(24)
         self.admin_token = ("", 0.0)
-        self.lay_out(Path(distribution), realm)
+        fetched = subprocess.run([HERE / "fetch", path], check=True, stdout=subprocess.PIPE, text=True)
+        self.lay_out(Path(fetched.stdout.strip()), realm)
 
     def lay_out(self, distribution, realm):
         """A home whose big, read-only part is the distribution's own."""
