@@ -8,7 +8,7 @@ use std::time::Duration;
 use bearerd::clock;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName};
 use hyper::service::service_fn;
 use hyper::{Response, server::conn::http1};
 use hyper_util::rt::TokioIo;
@@ -18,7 +18,7 @@ use tokio_rustls::TlsAcceptor;
 use super::fault::{Cut, Fault, Reply, ReplyBody};
 use super::record::{Log, Request, System};
 use super::state::{Shared, State};
-use super::{entra, lev, nhs};
+use super::{entra, lev, mock_jwks, nhs};
 
 /// Serves it to its end.
 pub async fn serve(stream: TcpStream, acceptor: Option<TlsAcceptor>, shared: Arc<Shared>) {
@@ -108,6 +108,7 @@ fn answer(state: &mut State, request: &Request) -> Reply {
         Some(System::Entra) => entra::answer(state, request),
         Some(System::Lev) => lev::answer(state, request),
         Some(System::Nhs) => nhs::answer(state, request),
+        None if request.path == mock_jwks::DOCUMENT_PATH => mock_jwks::document(state, request),
         None => Reply::new(404, "text/plain", "Not Found"),
     }
 }
@@ -179,6 +180,7 @@ async fn receive(request: hyper::Request<Incoming>) -> Result<Request, Cut> {
         query: head.uri.query().map(str::to_owned),
         content_type: header(CONTENT_TYPE),
         authorization: header(AUTHORIZATION),
+        apikey: header(HeaderName::from_static("apikey")),
         path,
         form,
         repeated,

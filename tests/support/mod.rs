@@ -7,6 +7,7 @@
 //! | `connection` | one exchange, with or without a fault |
 //! | `lev`, `entra`, `nhs` | what the three real systems accept and answer |
 //! | `id_token` | ID tokens, and whether one is good |
+//! | `mock_jwks` | another identity provider than the server itself |
 //! | `fault` | what can go wrong on the way |
 //! | `state` | settings, memory and log of the server, behind one lock |
 //! | `record` | every request, every issued token |
@@ -40,6 +41,7 @@ pub mod host;
 pub mod id_token;
 pub mod keys;
 pub mod lev;
+pub mod mock_jwks;
 pub mod nhs;
 pub mod notify;
 pub mod provider;

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::fault::Reply;
 use super::id_token;
 use super::keys::random_text;
+use super::mock_jwks::{self, IdentityProvider};
 use super::record::{Request, System};
 use super::state::State;
 
@@ -34,6 +35,8 @@ pub struct Nhs {
     pub refresh_window: Duration,
     /// More than that in a rolling minute get 429.
     pub requests_per_minute: usize,
+    /// Whose ID tokens it takes; without one, those of this server itself.
+    pub identity_provider: Option<IdentityProvider>,
 }
 
 impl Default for Nhs {
@@ -45,6 +48,7 @@ impl Default for Nhs {
             lifetime: Duration::from_secs(599),
             refresh_window: Duration::from_secs(43_199),
             requests_per_minute: 300,
+            identity_provider: None,
         }
     }
 }
@@ -131,14 +135,19 @@ fn exchange(state: &mut State, request: &Request) -> Reply {
         let description = "missing or invalid subject_token_type";
         return error(400, "invalid_request", description);
     }
-    if let Err(refused) = id_token::accept(state, request.param("subject_token")) {
+    let subject_token = request.param("subject_token");
+    let accepted = match &state.settings.nhs.identity_provider {
+        Some(provider) if !subject_token.is_empty() => mock_jwks::accept(provider, subject_token),
+        _ => id_token::accept(state, subject_token),
+    };
+    if let Err(refused) = accepted {
         return id_token::refusal(refused);
     }
     let Nhs {
         lifetime,
         refresh_window,
         ..
-    } = state.settings.nhs;
+    } = state.settings.nhs.clone();
     let refresh_token = seed_refresh_token(state);
     let access_token = state.issue(System::Nhs, lifetime, Some(refresh_token.clone()));
     let body = json!({

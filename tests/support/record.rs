@@ -38,6 +38,8 @@ pub struct Request {
     pub content_type: Option<String>,
     /// The `Authorization` header.
     pub authorization: Option<String>,
+    /// The `apikey` header.
+    pub apikey: Option<String>,
     /// The body's parameters, the last of a name.
     pub form: BTreeMap<String, String>,
     /// Whether a parameter came more than once.
