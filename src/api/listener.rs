@@ -159,7 +159,11 @@ pub async fn serve(
         tokio::select! {
             Ok(()) = tokens.changed() => open_to_all(&listener, &tokens, &mut open),
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => connections.admit(&server, stream).await,
+                Ok((stream, _)) => {
+                    connections.admit(&server, stream).await;
+                    // A crowd at the door must not keep those waiting who are inside.
+                    yield_now().await;
+                }
                 Err(e) => match after(&e) {
                     AfterAcceptError::Retry => {}
                     AfterAcceptError::BackOff => {
@@ -179,8 +183,6 @@ pub async fn serve(
         }
         let open = u64::try_from(connections.open.len()).unwrap_or(u64::MAX);
         server.open.store(open, Ordering::Relaxed);
-        // A crowd at the door must not keep those waiting who are inside.
-        yield_now().await;
     }
 }
 
