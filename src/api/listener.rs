@@ -11,7 +11,7 @@ use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use tokio::net::UnixStream;
-use tokio::task::{AbortHandle, Id, JoinSet, yield_now};
+use tokio::task::{AbortHandle, Id, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use super::connection::{self, Activity, Server};
@@ -159,11 +159,7 @@ pub async fn serve(
         tokio::select! {
             Ok(()) = tokens.changed() => open_to_all(&listener, &tokens, &mut open),
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    connections.admit(&server, stream).await;
-                    // A crowd at the door must not keep those waiting who are inside.
-                    yield_now().await;
-                }
+                Ok((stream, _)) => connections.admit(&server, stream).await,
                 Err(e) => match after(&e) {
                     AfterAcceptError::Retry => {}
                     AfterAcceptError::BackOff => {
