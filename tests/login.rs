@@ -441,7 +441,9 @@ fn told(host: &Host) -> BTreeMap<String, String> {
     let _daemon = host.start_ready();
     let told = eventually("the notice", SOON, || std::fs::read_to_string(&told).ok());
     let variables = told.lines().filter_map(|line| line.split_once('='));
-    variables.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    variables
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
 }
 
 #[test]
@@ -451,7 +453,10 @@ fn people_are_told_that_somebody_has_to_log_in_and_where() {
     configure(&host, &provider, &by_code(ELSEWHERE));
     let mut told = told(&host);
     let url = told.remove("BEARERD_URL").expect("a URL");
-    let rest: Vec<_> = told.iter().map(|(name, value)| (&**name, &**value)).collect();
+    let rest: Vec<_> = told
+        .iter()
+        .map(|(name, value)| (&**name, &**value))
+        .collect();
     assert_eq!(
         rest,
         [

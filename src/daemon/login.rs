@@ -12,9 +12,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinSet, spawn_blocking};
 use tracing::{error, info, warn};
 
+use crate::api::code::Code;
 use crate::api::login::LoginWish;
 use crate::api::problem::Problem;
-use crate::api::code::Code;
 use crate::clock;
 use crate::config::TokenConfig;
 use crate::credential::{Token, TokenName};
