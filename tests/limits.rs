@@ -140,13 +140,33 @@ fn a_thousand_silent_clients_of_another_user() {
 
 #[test]
 fn a_thousand_silent_clients_of_the_same_user() {
-    let world = World::new([fresh("lev", "canary-1").0]);
-    let Some(_crowd) = Crowd::gather(&world, 0, 1000, "") else {
-        return;
+    // All of them may sit there, or most have to make room.
+    let few = Limits {
+        connections: 256,
+        ..Limits::default()
     };
-    let among = slowest(&world);
-    println!("slowest of 50 reads: {among:?} among 1000 silent clients");
-    assert!(among < Duration::from_secs(1), "{among:?}");
+    for limits in [Limits::of_process(), few] {
+        let connections = limits.connections;
+        let world = World::limited(limits, [fresh("lev", "canary-1").0]);
+        let Some(_crowd) = Crowd::gather(&world, 0, 1000, "") else {
+            return;
+        };
+        let among = slowest(&world);
+        println!(
+            "slowest of 50 reads: {among:?} among 1000 silent clients, with {connections} places"
+        );
+        assert!(among < Duration::from_secs(1), "{among:?}");
+    }
+}
+
+#[test]
+fn clients_leave_descriptors_to_the_rest() {
+    let allowed = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let limits = Limits::of_process();
+    assert!(
+        allowed.is_none_or(|allowed| 3 * limits.connections as u64 <= allowed),
+        "{limits:?} of {allowed:?}"
+    );
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use rustix::process::{Resource, getrlimit};
+
 /// The limits of the HTTP socket. Further ones, which need no test of their own pace: a new connection is safe
 /// for 50 ms from making room for others, and a request's body has 5 s and 16 KiB.
 #[derive(Clone, Copy, Debug)]
@@ -26,10 +28,25 @@ pub struct Limits {
     pub heartbeat: Duration,
 }
 
+impl Limits {
+    /// Those of this process: the clients of one socket may use up a third of its descriptors, so that files are
+    /// written and servers asked however many there are.
+    #[must_use]
+    pub fn of_process() -> Self {
+        let limits = Self::default();
+        let third = getrlimit(Resource::Nofile).current.map(|all| all / 3);
+        let third = third.and_then(|third| usize::try_from(third).ok());
+        Self {
+            connections: limits.connections.min(third.unwrap_or(usize::MAX)),
+            ..limits
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections: 256,
+            connections: 2048,
             reserved: 64,
             per_user: 64,
             silence: Duration::from_secs(5),

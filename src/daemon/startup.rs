@@ -201,7 +201,7 @@ fn serve(
         .oidc_agent
         .then(|| listen(None, "oidc-agent.sock").map(Listener::Bound));
     let oidc_agent = oidc_agent.transpose()?;
-    let (agent_api, limits) = (api.clone(), Limits::default());
+    let (agent_api, limits) = (api.clone(), Limits::of_process());
     let environment = Arc::clone(environment);
     let oidc_agent = async move {
         match oidc_agent {

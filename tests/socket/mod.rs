@@ -65,7 +65,7 @@ fn serve(
 
 impl World {
     pub fn new(views: impl IntoIterator<Item = TokenView>) -> Self {
-        Self::limited(api::Limits::default(), views)
+        Self::limited(api::Limits::of_process(), views)
     }
 
     pub fn limited(limits: api::Limits, views: impl IntoIterator<Item = TokenView>) -> Self {
