@@ -50,17 +50,23 @@ END
 }
 
 upgrade_and_removal() {
-    local held pid
+    local held pid before
+    systemctl stop bearerd.service
+    systemctl enable --quiet --now "${sockets[@]}"
+    systemctl start bearerd.service
     held=$(<$tokens/reports)
     pid=$(main_pid)
+    before=$(socket_files)
     echo '# changed here' >>/etc/bearerd/bearerd.toml
     test_that "it is upgraded in place" apt-get install -y -qq /test/bearerd_1.0-2_*.deb
     test_that "which starts the new one" fails property MainPID "$pid"
     test_that "that is active" property ActiveState active
     test_that "and has the token" same_token reports "$held"
+    test_that "and the sockets that systemd has bound" same_sockets "$before"
     test_that "and the configuration as it was" grep -qx '# changed here' /etc/bearerd/bearerd.toml
     test_that "it is removed" apt-get remove -y -qq bearerd
     test_that "and stopped" fails test -d /run/bearerd
+    test_that "with its sockets" fails systemctl is-active --quiet "${sockets[@]}"
     test_that "removal keeps state" test -s /var/lib/bearerd/tokens/reports.json
     test_that "and secrets" test -s /etc/bearerd/secrets/local
     test_that "it is purged" apt-get purge -y -qq bearerd

@@ -15,6 +15,7 @@ installed_and_idle() {
     test_that "secrets are closed to others" mode_is /etc/bearerd/secrets "750 root:bearerd"
     test_that "there is a manual page" test -s /usr/share/man/man8/bearerd.8.gz
     test_that "and there are completions" bash -n /usr/share/bash-completion/completions/bearerd
+    test_that "and there are hooks" mode_is /usr/share/bearerd/hooks/mail "755 root:root"
 }
 
 configure() {
