@@ -28,13 +28,12 @@ struct Entry {
 }
 
 /// The part of an authorization server's metadata that is of use here (RFC 8414 section 2, OpenID Connect
-/// Discovery section 3). An endpoint that credentials must not go to counts as not named.
+/// Discovery section 3). An endpoint that credentials must not go to counts as not named. Of those that a client
+/// proves itself at, a client with a certificate sees the one in `mtls_endpoint_aliases` (RFC 8705 section 5).
 #[derive(Debug)]
 pub struct Metadata {
     /// Where tokens are requested.
     pub token_endpoint: HttpsUrl,
-    /// `mtls_endpoint_aliases.token_endpoint` (RFC 8705 section 5).
-    pub mtls_token_endpoint: Option<HttpsUrl>,
     /// Where a user logs in.
     pub authorization_endpoint: Option<HttpsUrl>,
     /// Where a login on another device begins (RFC 8628 section 4).
@@ -72,11 +71,13 @@ pub enum MetadataProblem {
 }
 
 impl Cache {
-    /// The metadata, at most an hour old while the server answers.
+    /// The metadata, at most an hour old while the server answers, as a client with or without a certificate
+    /// is to see them.
     pub(super) async fn metadata(
         &self,
         client: &Client,
         issuer: &HttpsUrl,
+        certificate: bool,
     ) -> Result<Arc<Metadata>, SourceError> {
         let now = clock::now();
         let held = self.0.load_full();
@@ -89,7 +90,7 @@ impl Cache {
             // Whoever comes meanwhile, or while the server is out, makes do with what there is.
             self.keep(&entry.metadata, now + ASK_AGAIN);
         }
-        match (discover(client, issuer).await, held) {
+        match (discover(client, issuer, certificate).await, held) {
             (Ok(metadata), _) => {
                 let metadata = Arc::new(metadata);
                 self.keep(&metadata, now + LIFETIME);
@@ -136,7 +137,11 @@ impl MetadataProblem {
     }
 }
 
-async fn discover(client: &Client, issuer: &HttpsUrl) -> Result<Metadata, SourceError> {
+async fn discover(
+    client: &Client,
+    issuer: &HttpsUrl,
+    certificate: bool,
+) -> Result<Metadata, SourceError> {
     let mut problem = None;
     for url in well_known(&issuer.url) {
         let request = client
@@ -146,7 +151,7 @@ async fn discover(client: &Client, issuer: &HttpsUrl) -> Result<Metadata, Source
             Ok(answer) => answer,
             Err(error) => return Err(error.not_sent()),
         };
-        match read(&answer, issuer) {
+        match read(&answer, issuer, certificate) {
             Ok(metadata) => return Ok(metadata),
             Err(found) => {
                 let elsewhere = matches!(
@@ -180,7 +185,11 @@ fn well_known(issuer: &Url) -> [Url; 2] {
     [oidc, oauth]
 }
 
-fn read(answer: &Answer, issuer: &HttpsUrl) -> Result<Metadata, MetadataProblem> {
+fn read(
+    answer: &Answer,
+    issuer: &HttpsUrl,
+    certificate: bool,
+) -> Result<Metadata, MetadataProblem> {
     match answer.status {
         status if status.is_success() => {}
         StatusCode::TOO_MANY_REQUESTS => return Err(MetadataProblem::Status(answer.status)),
@@ -200,17 +209,16 @@ fn read(answer: &Answer, issuer: &HttpsUrl) -> Result<Metadata, MetadataProblem>
     }
     let endpoint = |value| endpoint(value, &issuer.url);
     let optional = |name: &str| members.get(name).and_then(endpoint);
-    let alias = members
-        .get("mtls_endpoint_aliases")
-        .and_then(|aliases| aliases.get("token_endpoint"));
+    let aliases = members.get("mtls_endpoint_aliases").filter(|_| certificate);
+    let proving = |name: &str| {
+        let alias = aliases.and_then(|aliases| aliases.get(name));
+        alias.or_else(|| members.get(name)).and_then(endpoint)
+    };
     Ok(Metadata {
-        token_endpoint: optional("token_endpoint").ok_or(MetadataProblem::TokenEndpoint)?,
-        mtls_token_endpoint: alias
-            .map(|alias| endpoint(alias).ok_or(MetadataProblem::TokenEndpoint))
-            .transpose()?,
+        token_endpoint: proving("token_endpoint").ok_or(MetadataProblem::TokenEndpoint)?,
         authorization_endpoint: optional("authorization_endpoint"),
-        device_authorization_endpoint: optional("device_authorization_endpoint"),
-        revocation_endpoint: optional("revocation_endpoint"),
+        device_authorization_endpoint: proving("device_authorization_endpoint"),
+        revocation_endpoint: proving("revocation_endpoint"),
         end_session_endpoint: optional("end_session_endpoint"),
         jwks_uri: optional("jwks_uri"),
         id_token_signing_algs: members
@@ -285,7 +293,7 @@ mod tests {
     fn held(cache: &Cache, token_endpoint: &str, ask_again_at: Instant) {
         let issuer = gone();
         let metadata = json!({"issuer": issuer.text, "token_endpoint": token_endpoint});
-        let metadata = read(&answer(&metadata), &issuer).unwrap();
+        let metadata = read(&answer(&metadata), &issuer, false).unwrap();
         cache.keep(&Arc::new(metadata), ask_again_at);
     }
 
@@ -324,7 +332,7 @@ mod tests {
             found.map(|url| url.as_ref().map(|url| url.text.clone()))
         };
         let bare = json!({"issuer": issuer.text, "token_endpoint": "https://op.example/t"});
-        let metadata = read(&answer(&bare), &issuer).unwrap();
+        let metadata = read(&answer(&bare), &issuer, false).unwrap();
         assert_eq!(optional(&metadata), [const { None }; 5]);
         assert!(metadata.id_token_signing_algs.is_empty());
         assert!(!metadata.authorization_response_iss);
@@ -335,7 +343,7 @@ mod tests {
         full["id_token_signing_alg_values_supported"] =
             json!(["none", "HS256", "RS256", 5, "ES512", "XS1"]);
         full["authorization_response_iss_parameter_supported"] = json!(true);
-        let metadata = read(&answer(&full), &issuer).unwrap();
+        let metadata = read(&answer(&full), &issuer, false).unwrap();
         let urls = names.map(|name| Some(format!("https://op.example/{name}")));
         assert_eq!(optional(&metadata), urls);
         let algs = [SignatureAlg::RS256, SignatureAlg::ES512];
@@ -353,11 +361,49 @@ mod tests {
             }
             odd_ones["id_token_signing_alg_values_supported"] = odd.clone();
             odd_ones["authorization_response_iss_parameter_supported"] = odd.clone();
-            let metadata = read(&answer(&odd_ones), &issuer).unwrap();
+            let metadata = read(&answer(&odd_ones), &issuer, true).unwrap();
             assert_eq!(optional(&metadata), [const { None }; 5], "{odd}");
             assert!(metadata.id_token_signing_algs.is_empty());
             assert!(!metadata.authorization_response_iss);
         }
+    }
+
+    #[test]
+    fn a_certificate_is_shown_where_it_is_asked_for() {
+        let issuer = gone();
+        let proving = |metadata: &Value, certificate| {
+            let metadata = read(&answer(metadata), &issuer, certificate);
+            metadata.map(|metadata| {
+                let found = [
+                    Some(metadata.token_endpoint),
+                    metadata.device_authorization_endpoint,
+                    metadata.revocation_endpoint,
+                ];
+                found.map(|url| url.map_or(String::new(), |url| url.text))
+            })
+        };
+        let at = |host: &str| {
+            [
+                format!("https://{host}/t"),
+                format!("https://{host}/d"),
+                format!("https://{host}/r"),
+            ]
+        };
+        let named = |[token, device, revocation]: [String; 3]| {
+            json!({
+                "token_endpoint": token, "device_authorization_endpoint": device,
+                "revocation_endpoint": revocation,
+            })
+        };
+        let mut metadata = named(at("as.example"));
+        metadata["issuer"] = json!(issuer.text);
+        assert_eq!(proving(&metadata, true).unwrap(), at("as.example"));
+        metadata["mtls_endpoint_aliases"] = named(at("mtls.example"));
+        assert_eq!(proving(&metadata, false).unwrap(), at("as.example"));
+        assert_eq!(proving(&metadata, true).unwrap(), at("mtls.example"));
+        metadata["mtls_endpoint_aliases"] = json!({"token_endpoint": "http://mtls.example/t"});
+        let refused = proving(&metadata, true);
+        assert_eq!(refused, Err(MetadataProblem::TokenEndpoint));
     }
 
     /// An issuer where nobody listens.
@@ -375,10 +421,10 @@ mod tests {
         let client = Client::builder().no_proxy().build().unwrap();
         let issuer = gone();
         let cache = Cache::default();
-        assert!(cache.metadata(&client, &issuer).await.is_err());
+        assert!(cache.metadata(&client, &issuer, false).await.is_err());
         held(&cache, "https://as.example/t", Instant::BOOT);
         for _ in 0..2 {
-            let metadata = cache.metadata(&client, &issuer).await.unwrap();
+            let metadata = cache.metadata(&client, &issuer, false).await.unwrap();
             assert_eq!(metadata.token_endpoint.text, "https://as.example/t");
         }
         // and is not asked for at every request meanwhile

@@ -41,10 +41,10 @@ pub(super) async fn obtain(
     let (described, environment) = (grant.clone(), environment.clone());
     // Files are read and keys are parsed.
     let prepared = tokio::task::spawn_blocking(move || prepare(&described, &environment, &carried));
-    let prepared = prepared.await.map_err(|_| SourceError::RequestEncoding)??;
+    let mut prepared = prepared.await.map_err(|_| SourceError::RequestEncoding)??;
     let mut server_time = clock::unix_now();
     let mut sent_at = clock::now();
-    let mut answer = send(grant, &prepared, server_time).await?;
+    let mut answer = send(grant, &mut prepared, server_time).await?;
     if let Some(date) = token_response::date(&answer.headers) {
         let skew = registration::skew(date, server_time, clock::unix_now());
         if skew.abs() > registration::TOLERATED {
@@ -52,7 +52,7 @@ pub(super) async fn obtain(
             let signed = matches!(prepared.bearer, Some(Bearer::Signed(_)));
             if signed && answer.status == StatusCode::UNAUTHORIZED {
                 sent_at = clock::now();
-                answer = send(grant, &prepared, server_time).await?;
+                answer = send(grant, &mut prepared, server_time).await?;
             }
         }
     }
@@ -72,7 +72,7 @@ fn prepare(
     environment: &Environment,
     carried: &Carried,
 ) -> Result<Prepared, SourceError> {
-    let (headers, mut secrets) = http::headers("grant.http.headers", &grant.headers, environment)?;
+    let (headers, secrets) = http::headers("grant.http.headers", &grant.headers, environment)?;
     let bearer = match &grant.authorization {
         None => None,
         Some(Authorization::Bearer(TokenRef::Token { name, part })) => {
@@ -93,9 +93,6 @@ fn prepare(
             Some(Bearer::Signed(Arc::new(signer)))
         }
     };
-    if let Some(Bearer::Given(token)) = &bearer {
-        secrets.push(token.clone());
-    }
     Ok(Prepared {
         http: Http::load(grant.transport.clone(), &grant.url.url, 0, environment)?,
         headers,
@@ -106,7 +103,7 @@ fn prepare(
 
 async fn send(
     grant: &HttpGrant,
-    prepared: &Prepared,
+    prepared: &mut Prepared,
     server_time: Duration,
 ) -> Result<Answer, SourceError> {
     let client = &prepared.http.pooled;
@@ -128,6 +125,7 @@ async fn send(
         let mut value = HeaderValue::from_str(&value).map_err(|_| SourceError::RequestEncoding)?;
         value.set_sensitive(true);
         request = request.header(header::AUTHORIZATION, value);
+        prepared.secrets.push(token);
     }
     if let Some(body) = &grant.body {
         let json = HeaderValue::from_static("application/json");

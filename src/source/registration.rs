@@ -85,7 +85,13 @@ impl Registration {
     pub async fn metadata(&self) -> Result<Arc<Metadata>, SourceError> {
         match &self.config.endpoint {
             Endpoint::TokenEndpoint(_) => Err(SourceError::NoIssuer),
-            Endpoint::Issuer(issuer) => self.metadata.metadata(&self.http.pooled, issuer).await,
+            Endpoint::Issuer(issuer) => {
+                let certificate = self.config.tls.identity.is_some();
+                let metadata = &self.metadata;
+                metadata
+                    .metadata(&self.http.pooled, issuer, certificate)
+                    .await
+            }
         }
     }
 
@@ -133,17 +139,11 @@ impl Registration {
         verified.map_err(SourceError::IdToken)
     }
 
-    /// Where tokens are requested. A client with a TLS identity uses the endpoint that asks for it
-    /// (RFC 8705 section 5).
+    /// Where tokens are requested.
     pub(super) async fn token_endpoint(&self) -> Result<HttpsUrl, SourceError> {
         match &self.config.endpoint {
             Endpoint::TokenEndpoint(url) => Ok(url.clone()),
-            Endpoint::Issuer(issuer) => {
-                let metadata = self.metadata.metadata(&self.http.pooled, issuer).await?;
-                let alias = metadata.mtls_token_endpoint.as_ref();
-                let chosen = alias.filter(|_| self.config.tls.identity.is_some());
-                Ok(chosen.unwrap_or(&metadata.token_endpoint).clone())
-            }
+            Endpoint::Issuer(_) => Ok(self.metadata().await?.token_endpoint.clone()),
         }
     }
 
