@@ -190,7 +190,7 @@ pub async fn refresh(
             if let Some(current) = newer(&view, &before, clock::now()) {
                 return Ok(current);
             }
-            if failed_since(&view, &before) {
+            if failed_since(&view, &before) || needs_person(&view) {
                 return Err(lost("was not replaced", name, &view, clock::now()));
             }
         }
@@ -240,6 +240,20 @@ fn asks_for_more(view: &TokenView, now: Instant) -> bool {
 /// Whether waiting is in vain: somebody has to do something first.
 fn is_final(health: Health) -> bool {
     matches!(health, Health::Failing { state, .. } if state != ErrorState::Transient)
+}
+
+/// Whether the wish has led to no request, as only a person can help.
+fn needs_person(view: &TokenView) -> bool {
+    let status = &view.standing.status;
+    matches!(
+        status.health,
+        Health::Failing {
+            state: ErrorState::NeedsLogin,
+            ..
+        }
+    ) && !status.in_flight
+        && !status.queued
+        && status.next_attempt_at.is_none()
 }
 
 fn failed_since(view: &TokenView, before: &TokenView) -> bool {

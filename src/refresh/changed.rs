@@ -47,7 +47,11 @@ impl Slot {
             }
             Health::Failing { state, .. } => {
                 self.seed_untried |= state == ErrorState::NeedsLogin;
-                now.max(last + FAILING_SPACING)
+                match self.next_use(now) {
+                    Ok(_) => now.max(last + FAILING_SPACING),
+                    // Nothing will be sent: whoever asks is told at once.
+                    Err(_) => now,
+                }
             }
             Health::Fresh | Health::Pending => now,
         };
