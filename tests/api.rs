@@ -18,6 +18,7 @@ use std::thread;
 use std::time::Duration;
 
 use aws_lc_rs::digest;
+use bearerd::api::Limits;
 use bearerd::api::client::{self, Call, ClientError};
 use bearerd::api::code::Code;
 use bearerd::clock;
@@ -517,7 +518,11 @@ fn silent_clients_do_not_stand_in_the_way() {
 
 #[test]
 fn more_requests_than_connections_wait_their_turn() {
-    let world = World::new([pending("lev").0, fresh("nhs", "canary-2").0]);
+    let limits = Limits {
+        connections: 256,
+        ..Limits::default()
+    };
+    let world = World::limited(limits, [pending("lev").0, fresh("nhs", "canary-2").0]);
     let busy: Vec<_> = (0..256)
         .map(|_| {
             let mut stream = UnixStream::connect(&world.socket).unwrap();
@@ -715,6 +720,11 @@ fn logging_in_is_a_right_of_its_own() {
     let complete = "POST /v1/tokens/lev/login/complete";
     assert_eq!(
         (asked(1234, complete), asked(1235, complete)),
+        (Some(503), Some(403))
+    );
+    let logout = "POST /v1/tokens/lev/logout";
+    assert_eq!(
+        (asked(1234, logout), asked(1235, logout)),
         (Some(503), Some(403))
     );
     for path in [

@@ -365,6 +365,20 @@ fn explain_says_who_may_read_and_why() {
     let (code, text) = explain("reports@7.service", "lev");
     assert_eq!(code, 0, "{text}");
     assert!(text.contains("unit:reports@*.service"), "{text}");
+    host.configure(
+        &(host.lev(&server)
+            + "[token.me]\nclient = \"lev\"\n[token.me.grant.device_code]\n\
+               [token.me.socket]\nlogin = [\"user:4711\"]\nallow = [\"user:4712\"]\n"
+            + &host.ardengem(&server)),
+    );
+    let (code, text) = explain("4711", "me");
+    assert_eq!(code, 6, "{text}");
+    assert!(text.contains("may log in for token me: `login` has user:4711\n"));
+    assert!(text.contains("may not read token me: nothing in its `allow` names it"));
+    let (code, text) = explain("4712", "me");
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("may not log in for token me: nothing in its `login` names it\n"));
+    host.configure(&(host.lev(&server) + allow + &host.ardengem(&server)));
     let (code, text) = explain("root", "ardengem");
     assert!(code == 0 && text.ends_with(": it is root\n"), "{text}");
     for (who, token, code, why) in [

@@ -53,7 +53,7 @@ impl Peer {
 pub enum Right {
     /// To read it and have it replaced: `allow`.
     Read,
-    /// To log in for it: `login`. It does not include reading it.
+    /// To log in for it, and to log out: `login`. It does not include reading it.
     LogIn,
 }
 

@@ -106,11 +106,13 @@ impl Route {
             | Self::Status => None,
             // The answer to a refresh holds the new token; whoever may not read it gains nothing from one.
             Self::AccessToken(name)
-            | Self::Logout(name)
             | Self::Refresh(name)
             | Self::Token(name)
             | Self::TokenStatus(name) => Some((name, Right::Read)),
-            Self::Login(name) | Self::LoginComplete(name) => Some((name, Right::LogIn)),
+            // What one has logged in for, others use.
+            Self::Login(name) | Self::LoginComplete(name) | Self::Logout(name) => {
+                Some((name, Right::LogIn))
+            }
         }
     }
 }

@@ -1,21 +1,18 @@
-//! `bearerd check --explain UID|UNIT TOKEN`: may it read the token through the socket, and why.
+//! `bearerd check --explain UID|UNIT TOKEN`: may it read the token through the socket, and log in for it; and why.
 
 use super::error::CliError;
 use super::output::{printable, write};
 use crate::api::code::Code;
-use crate::api::peer::{Grounds, Peer, authorize};
-use crate::config::{Config, User};
+use crate::api::peer::{Grounds, Peer, Right, authorize};
+use crate::config::{Config, GrantConfig, TokenConfig, User};
 use crate::credential::TokenName;
 
 /// Why the answer is no, or there is none.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::cli) enum ExplainError {
-    #[error("{who} may not read token {token}: {why}")]
-    Denied {
-        who: String,
-        token: String,
-        why: &'static str,
-    },
+    /// The sentence that says so.
+    #[error("{0}")]
+    Denied(String),
     #[error("no token is named {0}")]
     NoSuchToken(String),
     #[error("there is no user {0}; hint: a unit's name ends with its kind, such as .service")]
@@ -25,35 +22,59 @@ pub(in crate::cli) enum ExplainError {
 impl ExplainError {
     pub(super) const fn code(&self) -> Code {
         match self {
-            Self::Denied { .. } => Code::Denied,
+            Self::Denied(_) => Code::Denied,
             Self::NoSuchToken(_) => Code::NotFound,
             Self::NoSuchUser(_) => Code::Usage,
         }
     }
 }
 
-/// Decides as the daemon would, and prints the rule.
+/// Decides as the daemon would, and prints the rule. Whether it may read the token is what the exit code says.
 pub(super) fn explain(config: &Config, who: &str, token: &str) -> Result<(), CliError> {
     let no_such = || ExplainError::NoSuchToken(token.to_owned());
     let name = TokenName::parse(token).map_err(|_| no_such())?;
-    let allow = &config.tokens.get(&name).ok_or_else(no_such)?.allow;
+    let token = config.tokens.get(&name).ok_or_else(no_such)?;
     let (who, peer) = peer(who)?;
-    match authorize(&peer, daemon_uid(config), allow) {
+    let decide = |right| decision(&who, &peer, daemon_uid(config), token, right);
+    if matches!(
+        token.grant,
+        GrantConfig::AuthorizationCode(_) | GrantConfig::DeviceCode
+    ) {
+        let line = decide(Right::LogIn).unwrap_or_else(|line| line);
+        write(printable(&format!("{line}\n")).as_bytes())?;
+    }
+    let line = decide(Right::Read).map_err(ExplainError::Denied)?;
+    write(printable(&format!("{line}\n")).as_bytes())
+}
+
+/// A sentence on one right; an error where it is missing.
+fn decision(
+    who: &str,
+    peer: &Peer,
+    own_uid: u32,
+    token: &TokenConfig,
+    right: Right,
+) -> Result<String, String> {
+    let (verb, list) = match right {
+        Right::Read => ("read", "allow"),
+        Right::LogIn => ("log in for", "login"),
+    };
+    let rules = right.rules(token);
+    let name = &token.name;
+    match authorize(peer, own_uid, rules) {
         Some(grounds) => {
             let by = match grounds {
-                Grounds::Rule(written) => format!("`allow` has {written}"),
+                Grounds::Rule(written) => format!("`{list}` has {written}"),
                 Grounds::OwnUser | Grounds::Root => format!("it is {}", grounds.as_str()),
             };
-            let line = format!("{who} may read token {name}: {by}\n");
-            write(printable(&line).as_bytes())
+            Ok(format!("{who} may {verb} token {name}: {by}"))
         }
         None => {
-            let why = match allow.is_empty() {
-                true => "it has no `[token.NAME.socket]` with `allow`",
-                false => "nothing in its `allow` names it",
+            let why = match rules.is_empty() {
+                true => format!("it has no `[token.NAME.socket]` with `{list}`"),
+                false => format!("nothing in its `{list}` names it"),
             };
-            let token = name.to_string();
-            Err(ExplainError::Denied { who, token, why }.into())
+            Err(format!("{who} may not {verb} token {name}: {why}"))
         }
     }
 }

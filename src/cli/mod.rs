@@ -93,7 +93,8 @@ pub struct CheckArgs {
     /// Also ask the authorization servers: discovery, TLS, clock, a trial token per client
     #[arg(long)]
     pub online: bool,
-    /// Say whether a user (by name or id) or a unit may read a token through the socket, and by which rule
+    /// Say whether a user (by name or id) or a unit may read a token through the socket (and log in for it), and by
+    /// which rule
     #[arg(long, num_args = 2, value_names = ["UID|UNIT", "TOKEN"], conflicts_with = "online")]
     pub explain: Option<Vec<String>>,
 }
