@@ -149,6 +149,21 @@ fn a_closed_socket_and_allow_lists_contradict_each_other() {
 }
 
 #[test]
+fn a_socket_that_nobody_can_reach_is_told() {
+    let server = Server::start(Settings::default());
+    let host = Host::new();
+    host.configure(&host.lev(&server));
+    let sockets = Sockets::bind(&host);
+    fs::remove_file(host.socket()).unwrap();
+    let _daemon = sockets.start(&host, "bearerd.sock:credentials.sock", "$$");
+    eventually("the warning", SOON, || {
+        let log = fs::read_to_string(host.path("log")).ok()?;
+        log.contains("its file is gone; hint: restart")
+            .then_some(())
+    });
+}
+
+#[test]
 fn hooks_see_nothing_of_it() {
     let server = Server::start(Settings::default());
     let host = Host::new();

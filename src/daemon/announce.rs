@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use rustix::io::Errno;
 use tracing::{info, warn};
 
 use crate::instant::Instant;
@@ -53,22 +54,27 @@ impl Shell {
         self.announced.patience_over = true;
     }
 
-    /// Tells of allow lists that cannot work, because the socket was passed and is closed to others.
+    /// Tells of a passed socket that nobody can reach, or not all whom allow lists name.
     pub(super) fn check_passed_socket(&mut self) {
         let mut tokens = self.inputs.config.tokens.values();
-        let shared = tokens.any(|token| !token.allow.is_empty());
-        let path = self.passed_socket.as_ref().filter(|_| shared);
-        let closed = path.and_then(|path| {
-            let mode = rustix::fs::stat(path).ok()?.st_mode & 0o777;
-            (mode & 0o002 == 0).then(|| {
-                let path = path.display();
-                format!(
-                    "tokens have an allow list, but {path} was passed with mode {mode:04o}; \
-                     hint: SocketMode=0666 in bearerd.socket"
-                )
-            })
+        let shared = tokens.any(|token| !token.allow.is_empty() || !token.login.is_empty());
+        let found = self.passed_socket.as_ref().and_then(|path| {
+            let shown = path.display();
+            match rustix::fs::stat(path) {
+                // With the runtime directory of a bearerd that was stopped.
+                Err(Errno::NOENT) => Some(format!(
+                    "{shown} was passed, but its file is gone; hint: restart bearerd.socket, and set \
+                     RuntimeDirectoryPreserve=yes for bearerd.service"
+                )),
+                Ok(stat) if shared && stat.st_mode & 0o002 == 0 => Some(format!(
+                    "tokens have an allow list, but {shown} was passed with mode {:04o}; \
+                     hint: SocketMode=0666 in bearerd.socket",
+                    stat.st_mode & 0o777
+                )),
+                _ => None,
+            }
         });
-        self.socket_warning = closed.map(Arc::from);
+        self.socket_warning = found.map(Arc::from);
         if let Some(text) = &self.socket_warning {
             warn!("{text}");
         }
