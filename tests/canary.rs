@@ -1,16 +1,24 @@
 //! Secrets stay where they belong: canaries everywhere, and then a search for them.
 #![expect(
     clippy::expect_used,
+    clippy::unwrap_used,
     reason = "clippy.toml allows it within #[test] functions only"
 )]
 
+#[allow(dead_code, reason = "it is another test's, too")]
+#[path = "source/server.rs"]
+mod script;
 mod support;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::process::Signal;
+use serde_json::json;
 use support::{Daemon, Fault, Host, RetryAfter, Server, Settings, SigningKey, System};
 
 /// In every secret and every token, and nowhere else.
@@ -184,6 +192,136 @@ fn no_secret_in_text_logs_or_anywhere_else() {
 #[test]
 fn no_secret_in_json_logs_or_anywhere_else() {
     run(&["--log-format", "json"]);
+}
+
+/// One token for each grant that the three systems do not use, and each made of secrets.
+const OTHER_GRANTS: &str = r#"
+[client.exchange]
+token_endpoint = "@SERVER/token"
+client_id = { http = "document", pointer = "/id" }
+[client.exchange.auth.client_secret_basic]
+client_secret = { http = "document", pointer = "/secret" }
+[http.document]
+url = "@SERVER/document"
+headers = { apikey = { file = "@/secrets/canary" } }
+[token.exchange]
+client = "exchange"
+[token.exchange.grant.token_exchange]
+subject_token = { file = "@/secrets/canary" }
+[client.federated]
+token_endpoint = "@SERVER/token"
+client_id = "federated"
+[client.federated.auth.client_assertion]
+client_assertion = { file = "@/secrets/canary" }
+[token.federated]
+client = "federated"
+[token.federated.grant.client_credentials]
+[client.asserted]
+token_endpoint = "@SERVER/token"
+client_id = "asserted"
+[client.asserted.auth.none]
+[token.asserted]
+client = "asserted"
+[token.asserted.grant.jwt_bearer]
+key = { file = "@/secrets/key.pem" }
+alg = "RS256"
+[token.github]
+[token.github.grant.github_app]
+api = "@SERVER"
+client_id = "Iv23liABC"
+installation_id = 42
+key = { file = "@/secrets/key.pem" }
+[token.http]
+[token.http.grant.http]
+url = "@SERVER/http"
+bearer = { file = "@/secrets/canary" }
+headers = { X-Api-Key = { file = "@/secrets/canary" } }
+token = "/access_token"
+expires_in = "/expires_in"
+[token.command]
+assume_lifetime = "10m"
+[token.command.grant.command]
+command = ["@/program"]
+"#;
+
+/// Answers every grant, or refuses it with all that it was sent.
+fn other_server(refusing: Arc<AtomicBool>) -> (tokio::runtime::Runtime, script::Server) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let server = runtime.block_on(script::Server::start(move |seen| {
+        let token = format!("{CANARY}-token");
+        if refusing.load(Ordering::SeqCst) {
+            let echo = format!("{} {}", seen.body, seen.head);
+            let body = json!({"error": "x", "error_description": echo, "message": echo});
+            return script::answer(400, "", &body.to_string());
+        }
+        let body = json!({
+            "access_token": token, "expires_in": 600, "token_type": "Bearer", "token": token,
+            "expires_at": "2100-01-01T00:00:00Z", "id": "exchange", "secret": format!("{CANARY}-secret"),
+        });
+        script::answer(200, "", &body.to_string())
+    }));
+    (runtime, server)
+}
+
+#[test]
+fn no_secret_of_the_other_grants_is_anywhere_else() {
+    let refusing = Arc::new(AtomicBool::new(false));
+    let (_runtime, server) = other_server(Arc::clone(&refusing));
+    let key = SigningKey::rsa();
+    let mut host = Host::new();
+    host.variable("RUST_LOG", "trace");
+    host.secret("canary", &format!("{CANARY}-secret"));
+    host.secret("key.pem", &key.private_pem);
+    let program = |text: &str| {
+        let path = host.write("program", &format!("#!/bin/sh\n{text}\n"));
+        fs::set_permissions(path, fs::Permissions::from_mode(0o700)).unwrap();
+    };
+    program(&format!("echo {CANARY}-printed"));
+    host.configure(&OTHER_GRANTS.replace("@SERVER", &server.url("")));
+    let config = fs::read_to_string(host.config_path()).unwrap();
+    host.write(
+        "bearerd.toml",
+        &config.replace("log = \"debug\"", "log = \"trace\""),
+    );
+    let daemon = host.start_ready();
+    let names = [
+        "asserted",
+        "command",
+        "exchange",
+        "federated",
+        "github",
+        "http",
+    ];
+    for name in names {
+        let got = daemon.client(&["get", name]);
+        let text = String::from_utf8_lossy(&got.stdout);
+        assert!(text.contains(CANARY), "the canary sings: {name}");
+    }
+    refusing.store(true, Ordering::SeqCst);
+    program(&format!("echo {CANARY} | tee /dev/stderr; exit 1"));
+    let mut search = Search::new(&key);
+    // How every assertion begins.
+    search.needles.push("eyJhbGciOi".into());
+    for name in names {
+        let refused = daemon.client(&["refresh", name]);
+        assert_ne!(refused.status.code(), Some(0), "{name}");
+        search.search(name, &refused.stderr);
+    }
+    search.search_process(&daemon);
+    let log = daemon.logged();
+    for name in names {
+        assert!(log.contains(name), "a log worth searching: {log}");
+    }
+    search.search("the log", log.as_bytes());
+    daemon.stop();
+    search.search_tree(
+        &host.path(""),
+        &["secrets", "credentials", "state", "program"],
+    );
 }
 
 /// A literal secret in the configuration is refused, and not repeated.

@@ -136,6 +136,7 @@ fn certificate_and_request_are_as_asked() {
         let output = command.arg(&certificate).output().unwrap();
         assert_eq!(output.status.success(), valid, "{seconds}");
     }
+    ends_when_asked(directory.path());
     let verified = Command::new("openssl")
         .args(["verify", "-purpose", "sslclient", "-CAfile"])
         .args([&certificate, &certificate])
@@ -158,6 +159,25 @@ fn certificate_and_request_are_as_asked() {
         let out = directory.path().join(alg);
         made(&out, &["--cert", "--subject", "/CN=x", "--alg", alg]);
         openssl(&["x509", "-noout"], &out.with_extension("crt"));
+    }
+}
+
+/// `--days` and `--bits`.
+fn ends_when_asked(directory: &Path) {
+    let out = directory.join("brief");
+    let args = ["--cert", "--subject", "CN=x", "--alg", "RS256"];
+    made(
+        &out,
+        &[&args[..], &["--days", "30", "--bits", "3072"]].concat(),
+    );
+    let certificate = out.with_extension("crt");
+    let shown = openssl(&["x509", "-noout", "-text"], &certificate);
+    assert!(String::from_utf8_lossy(&shown).contains("Public-Key: (3072 bit)"));
+    for (seconds, valid) in [(30 * 86400 - 60, true), (30 * 86400, false)] {
+        let mut command = Command::new("openssl");
+        command.args(["x509", "-noout", "-checkend", &seconds.to_string(), "-in"]);
+        let output = command.arg(&certificate).output().unwrap();
+        assert_eq!(output.status.success(), valid, "{seconds}");
     }
 }
 

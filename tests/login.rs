@@ -351,6 +351,39 @@ fn a_device_that_says_no() {
     }
 }
 
+/// Nobody waits for a request that cannot be made.
+#[test]
+fn a_wish_without_a_login() {
+    let provider = Provider::start(ELSEWHERE);
+    let host = Host::new();
+    configure(&host, &provider, BY_DEVICE);
+    let daemon = host.start_ready();
+    failing(&daemon, "needs_login");
+    let asked = bearerd::clock::now();
+    let refused = daemon.client(&["refresh", "me"]);
+    assert_eq!(refused.status.code(), Some(4), "{refused:?}");
+    assert!(bearerd::clock::now() - asked < Duration::from_secs(5));
+}
+
+/// RFC 8628 section 3.5: five seconds more between two polls, and all those after.
+#[test]
+fn a_server_that_is_polled_too_fast() {
+    let provider = Provider::start(ELSEWHERE);
+    provider.op().device_answers = vec!["authorization_pending", "slow_down"];
+    let host = Host::new();
+    configure(&host, &provider, BY_DEVICE);
+    let _daemon = host.start_ready();
+    let (code, text) = Login::begin(&host).end();
+    assert_eq!(code, 0, "{text}");
+    let polled_at = provider.op().polled_at.clone();
+    let [first, second, third] = polled_at[..] else {
+        panic!("three polls: {polled_at:?}");
+    };
+    let interval = second - first;
+    assert!(interval >= Duration::from_secs(1) && interval < Duration::from_secs(3));
+    assert!(third - second >= Duration::from_secs(6), "{polled_at:?}");
+}
+
 /// A refresh that suddenly speaks of somebody else is not taken; one that merely cannot be verified is.
 #[test]
 fn refreshes_go_on_from_the_login() {

@@ -11,6 +11,7 @@ use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bearerd::clock;
+use bearerd::instant::Instant;
 use serde_json::{Value, json};
 use url::Url;
 
@@ -42,6 +43,8 @@ pub struct Op {
     pub detour: Option<String>,
     /// What the token endpoint says of device codes, until it is empty.
     pub device_answers: Vec<&'static str>,
+    /// When it was asked about one.
+    pub polled_at: Vec<Instant>,
     /// Every request: method, path and parameters.
     pub seen: Vec<(String, String, Form)>,
     /// Which cookies came with which path.
@@ -91,6 +94,7 @@ impl Provider {
             iss: Some(origin.clone()),
             detour: None,
             device_answers: Vec::new(),
+            polled_at: Vec::new(),
             seen: Vec::new(),
             cookies: Vec::new(),
             codes: BTreeMap::new(),
@@ -399,6 +403,7 @@ impl Op {
                 self.issue(key, asked.get("nonce"))
             }
             "urn:ietf:params:oauth:grant-type:device_code" => {
+                self.polled_at.push(clock::now());
                 if !self.codes.contains_key(get("device_code")) {
                     return refused(400, "invalid_grant");
                 }
