@@ -15,7 +15,7 @@ def play(scene, keep):
     for variable in [name for name in os.environ if name.lower().endswith("_proxy")]:
         del os.environ[variable]
     binary = build()
-    directory = Path(tempfile.mkdtemp(prefix="bearerd-keycloak-"))
+    directory = Path(tempfile.mkdtemp(prefix="bearerd-run-"))
     try:
         checks = scene(directory, binary)
     finally:
