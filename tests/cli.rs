@@ -366,6 +366,22 @@ fn get_formats() {
         let got = run(&world, &["get", "absent", "--format", format]);
         assert_eq!((got.code, got.stdout.as_str()), (7, ""));
     }
+    let netrc = ["get", "lev", "--format", "netrc"];
+    let got = run(&world, &[&netrc[..], &["--machine", "api.test"]].concat());
+    let entry = "machine api.test login oauth2 password canary-1\n";
+    assert_eq!((got.code, got.stdout.as_str()), (0, entry));
+    assert_eq!(run(&world, &netrc).code, 2);
+    let template = world.directory.path().join("t.j2");
+    let by_template = ["get", "lev", "--format", "template", "--template"];
+    let by_template = [&by_template[..], &[template.to_str().unwrap()]].concat();
+    assert_eq!(run(&world, &by_template).code, 2);
+    let text = "{{ name }} {{ token_type }} {{ generation }} {{ (expires_in > 3500) | tojson }} {{ access_token }}";
+    std::fs::write(&template, text).unwrap();
+    let got = run(&world, &by_template);
+    assert_eq!(
+        (got.code, got.stdout.as_str()),
+        (0, "lev Bearer 1 true canary-1")
+    );
 }
 
 /// bearerd on a terminal that script(1) makes.

@@ -92,6 +92,10 @@ fn a_unit_gets_the_format_that_it_names() {
         },
         None,
     );
+    let directory = tempfile::tempdir().unwrap();
+    let template = directory.path().join("own.j2");
+    std::fs::write(&template, "key={{ access_token }}").unwrap();
+    let own = with_file(own, FileFormat::Template { template }, None);
     let world = World::new([fresh("lev", "lev-1").0, own.0]);
     let bearer = "Authorization: Bearer lev-1";
     assert_eq!(credential(&world, "lev.headers"), format!("{bearer}\n"));
@@ -103,8 +107,9 @@ fn a_unit_gets_the_format_that_it_names() {
     let json: serde_json::Value = serde_json::from_str(&credential(&world, "lev.json")).unwrap();
     assert_eq!(json["access_token"], "lev-1");
     assert!(json.get("refresh_token").is_none());
-    // Nothing says for which machine.
+    // Nothing says for which machine, nor by which template.
     assert_eq!(credential(&world, "lev.netrc"), "");
+    assert_eq!(credential(&world, "lev.template"), "");
 
     assert_eq!(
         credential(&world, "own.headers"),
@@ -114,6 +119,7 @@ fn a_unit_gets_the_format_that_it_names() {
         credential(&world, "own.netrc"),
         "machine api.test login oauth2 password own-1\n"
     );
+    assert_eq!(credential(&world, "own.template"), "key=own-1");
 }
 
 #[test]

@@ -63,13 +63,14 @@ enum Refusal {
     #[error("the peer's address is not a service manager's: \\0<random>/unit/<unit>/<credential>")]
     Address,
     #[error(
-        "no token is named so, alone or before one of .raw, .headers, .json, .env, .curl, .netrc"
+        "no token is named so, alone or before one of .raw, .headers, .json, .env, .curl, .netrc, .template"
     )]
     Credential,
     #[error("{0}")]
     Unavailable(String),
-    #[error("token {0} has no file of the format netrc to take the machine's name from")]
-    Machine(TokenName),
+    /// Of a format that does not go by the token alone.
+    #[error("token {0} has no file of that format to go by")]
+    NoFile(TokenName),
     #[error(transparent)]
     Input(#[from] InputError),
     #[error(transparent)]
@@ -158,7 +159,7 @@ async fn send(
     let published = tokens::read(api, &name, query).await.map_err(unavailable)?;
     let config = tokens::view(api, &name).map_err(unavailable)?.config;
     let generation = published.generation;
-    let file = file_of(&config, &format).ok_or_else(|| Refusal::Machine(name.clone()))?;
+    let file = file_of(&config, &format).ok_or_else(|| Refusal::NoFile(name.clone()))?;
     let blocks = Inputs::are_files(&file);
     let work = move || render(&config.name, &file, &published, &environment);
     let bytes = if blocks {
@@ -244,7 +245,7 @@ fn default_file(format: &str) -> Option<FileConfig> {
     Some(FileConfig::new(PathBuf::new(), format))
 }
 
-const FORMATS: [&str; 6] = ["raw", "headers", "json", "env", "curl", "netrc"];
+const FORMATS: [&str; 7] = ["raw", "headers", "json", "env", "curl", "netrc", "template"];
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(200);
 /// How long a unit's start may wait for the first token; systemd itself waits for 90 seconds.
 const FIRST_TOKEN: Duration = Duration::from_secs(30);
@@ -282,10 +283,11 @@ mod tests {
     }
 
     #[test]
-    fn every_format_has_its_default_but_netrc() {
+    fn some_formats_go_by_a_file_of_the_token() {
         for format in FORMATS {
             let default = default_file(format);
-            assert_eq!(default.is_none(), format == "netrc", "{format}");
+            let by_file = ["netrc", "template"].contains(&format);
+            assert_eq!(default.is_none(), by_file, "{format}");
             assert!(default.is_none_or(|file| name_of(&file.format) == format));
         }
     }

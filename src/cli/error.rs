@@ -15,7 +15,7 @@ use crate::api::tokens::InvalidHash;
 use crate::credential::InvalidTokenName;
 use crate::daemon::DaemonError;
 use crate::error_chain::error_chain;
-use crate::format::FormatError;
+use crate::format::{FormatError, InputError};
 
 /// Why a client command failed.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +44,8 @@ pub(super) enum CliError {
     Input(#[source] io::Error),
     #[error("the login was not completed in time")]
     LoginExpired,
+    #[error(transparent)]
+    Template(#[from] InputError),
     #[error("no address on standard input")]
     NoAddress,
     // The protocol's own words: docker takes them for "none", not for a failure.
@@ -103,7 +105,7 @@ impl CliError {
             Self::NoCredentials => Code::NotFound.exit_code(),
             Self::NotStored | Self::TokenName(_) => Code::Usage.exit_code(),
             Self::Keygen(error) => error.code().exit_code(),
-            Self::Hash(_) | Self::NoInput => Code::Usage.exit_code(),
+            Self::Hash(_) | Self::NoInput | Self::Template(_) => Code::Usage.exit_code(),
             Self::Sts(error) => error.code().exit_code(),
             // Whoever closed the pipe has what they wanted.
             Self::Output(cause) if cause.kind() == io::ErrorKind::BrokenPipe => EXIT_FRESH,
@@ -150,6 +152,7 @@ impl CliError {
             | Self::NotStored
             | Self::Output(_)
             | Self::Question(_)
+            | Self::Template(_)
             | Self::TokenName(_) => None,
         }
     }

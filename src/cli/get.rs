@@ -12,7 +12,7 @@ use crate::api::client::{self, Call};
 use crate::api::code::EXIT_FRESH;
 use crate::api::query::parse_duration;
 use crate::clock;
-use crate::config::{FileConfig, FileFormat};
+use crate::config::{Environment, FileConfig, FileFormat};
 use crate::credential::{Token, TokenName, Validity};
 use crate::format::{Content, Inputs, render};
 
@@ -30,6 +30,15 @@ pub(super) struct GetArgs {
     /// What to print
     #[arg(long, value_enum, default_value_t = Format::Raw)]
     format: Format,
+    /// For netrc: the host that it is for
+    #[arg(long, value_name = "HOST", required_if_eq("format", "netrc"))]
+    machine: Option<String>,
+    /// For netrc: the user's name there
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_LOGIN)]
+    login: String,
+    /// For template: the file of the minijinja template
+    #[arg(long, value_name = "PATH", required_if_eq("format", "template"))]
+    template: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -44,6 +53,10 @@ enum Format {
     Curl,
     /// `ACCESS_TOKEN="TOKEN"`, for a shell or an EnvironmentFile
     Env,
+    /// An entry with --machine, for `curl --netrc-file`
+    Netrc,
+    /// What --template makes of it
+    Template,
 }
 
 pub(super) fn run(args: &GetArgs, socket: &Path) -> Result<u8, CliError> {
@@ -55,6 +68,15 @@ pub(super) fn run(args: &GetArgs, socket: &Path) -> Result<u8, CliError> {
         Format::Env => {
             let variable = "ACCESS_TOKEN".into();
             return formatted(args, socket, FileFormat::Env { variable });
+        }
+        Format::Netrc => {
+            let machine = args.machine.clone().unwrap_or_default();
+            let login = args.login.clone();
+            return formatted(args, socket, FileFormat::Netrc { machine, login });
+        }
+        Format::Template => {
+            let template = args.template.clone().unwrap_or_default();
+            return formatted(args, socket, FileFormat::Template { template });
         }
     };
     let target = format!(
@@ -81,18 +103,20 @@ pub(super) fn run(args: &GetArgs, socket: &Path) -> Result<u8, CliError> {
 
 /// As a token file of that format.
 fn formatted(args: &GetArgs, socket: &Path, format: FileFormat) -> Result<u8, CliError> {
-    let token = token::ask(socket, &args.name, args.min_ttl, args.wait)?;
-    let now = clock::now();
+    let file = FileConfig::new(PathBuf::new(), format);
+    let inputs = Inputs::read(&file, &Environment::of_process())?;
+    let given = token::ask(socket, &args.name, args.min_ttl, args.wait)?;
+    let (now, unix_now) = (clock::now(), clock::unix_now());
+    let lives = Duration::from_secs(given.expires_at).saturating_sub(unix_now);
     let token = Token {
-        access_token: token.access_token,
-        token_type: "Bearer".into(),
-        scope: None,
+        access_token: given.access_token,
+        token_type: given.token_type,
+        scope: given.scope,
         id_token: None,
         refresh_token: None,
-        // None of these formats tells it.
         validity: Validity {
             obtained_at: now,
-            expires_at: now,
+            expires_at: now + lives,
             refresh: None,
             id_token_expires_at: None,
         },
@@ -100,11 +124,13 @@ fn formatted(args: &GetArgs, socket: &Path, format: FileFormat) -> Result<u8, Cl
     let content = Content {
         name: &args.name,
         token: &token,
-        generation: 0,
+        generation: given.generation,
         now,
-        unix_now: clock::unix_now(),
+        unix_now,
     };
-    let file = FileConfig::new(PathBuf::new(), format);
-    output::write(&render(&file, &content, &Inputs::default())?)?;
+    output::write(&render(&file, &content, &inputs)?)?;
     Ok(EXIT_FRESH)
 }
+
+/// As that of a netrc file.
+const DEFAULT_LOGIN: &str = "oauth2";

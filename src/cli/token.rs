@@ -12,6 +12,9 @@ use crate::credential::TokenName;
 
 pub(super) struct Token {
     pub(super) access_token: SecretString,
+    pub(super) token_type: String,
+    pub(super) scope: Option<String>,
+    pub(super) generation: u64,
     /// Seconds since the epoch.
     pub(super) expires_at: u64,
 }
@@ -19,6 +22,9 @@ pub(super) struct Token {
 #[derive(Deserialize)]
 struct Answer {
     access_token: String,
+    token_type: String,
+    scope: Option<String>,
+    generation: u64,
     expires_at: u64,
 }
 
@@ -41,6 +47,9 @@ pub(super) fn ask(
     let answer: Answer = serde_json::from_slice(&answer).map_err(|_| CliError::Answer)?;
     Ok(Token {
         access_token: answer.access_token.into(),
+        token_type: answer.token_type,
+        scope: answer.scope,
+        generation: answer.generation,
         expires_at: answer.expires_at,
     })
 }
