@@ -351,6 +351,21 @@ fn a_device_that_says_no() {
     }
 }
 
+#[test]
+fn a_device_login_that_cannot_begin() {
+    let provider = Provider::start(ELSEWHERE);
+    let host = Host::new();
+    configure(&host, &provider, BY_DEVICE);
+    let config = std::fs::read_to_string(host.config_path()).unwrap();
+    let unknown = config.replace(&format!("\"{CLIENT_ID}\""), "\"unknown\"");
+    host.write("bearerd.toml", &unknown);
+    let _daemon = host.start_ready();
+    let (code, text) = Login::begin(&host).end();
+    assert_eq!(code, 5, "{text}");
+    let words = "the device authorization endpoint answered 401 invalid_client";
+    assert!(text.contains(words), "{text}");
+}
+
 /// Nobody waits for a request that cannot be made.
 #[test]
 fn a_wish_without_a_login() {

@@ -115,6 +115,9 @@ pub enum SourceError {
     /// The authorization server refused, or failed.
     #[error("the token endpoint answered {0}")]
     Refused(Box<Refusal>),
+    /// The same of a login on another device (RFC 8628 section 3.2).
+    #[error("the device authorization endpoint answered {0}")]
+    RefusedDevice(Box<Refusal>),
     /// The request body cannot be encoded.
     #[error("cannot encode the token request")]
     RequestEncoding,
@@ -232,7 +235,9 @@ impl SourceError {
             Self::KeySet { problem, .. } => (problem.kind(), Delivery::Unknown),
             // A maintenance page or a wrong endpoint: only persistence tells.
             Self::Redirect { .. } => (FailureKind::Unrecognized, Delivery::Answered),
-            Self::Refused(refusal) => (refusal.kind(), refusal.delivery()),
+            Self::Refused(refusal) | Self::RefusedDevice(refusal) => {
+                (refusal.kind(), refusal.delivery())
+            }
             Self::Transport {
                 trouble, delivery, ..
             } => (trouble.kind(), *delivery),
@@ -264,7 +269,7 @@ impl SourceError {
             Self::LoginRequired => Some("`bearerd login NAME`"),
             Self::NoIssuer => Some("set issuer instead of token_endpoint"),
             Self::Redirect { .. } => Some("set token_endpoint to the final URL"),
-            Self::Refused(refusal) => refusal.hint(),
+            Self::Refused(refusal) | Self::RefusedDevice(refusal) => refusal.hint(),
             Self::Secret {
                 cause: SecretError::Permissions { .. },
                 ..
@@ -293,7 +298,7 @@ impl SourceError {
         match self {
             Self::Discovery { retry_after, .. } => *retry_after,
             Self::Http(refusal) => refusal.retry_after,
-            Self::Refused(refusal) => refusal.retry_after,
+            Self::Refused(refusal) | Self::RefusedDevice(refusal) => refusal.retry_after,
             _ => None,
         }
     }

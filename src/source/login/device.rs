@@ -78,8 +78,11 @@ pub(super) async fn begin(
         headers: &answer.headers,
         body: &answer.body,
     };
-    let refused = token_response::parse(reply, &request).map(|_| LoginError::Device("device_code"));
-    Err(refused.map_or_else(|error| error, SourceError::Login))
+    Err(match token_response::parse(reply, &request) {
+        Ok(_) => LoginError::Device("device_code").into(),
+        Err(SourceError::Refused(refusal)) => SourceError::RefusedDevice(refusal),
+        Err(error) => error,
+    })
 }
 
 /// Reads the answer (RFC 8628 section 3.2).
