@@ -351,6 +351,37 @@ fn a_device_that_says_no() {
     }
 }
 
+/// A client that proves itself by another token of ours does so when somebody logs in, too.
+#[test]
+fn a_login_of_a_client_without_a_secret() {
+    for grant in [&by_code(ELSEWHERE), BY_DEVICE, &by_form(ELSEWHERE)] {
+        let host = Host::new();
+        let provider = Provider::start(ELSEWHERE);
+        provider.op().client_assertion = Some("cAnArY-workload".into());
+        let workload = "[token.workload]\nassume_lifetime = \"1h\"\n[token.workload.grant.command]\n\
+                        command = [\"echo\", \"cAnArY-workload\"]\n";
+        configure(&host, &provider, &format!("{grant}{workload}"));
+        let config = std::fs::read_to_string(host.config_path()).unwrap();
+        let secret = "client_secret_post]\nclient_secret = { file = \"";
+        let (before, rest) = config.split_once(secret).unwrap();
+        let after = rest.split_once("\" }").unwrap().1;
+        let ours = "client_assertion]\nclient_assertion = { token = \"workload\", field = \"access_token\" }";
+        host.write("bearerd.toml", &format!("{before}{ours}{after}"));
+        let daemon = host.start_ready();
+        if !grant.contains("form_login") {
+            let mut login = Login::begin(&host);
+            if grant != BY_DEVICE {
+                let end = browse(&provider, &login.url());
+                login.paste(&end);
+            }
+            let (code, text) = login.end();
+            assert_eq!(code, 0, "{text}");
+        }
+        token(&host);
+        daemon.stop();
+    }
+}
+
 #[test]
 fn a_device_login_that_cannot_begin() {
     let provider = Provider::start(ELSEWHERE);

@@ -23,7 +23,7 @@ use crate::instant::Instant;
 use crate::refresh::{AttemptId, Event, FailureKind};
 use crate::sink::Notice;
 use crate::source::login::{self, DeviceLogin, Redemption};
-use crate::source::{Client, SourceError};
+use crate::source::{Carried, Client, SourceError};
 use crate::store::LoginFiles;
 
 use super::shell::Shell;
@@ -105,14 +105,14 @@ impl Logins {
         &mut self,
         attempt: AttemptId,
         client: Client,
-        token: Arc<TokenConfig>,
+        (token, carried): (Arc<TokenConfig>, Carried),
         redemption: Redemption,
     ) {
         self.redeeming += 1;
         self.tasks.spawn(async move {
             let name = token.name.clone();
             let brought = match client.registration().await {
-                Ok(registration) => login::redeem(registration, token, redemption).await,
+                Ok(registration) => login::redeem(registration, token, redemption, &carried).await,
                 Err(error) => Err(error),
             };
             Ended::Brought(name, attempt, brought, true)
@@ -189,9 +189,10 @@ impl Shell {
             return;
         }
         let files = Arc::clone(&self.logins.files);
+        let carried = self.tokens.sources_of(&token);
         self.logins.tasks.spawn(async move {
             let name = token.name.clone();
-            let pending = begin(&client, &token, port).await;
+            let pending = begin(&client, &token, &carried, port).await;
             if let Ok(pending) = &pending {
                 save(files, &name, pending).await;
             }
@@ -226,7 +227,9 @@ impl Shell {
         };
         self.logins.forget(name);
         let attempt = self.scheduler.begin_attempt();
-        self.logins.redeem(attempt, client, token, redemption);
+        let carried = self.tokens.sources_of(&token);
+        self.logins
+            .redeem(attempt, client, (token, carried), redemption);
         Ok(())
     }
 
@@ -297,12 +300,13 @@ impl Shell {
         if let Way::Device(device) = &pending.way {
             let left = pending.until.saturating_sub(clock::unix_now().as_secs());
             let (device, token) = (DeviceLogin::clone(device), Arc::clone(token));
+            let carried = self.tokens.sources_of(&token);
             let attempt = self.scheduler.begin_attempt();
             self.logins.tasks.spawn(async move {
                 let name = token.name.clone();
                 let left = Duration::from_secs(left);
                 let brought = match client.registration().await {
-                    Ok(registration) => device.complete(registration, token, left).await,
+                    Ok(registration) => device.complete(registration, token, carried, left).await,
                     Err(error) => Err(error),
                 };
                 Ended::Brought(name, attempt, brought, false)

@@ -66,10 +66,11 @@ pub async fn redeem(
     registration: Arc<Registration>,
     token: Arc<TokenConfig>,
     redemption: Redemption,
+    carried: &Carried,
 ) -> Result<Token, SourceError> {
     let nonce = redemption.nonce.clone();
     let grant = GrantRequest::AuthorizationCode(redemption);
-    let brought = super::redeem(&registration, &token, &grant, &Carried::default()).await?;
+    let brought = super::redeem(&registration, &token, &grant, carried).await?;
     verified(&registration, &token, brought, nonce.as_deref()).await
 }
 
@@ -78,6 +79,7 @@ pub(super) async fn by_form(
     registration: Arc<Registration>,
     token: Arc<TokenConfig>,
     grant: &AuthorizationCode,
+    carried: &Carried,
 ) -> Result<Token, SourceError> {
     let authorization = authorize(&registration, &token, grant, None).await?;
     let fields = registration.form_fields(grant)?;
@@ -85,7 +87,7 @@ pub(super) async fn by_form(
     let limit = FORM_TIMEOUTS * registration.config.timeout;
     let walked = tokio::time::timeout(limit, walk).await;
     let redemption = walked.unwrap_or(Err(SourceError::Login(LoginError::TooSlow)))?;
-    redeem(registration, token, redemption).await
+    redeem(registration, token, redemption, carried).await
 }
 
 /// What a login has brought, once its ID token has been verified. One that nothing can be held against is

@@ -72,7 +72,7 @@ pub async fn obtain(
     if let (Use::Primary, GrantConfig::AuthorizationCode(grant)) = (by, &token.grant)
         && grant.form_login.is_some()
     {
-        return login::by_form(Arc::clone(&registration), Arc::clone(&token), grant).await;
+        return login::by_form(registration, Arc::clone(&token), grant, &carried).await;
     }
     let grant = registration.grant(&token, by, &carried)?;
     let brought = redeem(&registration, &token, &grant, &carried).await?;

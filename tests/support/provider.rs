@@ -43,6 +43,8 @@ pub struct Op {
     pub detour: Option<String>,
     /// What the token endpoint says of device codes, until it is empty.
     pub device_answers: Vec<&'static str>,
+    /// What the client proves itself by, instead of its secret (RFC 7523 section 2.2).
+    pub client_assertion: Option<String>,
     /// When it was asked about one.
     pub polled_at: Vec<Instant>,
     /// Every request: method, path and parameters.
@@ -94,6 +96,7 @@ impl Provider {
             iss: Some(origin.clone()),
             detour: None,
             device_answers: Vec::new(),
+            client_assertion: None,
             polled_at: Vec::new(),
             seen: Vec::new(),
             cookies: Vec::new(),
@@ -385,7 +388,14 @@ impl Op {
 
     fn token(&mut self, key: &Ed25519KeyPair, form: &Form) -> Answer {
         let get = |name: &str| form.get(name).map_or("", String::as_str);
-        if get("client_id") != CLIENT_ID || get("client_secret") != CLIENT_SECRET {
+        let proven = match &self.client_assertion {
+            None => get("client_secret") == CLIENT_SECRET,
+            Some(expected) => {
+                get("client_assertion") == expected
+                    && get("client_assertion_type").ends_with(":client-assertion-type:jwt-bearer")
+            }
+        };
+        if get("client_id") != CLIENT_ID || !proven {
             return refused(401, "invalid_client");
         }
         match get("grant_type") {

@@ -13,7 +13,7 @@ use crate::config::{GrantConfig, RedirectUri, TokenConfig};
 use crate::credential::TokenName;
 use crate::error_chain::error_chain;
 use crate::source::login::{self, Authorization, DeviceLogin};
-use crate::source::{Client, SourceError};
+use crate::source::{Carried, Client, SourceError};
 use crate::store::LoginFiles;
 
 /// A login that has begun.
@@ -35,6 +35,7 @@ pub(super) enum Way {
 pub(super) async fn begin(
     client: &Client,
     token: &TokenConfig,
+    carried: &Carried,
     port: Option<u16>,
 ) -> Result<Pending, SourceError> {
     let registration = &client.renewed().await?;
@@ -44,7 +45,7 @@ pub(super) async fn begin(
             (Way::Code(Box::new(authorization)), CODE_LIFETIME)
         }
         GrantConfig::DeviceCode => {
-            let device = DeviceLogin::begin(registration, token).await?;
+            let device = DeviceLogin::begin(registration, token, carried).await?;
             let expires_in = device.expires_in;
             (Way::Device(Box::new(device)), expires_in)
         }

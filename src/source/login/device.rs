@@ -46,12 +46,11 @@ pub struct DeviceLogin {
 pub(super) async fn begin(
     registration: &Arc<Registration>,
     token: &TokenConfig,
+    carried: &Carried,
 ) -> Result<DeviceLogin, SourceError> {
     let endpoint = registration.device_authorization_endpoint().await?;
     let grant = GrantRequest::DeviceAuthorization;
-    let proof = registration
-        .proof(&grant, &endpoint.text, &Carried::default())
-        .await?;
+    let proof = registration.proof(&grant, &endpoint.text, carried).await?;
     let scope = token.scope.join(" ");
     let body = Parameters::new(token, &grant, (&registration.client_id, &proof), &scope)
         .encode(crate::config::BodyFormat::Form)?;
@@ -132,8 +131,9 @@ impl DeviceLogin {
     pub async fn begin(
         registration: &Arc<Registration>,
         token: &TokenConfig,
+        carried: &Carried,
     ) -> Result<Self, SourceError> {
-        begin(registration, token).await
+        begin(registration, token, carried).await
     }
 
     /// Polls until the person has logged in, `expires_in` has passed, or the server says no
@@ -145,9 +145,10 @@ impl DeviceLogin {
         self,
         registration: Arc<Registration>,
         token: Arc<TokenConfig>,
+        carried: Carried,
         expires_in: Duration,
     ) -> Result<Token, SourceError> {
-        let polls = self.poll(&registration, &token);
+        let polls = self.poll(&registration, &token, &carried);
         let polled = tokio::time::timeout(expires_in, polls).await;
         let brought = polled.unwrap_or(Err(SourceError::Login(LoginError::Expired)))?;
         super::verified(&registration, &token, brought, None).await
@@ -157,22 +158,21 @@ impl DeviceLogin {
         &self,
         registration: &Arc<Registration>,
         token: &TokenConfig,
+        carried: &Carried,
     ) -> Result<Token, SourceError> {
         let mut interval = Duration::from_secs(self.interval);
         loop {
             tokio::time::sleep(interval).await;
             let grant = GrantRequest::DeviceCode(self.device_code.clone());
-            let refused =
-                match crate::source::redeem(registration, token, &grant, &Carried::default()).await
-                {
-                    Err(SourceError::Refused(refused)) => refused,
-                    // Section 3.5: on a connection timeout, less often.
-                    Err(SourceError::Transport { .. }) => {
-                        interval = (interval * 2).min(LONGEST_INTERVAL);
-                        continue;
-                    }
-                    ended => return ended,
-                };
+            let refused = match crate::source::redeem(registration, token, &grant, carried).await {
+                Err(SourceError::Refused(refused)) => refused,
+                // Section 3.5: on a connection timeout, less often.
+                Err(SourceError::Transport { .. }) => {
+                    interval = (interval * 2).min(LONGEST_INTERVAL);
+                    continue;
+                }
+                ended => return ended,
+            };
             match refused.error.as_deref() {
                 Some("authorization_pending") => {}
                 Some("slow_down") => interval += SLOW_DOWN,
