@@ -67,7 +67,7 @@ impl Shell {
                      RuntimeDirectoryPreserve=yes for bearerd.service"
                 )),
                 Ok(stat) if shared && stat.st_mode & 0o002 == 0 => Some(format!(
-                    "tokens have an allow list, but {shown} was passed with mode {:04o}; \
+                    "tokens have an `allow` or `login` list, but {shown} was passed with mode {:04o}; \
                      hint: SocketMode=0666 in bearerd.socket",
                     stat.st_mode & 0o777
                 )),

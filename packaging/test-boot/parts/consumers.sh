@@ -60,6 +60,28 @@ END
     test_that "a file in the env format is an EnvironmentFile" same_text /test/environment-got "$held"
 }
 
+# service_recipe TOKEN FILE: the unit that the document has for a service, which writes its token to the file.
+service_recipe() {
+    snippet consumers.md "A service" ini 2 | sed "s/=nhs:/=$1:/; s|%d/nhs|%d/$1|"
+    echo Type=exec
+    echo "ExecStart=sh -c 'cat \"\$TOKEN_FILE\" >$2 && exec sleep infinity'"
+}
+
+started_together() {
+    local held unit=/etc/systemd/system/together.service
+    held=$(<$tokens/reports)
+    service_recipe reports /test/together >$unit
+    systemctl daemon-reload
+    systemctl stop bearerd.service
+    test_that "without bearerd, there is no socket" fails test -e /run/bearerd/credentials.sock
+    test_that "a unit as documented starts all the same" systemctl start together.service
+    test_that "with the token" eventually 5 same_text /test/together "$held"
+    test_that "of a bearerd that it has started" property ActiveState active
+    systemctl stop together.service
+    rm $unit
+    systemctl daemon-reload
+}
+
 first_token_is_waited_for() {
     systemctl stop token-server.service
     token late client_credentials
@@ -73,9 +95,13 @@ first_token_is_waited_for() {
     test_that "as the file does" eventually 5 same_content /test/loaded-late $tokens/late
 }
 
-# may_read TOKEN UNIT: whether a process of the user stranger, in this unit, may.
+# read_in UNIT TOKEN: by a process of the user stranger.
+read_in() {
+    systemd-run --quiet --wait --pipe --collect --unit="$1" --uid=stranger bearerd get "$2"
+}
+
 may_read() {
-    [[ $(systemd-run --quiet --wait --pipe --collect --unit="$2" --uid=stranger bearerd get "$1") == access-* ]]
+    [[ $(read_in "$@") == access-* ]]
 }
 
 # allow TOKEN RULE
@@ -92,17 +118,67 @@ socket_rules() {
     allow by-user user:stranger
     systemctl reload bearerd.service
     eventually 10 test -s $tokens/by-unit -a -s $tokens/by-group -a -s $tokens/by-user
-    test_that "a unit that is allowed reads the token" may_read by-unit allowed@1.service
-    test_that "another does not" fails may_read by-unit other.service
-    test_that "nor the same user without one" fails runuser -u stranger -- bearerd get by-unit
+    test_that "a unit that is allowed reads the token" may_read allowed@1.service by-unit
+    test_that "another does not" refused read_in other.service by-unit
+    test_that "nor the same user without one" refused runuser -u stranger -- bearerd get by-unit
     test_that "a further group's member reads it" runuser -u member -- bearerd get by-group
-    test_that "who is in no such group does not" fails runuser -u stranger -- bearerd get by-group
+    test_that "who is in no such group does not" refused runuser -u stranger -- bearerd get by-group
     test_that "the user that is allowed reads it" runuser -u stranger -- bearerd get by-user
-    test_that "another user does not" fails runuser -u member -- bearerd get by-user
-    test_that "nor does the allowed user read another token" fails runuser -u stranger -- bearerd get reports
+    test_that "another user does not" refused runuser -u member -- bearerd get by-user
+    test_that "nor does the allowed user read another token" refused runuser -u stranger -- bearerd get reports
     rm /etc/bearerd/conf.d/by-{unit,group,user}.toml
     systemctl reload bearerd.service
     test_that "without rules the socket is closed again" eventually 10 mode_is /run/bearerd/bearerd.sock "600 bearerd:bearerd"
+}
+
+# lines COUNT MESSAGE FIELD=VALUE...: of bearerd's, in the journal.
+lines() {
+    local count=$1 message=$2 found
+    shift 2
+    journalctl --sync
+    found=$(journalctl _SYSTEMD_UNIT=bearerd.service "$@" --output=cat --no-pager | grep "^$message ")
+    [[ $(grep -c . <<<"$found") == "$count" ]] || { echo "$found"; return 1; }
+}
+
+# refused_often: twenty times, well within the ten seconds for which a refusal is not logged again.
+refused_often() {
+    local n
+    for ((n = 0; n < 20; n++)); do
+        refused runuser -u member -- bearerd get audited || return
+    done
+}
+
+audit() {
+    local n uid
+    token audited client_credentials
+    allow audited "unit:allowed@*.service"
+    systemctl reload bearerd.service
+    eventually 10 test -s $tokens/audited
+    for n in first second third; do
+        test_that "who is allowed reads a token, for the $n time" may_read allowed@2.service audited
+    done
+    test_that "of which the journal has one line" lines 1 "may read" TOKEN=audited
+    uid=$(id -u stranger)
+    test_that "that says who, in what unit, and by which rule" \
+        lines 1 "may read" TOKEN=audited "UID=$uid" UNIT=allowed@2.service "RULE=unit:allowed@*.service"
+    test_that "another instance reads it" may_read allowed@3.service audited
+    test_that "which is news" lines 1 "may read" TOKEN=audited UNIT=allowed@3.service
+    test_that "who is refused comes again and again" refused_often
+    test_that "of which the journal has one line, too" lines 1 denied TOKEN=audited
+    uid=$(id -u member)
+    test_that "that says who, and in what unit" lines 1 denied TOKEN=audited "UID=$uid" UNIT=test-boot.service
+    rm /etc/bearerd/conf.d/audited.toml
+    systemctl reload bearerd.service
+}
+
+# All that the tests have made bearerd, systemd and consumers say. What the server issues is access-1, refresh-2 and
+# so on.
+nothing_secret_logged() {
+    local journal=/tmp/journal
+    journalctl --sync
+    journalctl --output=export >$journal
+    test_that "the journal is there from the first token on" grep -aq 'published token=reports generation=1$' $journal
+    test_that "and has no token and no secret in it" fails grep -aE '(access|refresh)-[0-9]|a-client-secret' $journal
 }
 
 as_bearerd() {

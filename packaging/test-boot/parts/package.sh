@@ -1,31 +1,58 @@
 # shellcheck shell=bash
 # Without root, sealed, upgraded, removed. Sourced by `inside`.
 
+member_home=/home/member
+member_runtime=/run/user-of-member
+
+as_member() {
+    runuser -u member -- env "XDG_RUNTIME_DIR=$member_runtime" "HOME=$member_home" "$@"
+}
+
 # A manager for the user as a login would start it; PAM, which does, is not in this small Debian.
 without_root() {
-    local home=/home/member runtime=/run/user-of-member
-    install -d -o member -m 0700 $home $home/.config/bearerd $runtime
-    chown -R member: $home
-    cat /etc/bearerd/conf.d/client.toml - >$home/.config/bearerd/bearerd.toml <<END
+    local config=$member_home/.config/bearerd/bearerd.toml own=$member_runtime/bearerd
+    install -d -o member -m 0700 $member_home $member_runtime
+    install -d $member_home/.config/{bearerd,systemd/user}
+    cat /etc/bearerd/conf.d/client.toml - >$config <<END
 [token.mine]
 client = "local"
 [token.mine.grant.client_credentials]
 [[token.mine.file]]
-path = "$runtime/bearerd/mine"
+path = "$own/mine"
+[[token.mine.hook]]
+reload_consumers = true
 END
-    sed -i "s|/etc/bearerd/secrets/local|$home/secret|" $home/.config/bearerd/bearerd.toml
-    install -o member -m 0600 /etc/bearerd/secrets/local $home/secret
-    systemd-run --quiet --unit=manager-of-member --uid=member -p Delegate=yes --setenv=XDG_RUNTIME_DIR=$runtime \
-        --setenv=HOME=$home /lib/systemd/systemd --user
-    local as_member=(runuser -u member -- env "XDG_RUNTIME_DIR=$runtime" "HOME=$home")
-    eventually 10 test -S $runtime/systemd/private
-    test_that "a user starts a bearerd of their own" "${as_member[@]}" systemctl --user start bearerd.service
-    test_that "which has a token by then" test -s $runtime/bearerd/mine
-    test_that "for the user's own commands" "${as_member[@]}" bearerd get mine
-    test_that "and reloads" "${as_member[@]}" systemctl --user reload bearerd.service
-    test_that "with state in the home directory" test -s $home/.local/state/bearerd/tokens/mine.json
+    sed -i "s|/etc/bearerd/secrets/local|$member_home/secret|" $config
+    service_recipe mine $member_home/got | sed 's|:/run/bearerd/|:%t/bearerd/|' \
+        >$member_home/.config/systemd/user/loads-mine.service
+    install -m 0600 /etc/bearerd/secrets/local $member_home/secret
+    chown -R member: $member_home
+    systemd-run --quiet --unit=manager-of-member --uid=member -p Delegate=yes \
+        --setenv=XDG_RUNTIME_DIR=$member_runtime --setenv=HOME=$member_home /lib/systemd/systemd --user
+    eventually 10 test -S $member_runtime/systemd/private
+    test_that "a user starts a bearerd of their own" as_member systemctl --user start bearerd.service
+    test_that "which has a token by then" test -s $own/mine
+    test_that "for the user's own commands" as_member bearerd get mine
+    test_that "and reloads" as_member systemctl --user reload bearerd.service
+    test_that "with state in the home directory" test -s $member_home/.local/state/bearerd/tokens/mine.json
+    consumer_without_root
     systemctl stop manager-of-member.service
-    rm -r $home
+    rm -r $member_home
+}
+
+# A unit of the user's, for which the user's manager asks.
+consumer_without_root() {
+    local held=$member_runtime/bearerd/mine first
+    test_that "a unit of the user's loads a credential from it" as_member systemctl --user start loads-mine.service
+    test_that "and has the token" eventually 5 same_content $member_home/got "$held"
+    first=$(<"$held")
+    test_that "which is replaced" as_member bearerd refresh mine
+    test_that "in the file, too" eventually 5 changed_from "$held" "$first"
+    test_that "and the unit is restarted with the new one" eventually 10 same_content $member_home/got "$held"
+    as_member systemctl --user stop bearerd.service loads-mine.service
+    rm $member_home/got
+    test_that "the unit starts a bearerd that does not run" as_member systemctl --user start loads-mine.service
+    test_that "and has the token" eventually 5 test -s $member_home/got
 }
 
 sealed_state() {

@@ -58,7 +58,7 @@ ready_when_tokens_are_there() {
 readers() {
     test_that "a member of the group reads the file" runuser -u member -- cat $tokens/reports
     test_that "nobody else does" fails runuser -u stranger -- cat $tokens/reports
-    test_that "nor asks the socket" fails runuser -u stranger -- bearerd get reports
+    test_that "nor asks the socket" refused runuser -u stranger -- bearerd get reports
     systemctl start job.timer
     test_that "a timer's job gets it" eventually 10 same_content /test/job-got $tokens/reports
 }
