@@ -16,7 +16,7 @@ use super::status::Moment;
 use crate::clock;
 use crate::credential::TokenName;
 use crate::instant::Instant;
-use crate::refresh::{ErrorState, Event, Health};
+use crate::refresh::{ErrorState, Event, Grant, Health};
 use crate::store::{Published, TokenView};
 
 /// A token as JSON: RFC 6749 section 5.1 without the refresh token, plus when it expires and its number.
@@ -182,6 +182,10 @@ pub async fn refresh(
             if before.standing.status.health == Health::Fresh {
                 permit.send(Event::RefreshRequested { name: name.clone() });
             }
+        } else if only_a_login_replaces(&before, clock::now()) {
+            let detail = format!("only a login replaces token {name}: it has no refresh token");
+            let hint = format!("`bearerd login {name}`");
+            return Err(Problem::new(Code::NeedsLogin, detail).hinting(Some(hint.into())));
         } else {
             permit.send(Event::RefreshRequested { name: name.clone() });
         }
@@ -240,6 +244,14 @@ fn asks_for_more(view: &TokenView, now: Instant) -> bool {
 /// Whether waiting is in vain: somebody has to do something first.
 fn is_final(health: Health) -> bool {
     matches!(health, Health::Failing { state, .. } if state != ErrorState::Transient)
+}
+
+/// Whether a token that works can be replaced by nobody but a person.
+fn only_a_login_replaces(view: &TokenView, now: Instant) -> bool {
+    let status = &view.standing.status;
+    let refresh = status.validity.and_then(|validity| validity.refresh);
+    let usable = refresh.is_some_and(|refresh| refresh.expires_at.is_none_or(|end| now < end));
+    view.config.policy().grant == Grant::Login && status.health == Health::Fresh && !usable
 }
 
 /// Whether the wish has led to no request, as only a person can help.

@@ -150,7 +150,13 @@ impl Entry {
 
     /// A new token with what its reply may leave out.
     pub(super) fn completed(&self, token: Token) -> Token {
-        completed(self.record.as_ref().map(|record| &*record.token), token)
+        // Not with what was obtained under another configuration.
+        let identity = self.config().identity;
+        let held = self
+            .record
+            .as_ref()
+            .filter(|held| held.identity == identity);
+        completed(held.map(|record| &*record.token), token)
     }
 
     /// Makes a new token the durable one; readers see it once it is published.

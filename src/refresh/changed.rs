@@ -53,6 +53,8 @@ impl Slot {
                     Err(_) => now,
                 }
             }
+            // Nothing but a person replaces it: until it ends, it lives on as it is.
+            Health::Fresh if self.next_use(now).is_err() => return,
             Health::Fresh | Health::Pending => now,
         };
         let due = due.max(self.not_before());
@@ -67,6 +69,7 @@ impl Slot {
         self.health = Health::Fresh;
         self.settle();
         (self.seed_untried, self.window_fixed, self.reminded) = (false, false, None);
+        self.logged_out = false;
         self.plan();
     }
 
@@ -74,6 +77,7 @@ impl Slot {
     pub(super) fn logged_out(&mut self, now: Instant) {
         (self.held, self.current) = (None, false);
         self.seed_untried = false;
+        self.logged_out = true;
         self.settle();
         self.health = Health::Pending;
         self.due_now(now);

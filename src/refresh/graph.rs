@@ -112,7 +112,10 @@ impl Scheduler {
         for source in slot.policy.sources.clone() {
             let older = |other: &Slot| other.held.is_some_and(|held| held.obtained_at <= sent_at);
             let other = self.slots.get(&source.name);
-            if other.is_some_and(|other| older(other) && other.health == Health::Fresh) {
+            // One that only a person can replace lives on as it is.
+            let replaceable =
+                |other: &Slot| other.health == Health::Fresh && other.next_use(now).is_ok();
+            if other.is_some_and(|other| older(other) && replaceable(other)) {
                 self.with_slot(&source.name, |other| other.requested(now));
                 self.with_slot(name, |slot| slot.await_source(source.name, None));
             }

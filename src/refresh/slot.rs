@@ -57,6 +57,8 @@ pub(super) struct Slot {
     /// The last refresh did not move the refresh token's end: nothing will.
     pub(super) window_fixed: bool,
     pub(super) reminded: Option<Reminded>,
+    /// Somebody has logged out on purpose, and not in again: nobody is told to.
+    pub(super) logged_out: bool,
 }
 
 /// What happens next.
@@ -103,6 +105,7 @@ impl Slot {
             renew: false,
             window_fixed: false,
             reminded: None,
+            logged_out: false,
         }
     }
 
@@ -256,6 +259,8 @@ impl Slot {
             self.plan();
             return false;
         }
+        // Until it succeeds, what its source has become is still to be followed.
+        self.renew |= by == Use::Primary && self.policy.follows_sources && self.held.is_some();
         self.failures = self.failures.saturating_add(1);
         let streak = match self.streak {
             Some((kind, count)) if kind == failure.kind => count.saturating_add(1),

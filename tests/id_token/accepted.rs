@@ -182,7 +182,7 @@ fn a_refresh_continues_a_login() {
             claims.authorized_party = Some(CLIENT.into())
         }),
         ("iat", |claims| {
-            claims.issued_at = Duration::from_secs(NOW - 1)
+            claims.issued_at = Duration::from_secs(NOW - 61)
         }),
         ("auth_time", |claims| {
             claims.auth_time = Some(Duration::from_secs(NOW))

@@ -302,3 +302,59 @@ fn a_valid_token_stays_while_its_source_fails() {
         "c lives on its own"
     );
 }
+
+/// With a refresh token of its own, it has another way, which does not follow.
+#[test]
+fn who_follows_is_made_anew_after_a_failure_too() {
+    let mut chain = Chain::new(Grant::ClientCredentials, true);
+    let (attempt, _) = chain.request(0, "a");
+    chain.answer("a", attempt, 100, Some(3600));
+    let (attempt, _) = chain.request(0, "b");
+    let validity = Validity {
+        obtained_at: chain.0.now,
+        expires_at: chain.0.now + Duration::from_secs(3000),
+        refresh: Some(RefreshValidity { expires_at: None }),
+        id_token_expires_at: None,
+    };
+    chain.0.event(Event::Obtained {
+        name: name("b"),
+        attempt,
+        validity,
+    });
+    let (attempt, _) = chain.request(0, "c");
+    chain.answer("c", attempt, 3000, None);
+    let (attempt, _) = chain.request(75, "a");
+    chain.answer("a", attempt, 3600, Some(3600));
+    let (attempt, by) = chain.request(1, "b");
+    assert_eq!(by, Use::Primary);
+    chain.fail("b", attempt, FailureKind::Unavailable);
+    let (attempt, by) = chain.request(5, "b");
+    assert_eq!(by, Use::Primary, "a still is another than b was made from");
+    chain.answer("b", attempt, 3000, None);
+    chain.request(1, "c");
+}
+
+#[test]
+fn a_refused_login_that_nothing_replaces_is_kept() {
+    let mut chain = Chain::new(Grant::Login, false);
+    let attempt = chain.0.scheduler.begin_attempt();
+    let ends_at = chain.0.now + Duration::from_secs(3600);
+    let validity = Validity {
+        obtained_at: chain.0.now,
+        expires_at: ends_at,
+        refresh: None,
+        id_token_expires_at: Some(ends_at),
+    };
+    chain.0.event(Event::LoggedIn {
+        name: name("a"),
+        attempt,
+        validity,
+    });
+    let (attempt, _) = chain.request(0, "b");
+    chain.fail("b", attempt, FailureKind::GrantRefused);
+    chain.0.event(Event::RefreshRequested { name: name("a") });
+    let (attempt, _) = chain.request(5, "b");
+    assert_eq!(chain.status("a").health, Health::Fresh);
+    chain.answer("b", attempt, 3000, None);
+    chain.request(0, "c");
+}
