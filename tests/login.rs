@@ -351,6 +351,94 @@ fn a_device_that_says_no() {
     }
 }
 
+/// Nobody has to log in twice because a server is out for a moment.
+#[test]
+fn a_login_outlasts_a_short_outage() {
+    for out in ["/token", "/jwks"] {
+        let provider = Provider::start(ELSEWHERE);
+        let host = Host::new();
+        configure(&host, &provider, &by_code(ELSEWHERE));
+        let _daemon = host.start_ready();
+        let mut login = Login::begin(&host);
+        let end = browse(&provider, &login.url());
+        provider.op().out = Some((out, 2));
+        login.paste(&end);
+        let (code, text) = login.end();
+        assert_eq!(code, 0, "{out}: {text}");
+        assert_eq!(provider.op().out, Some((out, 0)));
+        token(&host);
+    }
+}
+
+/// A login on another device outlasts a restart while the server is out, discovery included.
+#[test]
+fn a_device_login_outlasts_an_outage() {
+    let provider = Provider::start(ELSEWHERE);
+    provider.op().device_answers = vec!["authorization_pending"; 1000];
+    let host = Host::new();
+    configure(&host, &provider, BY_DEVICE);
+    let daemon = host.start_ready();
+    let mut login = Login::begin(&host);
+    login.url();
+    daemon.kill();
+    drop(login);
+    provider.op().out = Some(("/.well-known/openid-configuration", 2));
+    let _daemon = host.start_ready();
+    eventually("the outage to be over", SOON, || {
+        (provider.op().out?.1 == 0).then_some(())
+    });
+    let login = Login::begin(&host);
+    provider.op().device_answers.clear();
+    let (code, text) = login.end();
+    assert_eq!(
+        (code, provider.requests("POST", "/device")),
+        (0, 1),
+        "{text}"
+    );
+}
+
+/// What a login that was replaced comes to is nothing to the one in its place.
+#[test]
+fn a_device_login_that_was_replaced_is_forgotten() {
+    let provider = Provider::start(ELSEWHERE);
+    provider.op().device_answers = vec!["authorization_pending"; 1000];
+    let host = Host::new();
+    configure(&host, &provider, BY_DEVICE);
+    let daemon = host.start_ready();
+    let mut first = Login::begin(&host);
+    first.url();
+    let config = std::fs::read_to_string(host.config_path()).unwrap();
+    host.write("bearerd.toml", &config.replace("\"profile\"", "\"email\""));
+    eventually("the end of the first login's file", SOON, || {
+        (!host.path("state/logins/me.json").exists()).then_some(())
+    });
+    let mut second = Login::begin(&host);
+    second.url();
+    let codes = |provider: &Provider| {
+        let polls = provider.token_requests("urn:ietf:params:oauth:grant-type:device_code");
+        polls
+            .iter()
+            .map(|poll| poll["device_code"].clone())
+            .collect::<Vec<_>>()
+    };
+    let before = codes(&provider).len();
+    eventually("polls", SOON, || {
+        (codes(&provider).len() >= before + 3).then_some(())
+    });
+    let polled = codes(&provider);
+    assert!(
+        polled[before + 1..]
+            .iter()
+            .all(|code| Some(code) == polled.last())
+    );
+    provider.op().device_answers.clear();
+    let (code, text) = second.end();
+    assert_eq!(code, 0, "{text}");
+    // Nothing polls for a token that is no longer configured.
+    daemon.stop();
+    drop(first);
+}
+
 /// A client that proves itself by another token of ours does so when somebody logs in, too.
 #[test]
 fn a_login_of_a_client_without_a_secret() {

@@ -216,12 +216,14 @@ fn show_device(uri: &str, complete: Option<&str>, user_code: &str) -> Result<(),
     tell("Log in with a browser, on any machine, at:\n");
     super::output::write(format!("{}\n", printable(uri)).as_bytes())?;
     tell(&format!("\nand enter the code {user_code}"));
+    let (shown, what) = match complete {
+        Some(complete) => (complete, "this, which has the code in it"),
+        None => (uri, "the address"),
+    };
     if io::stderr().is_terminal()
-        && let Some(code) = complete.and_then(qr::draw)
+        && let Some(code) = qr::draw(shown)
     {
-        tell(&format!(
-            "\nor scan this, which has the code in it:\n\n{code}"
-        ));
+        tell(&format!("\nor scan {what}:\n\n{code}"));
     }
     Ok(())
 }

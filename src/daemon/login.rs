@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::task::{AbortHandle, JoinSet, spawn_blocking};
 use tracing::{error, info, warn};
 
 use crate::api::code::Code;
@@ -41,7 +41,9 @@ pub(super) struct Logins {
     /// Who wants to know how a login begins.
     beginning: BTreeMap<TokenName, Vec<Asker>>,
     /// Codes being redeemed: worth waiting for.
-    redeeming: usize,
+    redeeming: Vec<TokenName>,
+    /// The attempts that poll for logins on other devices.
+    polling: BTreeMap<TokenName, (AttemptId, AbortHandle)>,
     /// Who wants to know how a login on another device ends.
     waiting: BTreeMap<TokenName, Vec<Reply<()>>>,
 }
@@ -62,7 +64,8 @@ impl Logins {
             pending: BTreeMap::new(),
             beginning: BTreeMap::new(),
             tasks: JoinSet::new(),
-            redeeming: 0,
+            redeeming: Vec::new(),
+            polling: BTreeMap::new(),
             waiting: BTreeMap::new(),
         }
     }
@@ -72,6 +75,8 @@ impl Logins {
         loop {
             match self.tasks.join_next().await {
                 Some(Ok(ended)) => return ended,
+                // Forgotten.
+                Some(Err(end)) if end.is_cancelled() => {}
                 Some(Err(defect)) => error!(%defect, "a login's task has died"),
                 None => return std::future::pending().await,
             }
@@ -79,15 +84,32 @@ impl Logins {
     }
 
     /// Whether a code is being redeemed.
-    pub(super) fn is_redeeming(&self) -> bool {
-        self.redeeming > 0
+    pub(super) fn are_redeeming(&self) -> bool {
+        !self.redeeming.is_empty()
+    }
+
+    /// Whether it is one for this token.
+    pub(super) fn is_redeeming(&self, name: &TokenName) -> bool {
+        self.redeeming.contains(name)
+    }
+
+    fn is_polling(&self, name: &TokenName, attempt: AttemptId) -> bool {
+        let current = self.polling.get(name);
+        current.is_some_and(|(current, _)| *current == attempt)
     }
 
     fn forget(&mut self, name: &TokenName) {
-        if self.pending.remove(name).is_some() {
-            let (files, name) = (Arc::clone(&self.files), name.clone());
-            spawn_blocking(move || files.remove(&name));
+        if let Some((_, task)) = self.polling.remove(name) {
+            task.abort();
         }
+        if self.pending.remove(name).is_some() {
+            self.remove_file(name);
+        }
+    }
+
+    fn remove_file(&self, name: &TokenName) {
+        let (files, name) = (Arc::clone(&self.files), name.clone());
+        spawn_blocking(move || files.remove(&name));
     }
 
     /// The login of a token that has begun and can still be completed.
@@ -108,7 +130,7 @@ impl Logins {
         (token, carried): (Arc<TokenConfig>, Carried),
         redemption: Redemption,
     ) {
-        self.redeeming += 1;
+        self.redeeming.push(token.name.clone());
         self.tasks.spawn(async move {
             let name = token.name.clone();
             let brought = match client.registration().await {
@@ -131,7 +153,21 @@ impl Shell {
             }
             match token {
                 Some(token) if self.logins.current(&token).is_some() => self.poll(&token),
-                _ => self.logins.forget(&name),
+                _ => {
+                    self.logins.pending.remove(&name);
+                    self.logins.remove_file(&name);
+                }
+            }
+        }
+    }
+
+    /// Forgets the logins of tokens that are gone, or are obtained in another way now.
+    pub(super) fn forget_outdated_logins(&mut self) {
+        let names: Vec<TokenName> = self.logins.pending.keys().cloned().collect();
+        for name in names {
+            let token = self.tokens.get(&name).map(|entry| entry.config());
+            if token.is_none_or(|token| self.logins.current(&token).is_none()) {
+                self.logins.forget(&name);
             }
         }
     }
@@ -237,9 +273,16 @@ impl Shell {
         match ended {
             Ended::Begun(name, begun) => self.login_begun(&name, begun),
             Ended::Brought(name, attempt, brought, redeemed) => {
-                self.logins.redeeming -= usize::from(redeemed);
-                if !redeemed {
+                if redeemed {
+                    let mut redeeming = self.logins.redeeming.iter();
+                    if let Some(at) = redeeming.position(|of| *of == name) {
+                        self.logins.redeeming.remove(at);
+                    }
+                } else if self.logins.is_polling(&name, attempt) {
                     self.logins.forget(&name);
+                } else {
+                    // Of a login that another has taken the place of.
+                    return;
                 }
                 let outcome = match brought {
                     Ok(token) => {
@@ -302,7 +345,8 @@ impl Shell {
             let (device, token) = (DeviceLogin::clone(device), Arc::clone(token));
             let carried = self.tokens.sources_of(&token);
             let attempt = self.scheduler.begin_attempt();
-            self.logins.tasks.spawn(async move {
+            let name = token.name.clone();
+            let task = self.logins.tasks.spawn(async move {
                 let name = token.name.clone();
                 let left = Duration::from_secs(left);
                 let brought = match client.registration().await {
@@ -311,6 +355,7 @@ impl Shell {
                 };
                 Ended::Brought(name, attempt, brought, false)
             });
+            self.logins.polling.insert(name, (attempt, task));
         }
     }
 

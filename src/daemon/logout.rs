@@ -122,7 +122,8 @@ impl Shell {
         if !config.policy().grant.needs_person() {
             return Err(LogoutError::NoLogin);
         }
-        if entry.status().in_flight || self.revocations.is_logging_out(name) {
+        let changes = entry.status().in_flight || self.logins.is_redeeming(name);
+        if changes || self.revocations.is_logging_out(name) {
             return Err(LogoutError::Busy);
         }
         let Some(record) = &entry.record else {

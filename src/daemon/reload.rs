@@ -113,6 +113,7 @@ impl Shell {
             .collect();
         self.scheduler.configure(now, policies);
         self.revoke_removed(&before, revocable);
+        self.forget_outdated_logins();
         for name in &new {
             self.restore(now, name);
         }

@@ -351,7 +351,7 @@ impl Shell {
     }
 
     pub(super) fn has_unfinished_business(&self) -> bool {
-        let redeeming = self.logins.is_redeeming() || self.revocations.somebody_waits();
+        let redeeming = self.logins.are_redeeming() || self.revocations.somebody_waits();
         !self.attempts.is_empty() || self.durable.is_busy() || redeeming
     }
 

@@ -251,6 +251,12 @@ impl SourceError {
         }
     }
 
+    /// Whether the same may well succeed in a while.
+    pub(super) fn is_passing(&self) -> bool {
+        let kind = self.failure().kind;
+        matches!(kind, FailureKind::RateLimited | FailureKind::Unavailable)
+    }
+
     /// What to do about it, where that is known.
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {

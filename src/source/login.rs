@@ -10,6 +10,7 @@ mod html;
 mod secret_text;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use authorization::{Authorization, Redemption};
 pub use device::DeviceLogin;
@@ -23,6 +24,7 @@ use super::registration::Registration;
 use super::token_request::GrantRequest;
 use crate::config::{AuthorizationCode, Endpoint, GrantConfig, RedirectUri, TokenConfig};
 use crate::credential::Token;
+use crate::refresh::Delivery;
 use crate::source::Carried;
 
 /// Makes an authorization request. A loopback redirect URI without a port gets `port`.
@@ -58,7 +60,7 @@ pub async fn authorize(
     Authorization::new(at, issuer, token, grant, redirect_uri)
 }
 
-/// Turns the code of a login into a token, whose ID token is verified before it counts.
+/// Turns the code of a person's login into a token, whose ID token is verified before it counts.
 ///
 /// # Errors
 /// [`SourceError`]. The code is spent then, too.
@@ -68,10 +70,31 @@ pub async fn redeem(
     redemption: Redemption,
     carried: &Carried,
 ) -> Result<Token, SourceError> {
+    redeem_patiently(registration, token, redemption, carried, &PATIENCE).await
+}
+
+/// The same, tried again after these pauses while the server is out.
+async fn redeem_patiently(
+    registration: Arc<Registration>,
+    token: Arc<TokenConfig>,
+    redemption: Redemption,
+    carried: &Carried,
+    pauses: &[Duration],
+) -> Result<Token, SourceError> {
     let nonce = redemption.nonce.clone();
     let grant = GrantRequest::AuthorizationCode(redemption);
-    let brought = super::redeem(&registration, &token, &grant, carried).await?;
-    verified(&registration, &token, brought, nonce.as_deref()).await
+    let mut left = pauses.iter();
+    let brought = loop {
+        match super::redeem(&registration, &token, &grant, carried).await {
+            // A code counts once: not when it may have been taken.
+            Err(error) if error.is_passing() && error.failure().delivery != Delivery::Unknown => {
+                let pause = *left.next().ok_or(error)?;
+                tokio::time::sleep(pause).await;
+            }
+            ended => break ended?,
+        }
+    };
+    verified(&registration, &token, brought, nonce.as_deref(), pauses).await
 }
 
 /// Logs in by filling in the provider's form.
@@ -87,7 +110,8 @@ pub(super) async fn by_form(
     let limit = FORM_TIMEOUTS * registration.config.timeout;
     let walked = tokio::time::timeout(limit, walk).await;
     let redemption = walked.unwrap_or(Err(SourceError::Login(LoginError::TooSlow)))?;
-    redeem(registration, token, redemption, carried).await
+    // It has a schedule, and fills in the form again.
+    redeem_patiently(registration, token, redemption, carried, &[]).await
 }
 
 /// What a login has brought, once its ID token has been verified. One that nothing can be held against is
@@ -97,6 +121,7 @@ async fn verified(
     token: &TokenConfig,
     mut brought: Token,
     nonce: Option<&str>,
+    pauses: &[Duration],
 ) -> Result<Token, SourceError> {
     if matches!(registration.config.endpoint, Endpoint::TokenEndpoint(_)) {
         brought.id_token = None;
@@ -106,8 +131,21 @@ async fn verified(
     match &brought.id_token {
         Some(id_token) => {
             let access_token = &brought.access_token;
-            let verified = registration.verify_id_token(id_token, access_token, nonce);
-            verified.await?;
+            let mut left = pauses.iter();
+            loop {
+                let verified = registration.verify_id_token(id_token, access_token, nonce);
+                match verified.await {
+                    // The keys cannot be had.
+                    Err(error) if error.is_passing() => {
+                        let pause = *left.next().ok_or(error)?;
+                        tokio::time::sleep(pause).await;
+                    }
+                    ended => {
+                        ended?;
+                        break;
+                    }
+                }
+            }
         }
         None if authorization::wants_id_token(token) => {
             return Err(SourceError::Login(LoginError::NoIdToken));
@@ -156,6 +194,14 @@ pub(super) fn is_login(token: &TokenConfig) -> bool {
         GrantConfig::AuthorizationCode(_) | GrantConfig::DeviceCode
     )
 }
+
+/// The pauses between tries of what a person's login still needs: nobody likes to log in twice.
+const PATIENCE: [Duration; 4] = [
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+    Duration::from_secs(8),
+];
 
 /// How long the login pages may take in all, in timeouts of a request.
 const FORM_TIMEOUTS: u32 = 2;

@@ -79,7 +79,12 @@ pub async fn revoke(
         }
         let access_token = (&token.access_token, "access_token");
         match one(&registration, &endpoint, access_token, &carried).await {
-            Err(RevocationError::Refused(_)) if token.refresh_token.is_some() => Ok(()),
+            // Not every server revokes access tokens (RFC 7009 section 2.2.1), and with the grant they end.
+            Err(RevocationError::Refused(StatusCode::BAD_REQUEST))
+                if token.refresh_token.is_some() =>
+            {
+                Ok(())
+            }
             other => other,
         }
     };

@@ -45,6 +45,8 @@ pub struct Op {
     pub device_answers: Vec<&'static str>,
     /// What the client proves itself by, instead of its secret (RFC 7523 section 2.2).
     pub client_assertion: Option<String>,
+    /// A path that is answered with 503 for so many times.
+    pub out: Option<(&'static str, usize)>,
     /// When it was asked about one.
     pub polled_at: Vec<Instant>,
     /// Every request: method, path and parameters.
@@ -97,6 +99,7 @@ impl Provider {
             detour: None,
             device_answers: Vec::new(),
             client_assertion: None,
+            out: None,
             polled_at: Vec::new(),
             seen: Vec::new(),
             cookies: Vec::new(),
@@ -232,6 +235,12 @@ impl Op {
         form: &Form,
         cookie: &str,
     ) -> Answer {
+        if let Some((out, left @ 1..)) = &mut self.out
+            && path == *out
+        {
+            *left -= 1;
+            return refused(503, "temporarily_unavailable");
+        }
         match (method, path) {
             ("GET", "/.well-known/openid-configuration") => {
                 let at = |path: &str| format!("{}{path}", self.origin);

@@ -151,7 +151,7 @@ impl DeviceLogin {
         let polls = self.poll(&registration, &token, &carried);
         let polled = tokio::time::timeout(expires_in, polls).await;
         let brought = polled.unwrap_or(Err(SourceError::Login(LoginError::Expired)))?;
-        super::verified(&registration, &token, brought, None).await
+        super::verified(&registration, &token, brought, None, &super::PATIENCE).await
     }
 
     async fn poll(
@@ -166,8 +166,8 @@ impl DeviceLogin {
             let grant = GrantRequest::DeviceCode(self.device_code.clone());
             let refused = match crate::source::redeem(registration, token, &grant, carried).await {
                 Err(SourceError::Refused(refused)) => refused,
-                // Section 3.5: on a connection timeout, less often.
-                Err(SourceError::Transport { .. }) => {
+                // Section 3.5: on a connection timeout, less often; so, too, where the server is out.
+                Err(error) if error.is_passing() => {
                     interval = (interval * 2).min(LONGEST_INTERVAL);
                     continue;
                 }
