@@ -8,7 +8,9 @@
 )]
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 
 use bearerd::config::{
     ClientAuth, Config, Environment, FileFormat, GrantConfig, HeaderValue, JwtBearer, SecretRef,
@@ -264,6 +266,45 @@ fn github_app() {
     assert_eq!(&*token.policy().server.0, "https://api.github.com");
     let inputs = token.inputs(&Environment::default());
     assert_eq!(inputs, [Path::new("/etc/bearerd/keys/github-app.pem")]);
+}
+
+/// With programs of the same names that write down what they are given.
+#[test]
+fn the_hooks_tell_where_to_log_in() {
+    let directory = tempfile::tempdir().unwrap();
+    let said = directory.path().join("said");
+    for name in ["mail", "notify-send"] {
+        let script =
+            "#!/bin/sh\necho \"$@\" >\"$SAID\"\n[ \"${0##*/}\" != mail ] || cat >>\"$SAID\"\n";
+        let stub = directory.path().join(name);
+        fs::write(&stub, script).unwrap();
+        fs::set_permissions(&stub, fs::Permissions::from_mode(0o700)).unwrap();
+    }
+    let path = format!(
+        "{}:{}",
+        directory.path().display(),
+        std::env::var("PATH").unwrap()
+    );
+    let url = "https://op.example/auth?state=x";
+    for (hook, argument) in [("mail", Some("ops@example.org")), ("desktop", None)] {
+        for (url, code) in [("", ""), (url, ""), (url, "WDJB-MJHT")] {
+            let status = Command::new(format!("etc/hooks/{hook}"))
+                .args(argument)
+                .env("PATH", &path)
+                .env("SAID", &said)
+                .envs([("BEARERD_TOKEN", "person"), ("BEARERD_REASON", "login_due")])
+                .envs([("BEARERD_UNTIL", "1800000000"), ("BEARERD_STATE", "fresh")])
+                .env("BEARERD_LOGIN", "bearerd login person")
+                .envs([("BEARERD_URL", url), ("BEARERD_USER_CODE", code)])
+                .status()
+                .unwrap();
+            assert!(status.success(), "{hook}");
+            let text = fs::read_to_string(&said).unwrap();
+            for word in ["person", "bearerd login person", url, code] {
+                assert!(text.contains(word), "{hook}: {word}: {text}");
+            }
+        }
+    }
 }
 
 /// The README's configurations are what people copy.
