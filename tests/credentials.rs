@@ -8,7 +8,7 @@
 
 mod socket;
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -94,7 +94,8 @@ fn a_unit_gets_the_format_that_it_names() {
     );
     let directory = tempfile::tempdir().unwrap();
     let template = directory.path().join("own.j2");
-    std::fs::write(&template, "key={{ access_token }}").unwrap();
+    let mut file = std::fs::File::create(&template).unwrap();
+    file.write_all(b"key={{ access_token }}").unwrap();
     let own = with_file(own, FileFormat::Template { template }, None);
     let world = World::new([fresh("lev", "lev-1").0, own.0]);
     let bearer = "Authorization: Bearer lev-1";
