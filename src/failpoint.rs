@@ -1,5 +1,5 @@
-//! Points at which a test ends the process as a power cut would. They exist with the feature `failpoints`
-//! alone, which no release has.
+//! Points at which a test ends the process as a power cut would, or has a task hang. They exist with the
+//! feature `failpoints` alone, which no release has.
 
 #[cfg(all(feature = "failpoints", not(debug_assertions)))]
 compile_error!(
@@ -9,20 +9,9 @@ compile_error!(
 /// Kills the process here when `$BEARERD_FAILPOINT` is `NAME:N` and it comes by for the N-th time.
 #[cfg(feature = "failpoints")]
 pub fn pass(name: &str) {
-    use std::sync::LazyLock;
-    use std::sync::atomic::{AtomicU32, Ordering};
-
     use rustix::process::{Signal, getpid, kill_process};
 
-    static PLANNED: LazyLock<Option<(String, AtomicU32)>> = LazyLock::new(|| {
-        let planned = std::env::var("BEARERD_FAILPOINT").ok()?;
-        let (name, passes) = planned.split_once(':')?;
-        Some((name.to_owned(), AtomicU32::new(passes.parse().ok()?)))
-    });
-    if let Some((planned, left)) = &*PLANNED
-        && planned == name
-        && left.fetch_sub(1, Ordering::Relaxed) == 1
-    {
+    if is_due(name) {
         // It cannot be refused, and nothing runs after it.
         let _ = kill_process(getpid(), Signal::KILL);
     }
@@ -32,3 +21,32 @@ pub fn pass(name: &str) {
 #[cfg(not(feature = "failpoints"))]
 #[inline(always)]
 pub const fn pass(_: &str) {}
+
+/// Has the task that comes by hang for ever, on the same terms as [`pass`] kills.
+#[cfg(feature = "failpoints")]
+pub async fn hang(name: &str) {
+    if is_due(name) {
+        tracing::warn!("hangs at {name}");
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Nothing.
+#[cfg(not(feature = "failpoints"))]
+#[inline(always)]
+pub async fn hang(_: &str) {}
+
+#[cfg(feature = "failpoints")]
+fn is_due(name: &str) -> bool {
+    use std::sync::LazyLock;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    static PLANNED: LazyLock<Option<(String, AtomicU32)>> = LazyLock::new(|| {
+        let planned = std::env::var("BEARERD_FAILPOINT").ok()?;
+        let (name, passes) = planned.split_once(':')?;
+        Some((name.to_owned(), AtomicU32::new(passes.parse().ok()?)))
+    });
+    PLANNED
+        .as_ref()
+        .is_some_and(|(planned, left)| planned == name && left.fetch_sub(1, Ordering::Relaxed) == 1)
+}

@@ -261,14 +261,15 @@ fn what_is_no_sts_is_named() {
     assert!(stderr.contains("certificate"), "{stderr}");
 }
 
-/// What botocore finds by itself, with this configuration and environment.
-fn by_botocore(home: &Path, environment: &[(&str, &str)]) -> String {
+/// What botocore finds by itself, with this configuration and environment, after these lines of a shell.
+fn by_botocore(home: &Path, environment: &[(&str, &str)], exports: &str) -> String {
     let script = "import botocore.session\n\
         keys = botocore.session.get_session().get_credentials().get_frozen_credentials()\n\
         print(keys.access_key, keys.secret_key, keys.token)";
-    let mut command = tool::python();
+    let mut command = Command::new("sh");
     command
-        .args(["-c", script])
+        .args(["-ec", &format!("{exports}exec \"$0\" -c \"$1\"")])
+        .args([tool::python().get_program(), script.as_ref()])
         .env_clear()
         .env("HOME", home)
         .env("PATH", "/usr/bin:/bin")
@@ -300,7 +301,7 @@ fn botocore_runs_it_as_credential_process() {
         .write_all(config.as_bytes())
         .unwrap();
     let socket = world.socket.to_str().unwrap();
-    let keys = by_botocore(home, &[("BEARERD_SOCKET", socket)]);
+    let keys = by_botocore(home, &[("BEARERD_SOCKET", socket)], "");
     assert_eq!(keys, "ASIAJSON secret/canary session+canary==\n");
 }
 
@@ -315,16 +316,17 @@ fn botocore_reads_a_raw_file_as_web_identity() {
         .unwrap()
         .write_all(b"canary-1")
         .unwrap();
+    // As docs/consumers.md has it, but for the file.
+    let exports = docs::snippet("AWS", "sh", 0);
+    let exports = exports.replace("/run/bearerd/tokens/nhs", file.to_str().unwrap());
     let keys = by_botocore(
         directory.path(),
         &[
-            ("AWS_WEB_IDENTITY_TOKEN_FILE", file.to_str().unwrap()),
-            ("AWS_ROLE_ARN", ROLE),
-            ("AWS_ROLE_SESSION_NAME", "reports"),
             ("AWS_REGION", "eu-west-2"),
             ("AWS_DEFAULT_REGION", "eu-west-2"),
             ("AWS_ENDPOINT_URL_STS", &sts(false)),
         ],
+        &exports,
     );
     assert_eq!(keys, "ASIAXML secret/canary session+canary==\n");
 }

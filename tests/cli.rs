@@ -8,6 +8,7 @@
 )]
 
 mod socket;
+mod tool;
 
 use std::io::Write;
 use std::path::Path;
@@ -16,6 +17,7 @@ use std::thread;
 
 use bearerd::refresh::{ErrorState, Reason};
 use bearerd::store::DaemonView;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket::{World, fresh, pending};
 
 struct Outcome {
@@ -348,6 +350,76 @@ fn a_closed_pipe_is_no_error() {
     }
 }
 
+/// What a process has open, and how many threads it is.
+fn anatomy(pid: u32) -> (Vec<String>, String) {
+    let links = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+    let link = |entry: std::io::Result<std::fs::DirEntry>| {
+        let link = std::fs::read_link(entry.unwrap().path()).unwrap();
+        link.to_str().unwrap().to_owned()
+    };
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let threads = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Threads:"));
+    (
+        links.map(link).collect(),
+        threads.unwrap().trim().to_owned(),
+    )
+}
+
+/// Scripts ask often, and a runtime or the roots of TLS would cost them more than the answer.
+#[test]
+fn what_asks_the_daemon_alone_starts_neither_a_runtime_nor_tls() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("bearerd.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    // Who loads certificates waits here for a writer that never comes, and does not get to its request.
+    let roots = directory.path().join("roots.pem");
+    let readable = rustix::fs::Mode::RUSR;
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &roots,
+        rustix::fs::FileType::Fifo,
+        readable,
+        0,
+    )
+    .unwrap();
+    for args in [
+        &["get", "lev", "--wait", "20s"][..],
+        &["get", "lev", "--format", "headers"],
+        &["credential-helper", "kubectl", "--token", "lev"],
+        &["exec", "lev", "--", "true"],
+        &["refresh", "lev"],
+        &["status"],
+        &["events"],
+    ] {
+        let mut command = bearerd(&socket);
+        command.args(args).env("SSL_CERT_FILE", &roots);
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut connected = [PollFd::new(&listener, PollFlags::IN)];
+        let soon = Timespec {
+            tv_sec: 20,
+            tv_nsec: 0,
+        };
+        let came = poll(&mut connected, Some(&soon)).unwrap() == 1;
+        let seen = came.then(|| {
+            let mut client = std::io::BufReader::new(listener.accept().unwrap().0);
+            // It has asked, and waits for the answer.
+            let lines = std::io::BufRead::lines(&mut client).map(Result::unwrap);
+            assert!(lines.take_while(|line| !line.is_empty()).count() > 1);
+            anatomy(child.id())
+        });
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let (links, threads) = seen.unwrap_or_else(|| panic!("{args:?} has asked nothing"));
+        assert_eq!(threads, "1", "{args:?}");
+        // Of polling, events and timers.
+        let of_runtime = links.iter().any(|link| link.starts_with("anon_inode:"));
+        assert!(!of_runtime, "{args:?}: {links:?}");
+    }
+}
+
 fn failing(name: &str, state: ErrorState) -> socket::Made {
     let error = "the server\u{1b}[1m said no; hint: mend it";
     pending(name).failed(state, Reason::LastError, error)
@@ -484,8 +556,9 @@ fn shells_accept_their_completions() {
         assert!(text.contains("credential-helper"), "{shell}");
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(text.as_bytes()).unwrap();
-        // Only shells that are installed can say.
-        if let Ok(checked) = Command::new(shell).arg("-n").arg(file.path()).output() {
+        if tool::has(shell) {
+            let mut check = Command::new(shell);
+            let checked = check.arg("-n").arg(file.path()).output().unwrap();
             assert!(checked.status.success(), "{checked:?}");
         }
     }

@@ -148,6 +148,48 @@ fn every_recipe_is_short() {
     }
 }
 
+/// Of a key it does not know, systemd only warns.
+#[test]
+fn systemd_finds_no_fault_with_a_services_recipes() {
+    if !tool::has("systemd-analyze") {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let recipes = docs::blocks("A service").into_iter();
+    let units: Vec<_> = recipes.filter(|(kind, _)| *kind == "ini").collect();
+    assert!(!units.is_empty());
+    for (number, (_, unit)) in units.iter().enumerate() {
+        let path = directory.path().join(format!("reports{number}.service"));
+        let mut file = fs::File::create(&path).unwrap();
+        writeln!(file, "{unit}\n[Service]\nExecStart=/bin/true").unwrap();
+        let mut verify = Command::new("systemd-analyze");
+        verify.args(["--system", "verify", "--man=no", "--recursive-errors=no"]);
+        let output = verify.arg(path).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{unit}");
+    }
+}
+
+#[test]
+fn a_services_hook_is_accepted() {
+    let scene = Scene::new();
+    let check = |hook: &str| {
+        let main = fs::read_to_string(scene.host.config_path()).unwrap();
+        let path = scene.write("service.toml", &format!("{main}\n{hook}"));
+        let mut check = scene.command("bearerd");
+        check
+            .args(["check", "--config"])
+            .arg(path)
+            .output()
+            .unwrap()
+    };
+    let hook = scene.recipe("A service", "toml", 0);
+    let checked = check(&hook);
+    assert!(checked.status.success(), "{checked:?}");
+    let misspelt = check(&hook.replace("reload_consumers", "reload_consumer"));
+    assert_eq!(misspelt.status.code(), Some(5), "{misspelt:?}");
+}
+
 #[test]
 fn shell_scripts_and_cron_jobs() {
     let scene = Scene::new();
@@ -227,9 +269,36 @@ fn go() {
     says(&go.output().unwrap(), "welcome\n");
 }
 
+/// The recipe for Prometheus, with this as the server to scrape.
+fn prometheus_config(scene: &Scene, target: &str) -> std::path::PathBuf {
+    let recipe = scene.recipe("Prometheus", "yaml", 0);
+    let recipe = recipe.replace("api.example.org", target);
+    let scrapes_soon = "global: { scrape_interval: 1s }";
+    scene.write("prometheus.yml", &format!("{scrapes_soon}\n{recipe}"))
+}
+
+#[test]
+fn promtool_accepts_the_recipe() {
+    if !tool::has("promtool") {
+        return;
+    }
+    let scene = Scene::new();
+    let check = || {
+        let mut promtool = scene.command("promtool");
+        promtool.args(["check", "config"]);
+        promtool.arg(prometheus_config(&scene, "127.0.0.1:1"));
+        promtool.output().unwrap()
+    };
+    let checked = check();
+    assert!(checked.status.success(), "{checked:?}");
+    // It looks for the file.
+    fs::remove_file(scene.host.path("tokens/nhs")).unwrap();
+    assert!(!check().status.success());
+}
+
 #[test]
 fn prometheus_scrapes_with_the_token() {
-    if !tool::has("promtool") || !tool::has("prometheus") {
+    if !tool::has("prometheus") {
         return;
     }
     let scene = Scene::new();
@@ -240,19 +309,7 @@ fn prometheus_scrapes_with_the_token() {
         _ = scraped.send((request.target.clone(), right));
         Answer::new(200, "text/plain; version=0.0.4", "up 1\n")
     });
-    let recipe = scene.recipe("Prometheus", "yaml", 0);
-    let recipe = recipe.replace("api.example.org", &format!("127.0.0.1:{port}"));
-    let config = scene.write(
-        "prometheus.yml",
-        &format!("global: {{ scrape_interval: 1s }}\n{recipe}"),
-    );
-    let checked = scene
-        .command("promtool")
-        .args(["check", "config"])
-        .arg(&config)
-        .output();
-    let checked = checked.unwrap();
-    assert!(checked.status.success(), "{checked:?}");
+    let config = prometheus_config(&scene, &format!("127.0.0.1:{port}"));
     let mut prometheus = scene.command("prometheus");
     let storage = format!("--storage.tsdb.path={}", scene.host.path("data").display());
     let config = format!("--config.file={}", config.display());
@@ -263,6 +320,26 @@ fn prometheus_scrapes_with_the_token() {
     prometheus.kill().unwrap();
     prometheus.wait().unwrap();
     assert_eq!(scrape.unwrap(), ("/metrics".to_owned(), true));
+}
+
+/// The collector is too large to be run; it would refuse first what does not name its other parts.
+#[test]
+fn the_collectors_parts_name_one_another() {
+    let recipe = snippet("OpenTelemetry collector", "yaml", 0);
+    let text = |from: &str, to: char| {
+        let (_, rest) = recipe.split_once(from).unwrap();
+        rest.split(to).next().unwrap().trim()
+    };
+    let extension = text("extensions:\n", ':');
+    assert_eq!(text("authenticator:", '}'), extension);
+    assert_eq!(text("service: { extensions: [", ']'), extension);
+    let outputs = snippet("", "toml", 0);
+    assert_eq!(Some(text("filename:", '}')), outputs.split('"').nth(1));
+    for line in recipe.lines() {
+        let count = |what: char| line.matches(what).count();
+        assert_eq!(count('{'), count('}'), "{line}");
+        assert_eq!(count('['), count(']'), "{line}");
+    }
 }
 
 #[test]

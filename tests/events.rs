@@ -323,6 +323,42 @@ fn a_reload_leaves_socket_connections_and_streams_alone() {
 }
 
 #[test]
+fn the_command_tells_a_refusal_from_a_broken_connection() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("bearerd.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bearerd"));
+    command.args(["events", "--socket"]).arg(&socket);
+    let mut broken_off = command.spawn().unwrap();
+    let (mut client, _) = listener.accept().unwrap();
+    // With a request that is not read, the end is no end of the stream.
+    client.read_exact(&mut [0]).unwrap();
+    drop(client);
+    assert_eq!(broken_off.wait().unwrap().code(), Some(3));
+
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let world = World::new([fresh("closed", "canary-1").0]);
+    let open = |path: &Path, mode| {
+        std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+    };
+    open(world.directory.path(), 0o755);
+    let binary = world.directory.path().join("bearerd");
+    std::fs::copy(env!("CARGO_BIN_EXE_bearerd"), &binary).unwrap();
+    // First the socket's mode refuses, then the daemon.
+    for mode in [0o600, 0o666] {
+        open(&world.socket, mode);
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=1234", "--regid=1234", "--clear-groups"]);
+        command.arg(&binary).args(["events", "closed", "--socket"]);
+        let refused = command.arg(&world.socket).output().unwrap();
+        assert_eq!(refused.status.code(), Some(6), "{refused:?}");
+        assert!(refused.stdout.is_empty());
+    }
+}
+
+#[test]
 fn the_command_ends_when_nobody_reads_it() {
     let world = World::new([fresh("lev", "canary-1").0]);
     let mut follower = Command::new(env!("CARGO_BIN_EXE_bearerd"))

@@ -12,23 +12,26 @@ mod socket;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bearerd::api::Limits;
 use bearerd::clock;
 use bearerd::config::{Allow, Who};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket::{Made, World, fresh, pending};
 
-/// Opens connections as a user, says how many were turned away, and keeps the others until dropped.
+/// Clients of one user, until dropped.
 struct Crowd {
     child: Child,
     stdin: Option<ChildStdin>,
+    stdout: BufReader<ChildStdout>,
     turned_away: usize,
 }
 
-const SCRIPT: &str = r#"
+/// Opens connections, tells how many were turned away, and keeps the others.
+const STEADY: &str = r#"
 import resource, select, socket, sys
 path, count, request = sys.argv[1], int(sys.argv[2]), sys.argv[3].encode()
 hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -50,9 +53,70 @@ print(away, flush=True)
 sys.stdin.read()
 "#;
 
+/// Asks over every connection, again and again while anything can be sent, and reads no answer. Who is cut off
+/// comes again; who is turned away does not. Tells when as many were cut off as have come.
+const SLOW: &str = r#"
+import resource, select, socket, sys
+path, count, request = sys.argv[1], int(sys.argv[2]), sys.argv[3].encode()
+hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
+request = b"GET " + request + b" HTTP/1.1\r\nHost: x\r\n\r\n"
+batch = request * 64
+clients, sent, events = {}, {}, select.epoll()
+def join():
+    client = socket.socket(socket.AF_UNIX)
+    client.connect(path)
+    client.setblocking(False)
+    clients[client.fileno()], sent[client.fileno()] = client, 0
+    events.register(client, select.EPOLLOUT)
+def turned_away(client):
+    try:
+        return b" 503 " in client.recv(100)
+    except OSError:
+        return False
+def send(number):
+    try:
+        while True:
+            sent[number] += clients[number].send(batch[sent[number] % len(request):])
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+for _ in range(count):
+    join()
+events.register(sys.stdin, select.EPOLLIN)
+away = cut = 0
+told = False
+while True:
+    for number, event in events.poll():
+        if number == 0:
+            sys.exit()
+        if event & (select.EPOLLHUP | select.EPOLLERR) or not send(number):
+            with clients.pop(number) as client:
+                events.unregister(client)
+                refused = turned_away(client)
+            away, cut = away + refused, cut + (not refused)
+            if not refused:
+                join()
+    if not told and cut >= count - away:
+        told = True
+        print(away, flush=True)
+"#;
+
 impl Crowd {
     /// `None` where the test is not root's.
     fn gather(world: &World, uid: u32, count: usize, request: &str) -> Option<Self> {
+        let mut crowd = Self::begin(world, STEADY, uid, (count, request))?;
+        crowd.turned_away = crowd.told();
+        Some(crowd)
+    }
+
+    fn begin(
+        world: &World,
+        script: &str,
+        uid: u32,
+        (count, request): (usize, &str),
+    ) -> Option<Self> {
         if !rustix::process::geteuid().is_root() {
             println!("NOT TESTED: only root can connect as others");
             return None;
@@ -65,21 +129,30 @@ impl Crowd {
         let uid = uid.to_string();
         let mut child = Command::new("setpriv")
             .args(["--reuid", &uid, "--regid", &uid, "--clear-groups"])
-            .args(["/usr/bin/env", "python3", "-c", SCRIPT])
+            .args(["/usr/bin/env", "python3", "-c", script])
             .arg(&world.socket)
             .args([&count.to_string(), request])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut said = String::new();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        stdout.read_line(&mut said).unwrap();
         Some(Self {
             stdin: child.stdin.take(),
+            stdout: BufReader::new(child.stdout.take().unwrap()),
             child,
-            turned_away: said.trim().parse().unwrap(),
+            turned_away: 0,
         })
+    }
+
+    fn has_told(&self) -> bool {
+        let mut stdout = [PollFd::new(self.stdout.get_ref(), PollFlags::IN)];
+        poll(&mut stdout, Some(&Timespec::default())).unwrap() == 1
+    }
+
+    fn told(&mut self) -> usize {
+        let mut said = String::new();
+        self.stdout.read_line(&mut said).unwrap();
+        said.trim().parse().unwrap()
     }
 }
 
@@ -156,6 +229,39 @@ fn a_thousand_silent_clients_of_the_same_user() {
             "slowest of 50 reads: {among:?} among 1000 silent clients, with {connections} places"
         );
         assert!(among < Duration::from_secs(1), "{among:?}");
+    }
+}
+
+/// While they fill their sockets, get stuck, are cut off and come again.
+#[test]
+fn a_thousand_clients_that_read_no_answer() {
+    let limits = Limits {
+        write: Duration::from_secs(1),
+        ..Limits::of_process()
+    };
+    // Root's may all sit there; of another user's, most are turned away or make room.
+    let count = limits.connections.min(1000);
+    for uid in [1234, 0] {
+        let world = World::limited(limits, [for_everybody(fresh("lev", "canary-1"), &[1234]).0]);
+        let asking = (count, "/v1/tokens/lev");
+        let Some(mut crowd) = Crowd::begin(&world, SLOW, uid, asking) else {
+            return;
+        };
+        let (begun, mut reads) = (clock::now(), Vec::new());
+        while !crowd.has_told() {
+            let (answer, took) = ask(&world, "/v1/tokens/lev/access_token");
+            assert!(answer.ends_with("canary-1"), "{answer}");
+            reads.push(took);
+            assert!(clock::now() - begun < Duration::from_secs(60));
+        }
+        let away = crowd.told();
+        reads.sort();
+        let (slowest, median) = (reads[reads.len() - 1], reads[reads.len() / 2]);
+        println!(
+            "{} reads, median {median:?}, slowest {slowest:?}, among {count} of uid {uid} that read nothing, {away} of them turned away",
+            reads.len()
+        );
+        assert!(slowest < Duration::from_secs(1), "{slowest:?}");
     }
 }
 

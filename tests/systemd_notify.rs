@@ -144,6 +144,34 @@ fn the_watchdog_is_fed_when_there_is_one() {
     }
 }
 
+/// The loop alone hangs: the tasks beside it still answer clients, and must not feed the watchdog.
+#[cfg(feature = "failpoints")]
+#[test]
+fn a_loop_that_hangs_lets_the_watchdog_starve() {
+    let mut host = Host::new();
+    host.configure("");
+    host.variable("WATCHDOG_USEC", "200000");
+    host.variable("BEARERD_FAILPOINT", "turn:30");
+    let daemon = host.start_ready();
+    daemon.wait_notice(0, "WATCHDOG=1", SOON);
+    support::eventually("the loop hanging", SOON, || {
+        daemon.logged().contains("hangs at turn").then_some(())
+    });
+    let hung = clock::now();
+    let fed = |notices: &[support::notify::Notice]| {
+        let fed = notices.iter().filter(|notice| notice.says("WATCHDOG=1"));
+        fed.count()
+    };
+    let before = daemon.notices();
+    assert!(fed(&before) > 5, "{before:?}");
+    assert!(!daemon.exits_within(Duration::from_secs(3)));
+    let mut late = daemon.notices();
+    // One may have been on its way.
+    late.retain(|notice| notice.at.saturating_since(hung) > Duration::from_millis(500));
+    assert_eq!(fed(&late), 0, "{late:?}");
+    assert!(daemon.client(&["status"]).status.success());
+}
+
 #[test]
 fn no_watchdog_no_ping() {
     let server = Server::start(Settings::default().lifetime(Duration::from_secs(2)));

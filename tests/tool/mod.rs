@@ -27,7 +27,7 @@ pub fn python() -> Command {
     Command::new(named.unwrap_or_else(|| "/usr/bin/python3".into()))
 }
 
-const LARGE: [&str; 6] = ["docker", "go", "kubectl", "node", "prometheus", "promtool"];
+const LARGE: [&str; 3] = ["docker", "go", "kubectl"];
 
 fn skipped(what: &str, small: bool) -> bool {
     let must = small && std::env::var_os("CI").is_some();
