@@ -226,6 +226,52 @@ fn the_configurations_of_docs_login_are_valid() {
     ));
 }
 
+/// A newcomer's way to the CIS2 chain, as docs/login.md shows it, but for the places.
+#[test]
+fn the_chain_is_set_up_as_documented() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = |text: &str| {
+        let etc = directory.path().to_str().unwrap();
+        text.replace("/etc/bearerd", etc)
+            .replace("/usr/share/doc/bearerd/examples", "etc/examples")
+            .replace("install -o bearerd", "install -D")
+            .replace("/dev/stdin", "<(echo secret)")
+            .replace("/run/bearerd", etc)
+    };
+    let page = fs::read_to_string("docs/login.md").unwrap();
+    let (_, section) = page.split_once("\n## NHS CIS2").unwrap();
+    let (_, commands) = section.split_once("```sh\n").unwrap();
+    let (commands, _) = commands.split_once("```").unwrap();
+    let (commands, last) = commands.split_once("bearerd check").unwrap();
+    assert_eq!(last.trim(), "&& systemctl reload bearerd");
+    let commands = here(commands)
+        .replace(
+            "bearerd keygen",
+            concat!(env!("CARGO_BIN_EXE_bearerd"), " keygen"),
+        )
+        .replace("chown bearerd ", "test -f ");
+    // Of the package.
+    for made in ["keys", "conf.d"] {
+        fs::create_dir(directory.path().join(made)).unwrap();
+    }
+    let done = Command::new("bash")
+        .args(["-euc", &commands])
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{done:?}");
+    let chain = directory.path().join("conf.d/cis2.toml");
+    let text = here(&fs::read_to_string(&chain).unwrap());
+    assert!(text.contains("client_id = \"YOUR_API_KEY\""), "{text}");
+    fs::write(&chain, text).unwrap();
+    let mut check = Command::new(env!("CARGO_BIN_EXE_bearerd"));
+    let checked = check
+        .args(["check", "--config"])
+        .arg(&chain)
+        .output()
+        .unwrap();
+    assert!(checked.status.success(), "{checked:?}");
+}
+
 #[test]
 fn google_service_account() {
     let config = example("google-service-account.toml");
