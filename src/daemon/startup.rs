@@ -184,40 +184,45 @@ fn serve(
 ) -> Result<JoinHandle<Result<(), ApiError>>, DaemonError> {
     let runtime_dir = &config.runtime_dir;
     runtime_directory(runtime_dir)?;
-    let listen = |passed: Option<_>, name| match passed {
-        Some(listener) => Ok(listener),
-        None => api::bind(&runtime_dir.join(name)),
+    let runtime = super::runtime(4)?;
+    // A listener belongs to the runtime that it is made in.
+    let within = runtime.enter();
+    let listen = |passed: Option<std::os::unix::net::UnixListener>, name| {
+        let listener = match passed {
+            Some(listener) => listener,
+            None => api::bind(&runtime_dir.join(name))?,
+        };
+        UnixListener::from_std(listener).map_err(DaemonError::Runtime)
     };
     let is_passed = passed.http.is_some();
-    let http = listen(passed.http, "bearerd.sock")?;
+    let listener = listen(passed.http, "bearerd.sock")?;
+    let listener = match is_passed {
+        true => Listener::Passed(listener),
+        false => Listener::Bound(listener),
+    };
     let credentials = listen(passed.credentials, "credentials.sock")?;
-    let oidc_agent = config.oidc_agent.then(|| listen(None, "oidc-agent.sock"));
+    let oidc_agent = config
+        .oidc_agent
+        .then(|| listen(None, "oidc-agent.sock").map(Listener::Bound));
     let oidc_agent = oidc_agent.transpose()?;
-    let (limits, environment) = (Limits::of_process(), Arc::clone(environment));
+    let (agent_api, limits) = (api.clone(), Limits::of_process());
+    let environment = Arc::clone(environment);
+    let oidc_agent = async move {
+        match oidc_agent {
+            Some(listener) => api::serve(listener, agent_api, Protocol::OidcAgent, limits).await,
+            None => Ok(()),
+        }
+    };
+    drop(within);
     let served = async move {
-        // In the runtime that serves it.
-        let made = |listener| UnixListener::from_std(listener).map_err(ApiError::Accept);
-        let http = match (made(http)?, is_passed) {
-            (listener, true) => Listener::Passed(listener),
-            (listener, false) => Listener::Bound(listener),
-        };
-        let (credentials, oidc_agent) = (made(credentials)?, oidc_agent.map(made).transpose()?);
-        let http = api::serve(http, api.clone(), Protocol::Http, limits);
-        let oidc_agent = async {
-            let Some(listener) = oidc_agent.map(Listener::Bound) else {
-                return Ok(());
-            };
-            api::serve(listener, api.clone(), Protocol::OidcAgent, limits).await
-        };
+        let http = api::serve(listener, api.clone(), Protocol::Http, limits);
         // When the daemon is about to end, each lets its own clients end.
         let clients = async { tokio::try_join!(http, oidc_agent).map(|_| ()) };
         tokio::select! {
             end = clients => end,
-            end = api::credentials::serve(credentials, api.clone(), environment) => Err(end),
+            end = api::credentials::serve(credentials, api, environment) => Err(end),
         }
     };
-    // Not before all else that can fail: tasks may not drop a runtime.
-    let runtime = super::runtime(4)?;
     Ok(tokio::task::spawn_blocking(move || {
         let end = runtime.block_on(served);
         runtime.shutdown_background();
