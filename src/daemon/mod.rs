@@ -22,7 +22,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
@@ -33,7 +32,6 @@ use crate::api::logout::Logout;
 use crate::api::{ApiError, Passed};
 use crate::clock::{self, Alarm};
 use crate::config::{ConfigErrors, Environment};
-use crate::failpoint;
 use crate::refresh::Event;
 use crate::signals::Signal;
 use crate::sink::Report;
@@ -70,7 +68,12 @@ pub fn run(
     start_logging(&inputs.config.daemon.log)?;
     startup::harden();
     let passed = Passed::take(&environment)?;
-    let runtime = runtime(9)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(8)
+        .thread_keep_alive(Duration::from_secs(2))
+        .build()
+        .map_err(DaemonError::Runtime)?;
     let outcome = runtime.block_on(async {
         let (shell, turns) = startup::assemble(options, environment, inputs, passed)?;
         turn_until_stopped(shell, turns).await
@@ -78,16 +81,6 @@ pub fn run(
     // Whatever is worth waiting for has been waited for; a read that never ends must not keep the process.
     runtime.shutdown_background();
     outcome
-}
-
-/// A thread for tasks, and so many for what blocks, while there is any.
-fn runtime(blocking: usize) -> Result<Runtime, DaemonError> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .max_blocking_threads(blocking)
-        .thread_keep_alive(Duration::from_secs(2))
-        .build()
-        .map_err(DaemonError::Runtime)
 }
 
 /// One thing that happened.
@@ -145,7 +138,6 @@ async fn turn_until_stopped(mut shell: Shell, mut turns: Turns) -> Result<Outcom
             return Ok(outcome);
         }
         let turn = turns.next(&mut shell).await;
-        failpoint::hang("turn").await;
         match turn {
             Turn::Alarm => {}
             Turn::Attempt(finished) => shell.attempt_finished(clock::now(), finished),

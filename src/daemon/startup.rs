@@ -175,7 +175,6 @@ pub(super) fn assemble(
     Ok((shell, turns))
 }
 
-/// Serves clients on a thread of their own: what the daemon does meanwhile keeps nobody waiting who reads.
 fn serve(
     config: &DaemonConfig,
     passed: Passed,
@@ -184,9 +183,6 @@ fn serve(
 ) -> Result<JoinHandle<Result<(), ApiError>>, DaemonError> {
     let runtime_dir = &config.runtime_dir;
     runtime_directory(runtime_dir)?;
-    let runtime = super::runtime(4)?;
-    // A listener belongs to the runtime that it is made in.
-    let within = runtime.enter();
     let listen = |passed: Option<std::os::unix::net::UnixListener>, name| {
         let listener = match passed {
             Some(listener) => listener,
@@ -213,8 +209,7 @@ fn serve(
             None => Ok(()),
         }
     };
-    drop(within);
-    let served = async move {
+    Ok(tokio::spawn(async move {
         let http = api::serve(listener, api.clone(), Protocol::Http, limits);
         // When the daemon is about to end, each lets its own clients end.
         let clients = async { tokio::try_join!(http, oidc_agent).map(|_| ()) };
@@ -222,11 +217,6 @@ fn serve(
             end = clients => end,
             end = api::credentials::serve(credentials, api, environment) => Err(end),
         }
-    };
-    Ok(tokio::task::spawn_blocking(move || {
-        let end = runtime.block_on(served);
-        runtime.shutdown_background();
-        end
     }))
 }
 
