@@ -485,6 +485,33 @@ fn a_device_login_that_cannot_begin() {
     assert!(text.contains(words), "{text}");
 }
 
+/// Such a token works until it ends, and whoever wants another is told at once.
+#[test]
+fn a_login_without_a_refresh_token_is_kept_and_not_replaced() {
+    let provider = Provider::start(ELSEWHERE);
+    provider.op().refresh_tokens_are_given = false;
+    let host = Host::new();
+    configure(&host, &provider, BY_DEVICE);
+    let daemon = host.start_ready();
+    assert_eq!(Login::begin(&host).end().0, 0);
+    let held = token(&host);
+    let asked = bearerd::clock::now();
+    let hash = bearerd::api::tokens::RejectedHash::of(held.as_bytes()).to_hex();
+    let rejected = format!("--rejected={hash}");
+    for arguments in [
+        &["refresh", "me"][..],
+        &["refresh", "me", &rejected],
+        &["get", "me", "--min-ttl", "299990ms", "--wait", "1m"],
+    ] {
+        let refused = daemon.client(arguments);
+        assert_eq!(refused.status.code(), Some(4), "{refused:?}");
+    }
+    assert!(bearerd::clock::now() - asked < Duration::from_secs(5));
+    daemon.signal(rustix::process::Signal::USR1);
+    assert!(daemon.client(&["get", "me"]).status.success());
+    assert_eq!(daemon.status_json()["tokens"][0]["state"], "fresh");
+}
+
 /// Nobody waits for a request that cannot be made.
 #[test]
 fn a_wish_without_a_login() {

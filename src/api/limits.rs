@@ -36,8 +36,10 @@ impl Limits {
         let limits = Self::default();
         let third = getrlimit(Resource::Nofile).current.map(|all| all / 3);
         let third = third.and_then(|third| usize::try_from(third).ok());
+        let connections = limits.connections.min(third.unwrap_or(usize::MAX));
         Self {
-            connections: limits.connections.min(third.unwrap_or(usize::MAX)),
+            connections,
+            reserved: limits.reserved.min(connections / 4),
             ..limits
         }
     }

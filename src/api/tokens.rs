@@ -170,10 +170,15 @@ pub async fn refresh(
         // The place in the queue comes first: the decision is then made and sent without a gap.
         let permit = api.events.reserve().await.map_err(|_| stopping())?;
         let before = receiver.borrow_and_update().clone();
-        if let Some(rejected) = rejected {
-            if let Some(current) = other_than(&before, rejected, clock::now()) {
-                return Ok(current);
-            }
+        if let Some(current) =
+            rejected.and_then(|rejected| other_than(&before, rejected, clock::now()))
+        {
+            return Ok(current);
+        }
+        if only_a_login_replaces(&before, clock::now()) {
+            return Err(without_a_refresh_token(name));
+        }
+        if rejected.is_some() {
             // Consumers that meet a 401 are many and do not know of each other. While requests fail, the
             // schedule is theirs too: it backs off, and does not repeat a refused password.
             if is_final(before.standing.status.health) {
@@ -182,10 +187,6 @@ pub async fn refresh(
             if before.standing.status.health == Health::Fresh {
                 permit.send(Event::RefreshRequested { name: name.clone() });
             }
-        } else if only_a_login_replaces(&before, clock::now()) {
-            let detail = format!("only a login replaces token {name}: it has no refresh token");
-            let hint = format!("`bearerd login {name}`");
-            return Err(Problem::new(Code::NeedsLogin, detail).hinting(Some(hint.into())));
         } else {
             permit.send(Event::RefreshRequested { name: name.clone() });
         }
@@ -231,6 +232,9 @@ fn verdict(
             );
             return Some(Err(Problem::usage(detail)));
         }
+        if only_a_login_replaces(view, now) {
+            return Some(Err(without_a_refresh_token(name)));
+        }
     }
     is_final(view.standing.status.health).then(|| Err(lacks(name, view, min_ttl, now)))
 }
@@ -252,6 +256,12 @@ fn only_a_login_replaces(view: &TokenView, now: Instant) -> bool {
     let refresh = status.validity.and_then(|validity| validity.refresh);
     let usable = refresh.is_some_and(|refresh| refresh.expires_at.is_none_or(|end| now < end));
     view.config.policy().grant == Grant::Login && status.health == Health::Fresh && !usable
+}
+
+fn without_a_refresh_token(name: &TokenName) -> Problem {
+    let detail = format!("only a login replaces token {name}: it has no refresh token");
+    let hint = format!("`bearerd login {name}`");
+    Problem::new(Code::NeedsLogin, detail).hinting(Some(hint.into()))
 }
 
 /// Whether the wish has led to no request, as only a person can help.

@@ -114,8 +114,11 @@ impl Logins {
 
     /// The login of a token that has begun and can still be completed.
     fn current(&mut self, token: &TokenConfig) -> Option<&Pending> {
+        // A poll ends by itself.
+        let polls = self.polling.contains_key(&token.name);
         let good = |pending: &Pending| {
-            pending.identity == token.identity && clock::unix_now().as_secs() < pending.until
+            pending.identity == token.identity
+                && (polls || clock::unix_now().as_secs() < pending.until)
         };
         if self.pending.get(&token.name).is_some_and(|p| !good(p)) {
             self.forget(&token.name);
@@ -315,6 +318,11 @@ impl Shell {
             return;
         };
         let answer = match pending {
+            Ok(pending) if pending.identity != token.identity => {
+                self.logins.remove_file(name);
+                let changed = "the configuration has changed since the login began";
+                Err(Problem::new(Code::Transient, changed))
+            }
             Ok(pending) => {
                 info!(token = %name, "login begun");
                 let answer = begun(&pending, &token);

@@ -48,9 +48,9 @@ impl Slot {
             Health::Failing { state, .. } => {
                 self.seed_untried |= state == ErrorState::NeedsLogin;
                 match self.next_use(now) {
-                    Ok(_) => now.max(last + FAILING_SPACING),
                     // Nothing will be sent: whoever asks is told at once.
-                    Err(_) => now,
+                    Err((ErrorState::NeedsLogin, _)) => now,
+                    _ => now.max(last + FAILING_SPACING),
                 }
             }
             // Nothing but a person replaces it: until it ends, it lives on as it is.

@@ -34,6 +34,8 @@ impl Scheduler {
         let needed = slot.policy.sources.iter();
         let mut needed = needed.filter(|source| by == Use::Primary || source.on_refresh);
         match needed.find(|source| !supplied(source)) {
+            // Its own refresh token keeps it until there is something to follow again.
+            Some(_) if slot.renew && slot.has_refresh_token(now) => Ok(Use::RefreshToken),
             Some(lacking) => Err(Obstacle::Source(lacking.clone())),
             None => Ok(by),
         }

@@ -124,10 +124,16 @@ impl Slot {
         all.into_iter().flatten().min()
     }
 
+    /// Whether it can be refreshed.
+    pub(super) fn has_refresh_token(&self, now: Instant) -> bool {
+        let refresh = self.held.and_then(|held| held.refresh);
+        refresh.is_some_and(|refresh| refresh.expires_at.is_none_or(|end| now < end))
+    }
+
     /// By which grant the next request goes, or why there is none.
     pub(super) fn next_use(&self, now: Instant) -> Result<Use, (ErrorState, Reason)> {
         let refresh = self.held.and_then(|held| held.refresh);
-        let usable = refresh.is_some_and(|refresh| refresh.expires_at.is_none_or(|end| now < end));
+        let usable = self.has_refresh_token(now);
         match self.policy.grant {
             Grant::ClientCredentials => Ok(Use::Primary),
             Grant::Exchange if self.renew || !usable => Ok(Use::Primary),
@@ -221,6 +227,7 @@ impl Slot {
         self.held = Some(validity);
         self.current = now < validity.expires_at;
         self.health = Health::Fresh;
+        self.logged_out = false;
         self.settle();
         self.seed_untried &= self.outdated || validity.refresh.is_none();
         match self.phase {
@@ -259,8 +266,6 @@ impl Slot {
             self.plan();
             return false;
         }
-        // Until it succeeds, what its source has become is still to be followed.
-        self.renew |= by == Use::Primary && self.policy.follows_sources && self.held.is_some();
         self.failures = self.failures.saturating_add(1);
         let streak = match self.streak {
             Some((kind, count)) if kind == failure.kind => count.saturating_add(1),
@@ -279,6 +284,11 @@ impl Slot {
             self.ambiguous,
             self.seed_untried,
         );
+        // What its source has become is still to be followed, as long as that may succeed.
+        self.renew |= by == Use::Primary
+            && self.policy.follows_sources
+            && self.held.is_some()
+            && verdict.state == ErrorState::Transient;
         self.health = Health::Failing {
             state: verdict.state,
             reason: verdict.reason,

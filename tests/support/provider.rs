@@ -45,6 +45,8 @@ pub struct Op {
     pub device_answers: Vec<&'static str>,
     /// What the client proves itself by, instead of its secret (RFC 7523 section 2.2).
     pub client_assertion: Option<String>,
+    /// Whether a refresh token comes with each token.
+    pub refresh_tokens_are_given: bool,
     /// A path that is answered with 503 for so many times.
     pub out: Option<(&'static str, usize)>,
     /// When it was asked about one.
@@ -99,6 +101,7 @@ impl Provider {
             detour: None,
             device_answers: Vec::new(),
             client_assertion: None,
+            refresh_tokens_are_given: true,
             out: None,
             polled_at: Vec::new(),
             seen: Vec::new(),
@@ -460,10 +463,13 @@ impl Op {
         let header = json!({"alg": "EdDSA", "kid": "k"});
         let signed = format!("{}.{}", b64(header.to_string()), b64(claims.to_string()));
         let id_token = format!("{signed}.{}", b64(key.sign(signed.as_bytes())));
-        let answer = json!({
+        let mut answer = json!({
             "access_token": access_token, "token_type": "Bearer", "expires_in": self.lifetime,
             "refresh_token": refresh_token, "refresh_expires_in": 1800, "id_token": id_token,
         });
+        if !self.refresh_tokens_are_given {
+            answer["refresh_token"] = Value::Null;
+        }
         ok("application/json", answer.to_string())
     }
 }
