@@ -32,6 +32,7 @@ use crate::api::logout::Logout;
 use crate::api::{ApiError, Passed};
 use crate::clock::{self, Alarm};
 use crate::config::{ConfigErrors, Environment};
+use crate::failpoint;
 use crate::refresh::Event;
 use crate::signals::Signal;
 use crate::sink::Report;
@@ -138,6 +139,7 @@ async fn turn_until_stopped(mut shell: Shell, mut turns: Turns) -> Result<Outcom
             return Ok(outcome);
         }
         let turn = turns.next(&mut shell).await;
+        failpoint::hang("turn").await;
         match turn {
             Turn::Alarm => {}
             Turn::Attempt(finished) => shell.attempt_finished(clock::now(), finished),
