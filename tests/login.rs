@@ -507,7 +507,6 @@ fn a_login_without_a_refresh_token_is_kept_and_not_replaced() {
         assert_eq!(refused.status.code(), Some(4), "{refused:?}");
     }
     assert!(bearerd::clock::now() - asked < Duration::from_secs(5));
-    daemon.signal(rustix::process::Signal::USR1);
     assert!(daemon.client(&["get", "me"]).status.success());
     assert_eq!(daemon.status_json()["tokens"][0]["state"], "fresh");
 }

@@ -47,14 +47,8 @@ impl Slot {
             }
             Health::Failing { state, .. } => {
                 self.seed_untried |= state == ErrorState::NeedsLogin;
-                match self.next_use(now) {
-                    // Nothing will be sent: whoever asks is told at once.
-                    Err((ErrorState::NeedsLogin, _)) => now,
-                    _ => now.max(last + FAILING_SPACING),
-                }
+                now.max(last + FAILING_SPACING)
             }
-            // Nothing but a person replaces it: until it ends, it lives on as it is.
-            Health::Fresh if self.next_use(now).is_err() => return,
             Health::Fresh | Health::Pending => now,
         };
         let due = due.max(self.not_before());
@@ -69,7 +63,6 @@ impl Slot {
         self.health = Health::Fresh;
         self.settle();
         (self.seed_untried, self.window_fixed, self.reminded) = (false, false, None);
-        self.logged_out = false;
         self.plan();
     }
 
@@ -77,7 +70,6 @@ impl Slot {
     pub(super) fn logged_out(&mut self, now: Instant) {
         (self.held, self.current) = (None, false);
         self.seed_untried = false;
-        self.logged_out = true;
         self.settle();
         self.health = Health::Pending;
         self.due_now(now);

@@ -34,8 +34,6 @@ impl Scheduler {
         let needed = slot.policy.sources.iter();
         let mut needed = needed.filter(|source| by == Use::Primary || source.on_refresh);
         match needed.find(|source| !supplied(source)) {
-            // Its own refresh token keeps it until there is something to follow again.
-            Some(_) if slot.renew && slot.has_refresh_token(now) => Ok(Use::RefreshToken),
             Some(lacking) => Err(Obstacle::Source(lacking.clone())),
             None => Ok(by),
         }
@@ -114,10 +112,7 @@ impl Scheduler {
         for source in slot.policy.sources.clone() {
             let older = |other: &Slot| other.held.is_some_and(|held| held.obtained_at <= sent_at);
             let other = self.slots.get(&source.name);
-            // One that only a person can replace lives on as it is.
-            let replaceable =
-                |other: &Slot| other.health == Health::Fresh && other.next_use(now).is_ok();
-            if other.is_some_and(|other| older(other) && replaceable(other)) {
+            if other.is_some_and(|other| older(other) && other.health == Health::Fresh) {
                 self.with_slot(&source.name, |other| other.requested(now));
                 self.with_slot(name, |slot| slot.await_source(source.name, None));
             }

@@ -57,8 +57,6 @@ pub(super) struct Slot {
     /// The last refresh did not move the refresh token's end: nothing will.
     pub(super) window_fixed: bool,
     pub(super) reminded: Option<Reminded>,
-    /// Somebody has logged out on purpose, and not in again: nobody is told to.
-    pub(super) logged_out: bool,
 }
 
 /// What happens next.
@@ -105,7 +103,6 @@ impl Slot {
             renew: false,
             window_fixed: false,
             reminded: None,
-            logged_out: false,
         }
     }
 
@@ -124,16 +121,10 @@ impl Slot {
         all.into_iter().flatten().min()
     }
 
-    /// Whether it can be refreshed.
-    pub(super) fn has_refresh_token(&self, now: Instant) -> bool {
-        let refresh = self.held.and_then(|held| held.refresh);
-        refresh.is_some_and(|refresh| refresh.expires_at.is_none_or(|end| now < end))
-    }
-
     /// By which grant the next request goes, or why there is none.
     pub(super) fn next_use(&self, now: Instant) -> Result<Use, (ErrorState, Reason)> {
         let refresh = self.held.and_then(|held| held.refresh);
-        let usable = self.has_refresh_token(now);
+        let usable = refresh.is_some_and(|refresh| refresh.expires_at.is_none_or(|end| now < end));
         match self.policy.grant {
             Grant::ClientCredentials => Ok(Use::Primary),
             Grant::Exchange if self.renew || !usable => Ok(Use::Primary),
@@ -227,7 +218,6 @@ impl Slot {
         self.held = Some(validity);
         self.current = now < validity.expires_at;
         self.health = Health::Fresh;
-        self.logged_out = false;
         self.settle();
         self.seed_untried &= self.outdated || validity.refresh.is_none();
         match self.phase {
@@ -284,11 +274,6 @@ impl Slot {
             self.ambiguous,
             self.seed_untried,
         );
-        // What its source has become is still to be followed, as long as that may succeed.
-        self.renew |= by == Use::Primary
-            && self.policy.follows_sources
-            && self.held.is_some()
-            && verdict.state == ErrorState::Transient;
         self.health = Health::Failing {
             state: verdict.state,
             reason: verdict.reason,

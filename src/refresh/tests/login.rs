@@ -68,20 +68,6 @@ fn nobody_has_logged_in() {
 }
 
 #[test]
-fn who_has_logged_out_is_not_told_to_log_in() {
-    let mut bench = Bench::new(Grant::Login);
-    asked(&mut bench, 1);
-    login(&mut bench, 100, Some(None));
-    bench.event(Event::LoggedOut { name: name("a") });
-    assert_eq!(asked(&mut bench, 60 * HOUR), []);
-    login(&mut bench, 100, None);
-    assert!(
-        !asked(&mut bench, 61 * HOUR).is_empty(),
-        "until the next login"
-    );
-}
-
-#[test]
 fn a_login_is_taken_and_then_refreshed() {
     let mut bench = Bench::new(Grant::Login);
     assert_eq!(bench.until(at(1001)), []);
