@@ -9,6 +9,12 @@ import threading
 import time
 
 STOP_DEADLINE = 15
+# Where it keeps what is its own, in the configuration of a run.
+TABLE = """\
+[daemon]
+state_dir   = "{root}/state"
+runtime_dir = "{root}/run"
+"""
 
 
 class Daemon:

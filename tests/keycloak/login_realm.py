@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+from daemon import TABLE
+
 HERE = Path(__file__).parent
 USER = "656005750104"
 LIFETIME = 20
@@ -11,10 +13,7 @@ SESSION_MAXIMUM, SESSION_IDLE = 40, 20
 LOGIN_NOTICE = 20
 ELSEWHERE = "https://example.org/"
 
-DAEMON = """\
-[daemon]
-state_dir   = "{root}/state"
-runtime_dir = "{root}/run"
+DAEMON = TABLE + """\
 [daemon.notify]
 command = ["/bin/sh", "-c", '''echo "$BEARERD_TOKEN $BEARERD_STATE $BEARERD_URL" >>{root}/notices''']
 """

@@ -4,16 +4,12 @@ import json
 from pathlib import Path
 
 import pki
+from daemon import TABLE
 
 HERE = Path(__file__).parent
 ALGORITHMS = ("RS512", "PS256", "ES256", "ES512")
 NEW_PASSWORD = "new ß/pass&word=2"
 
-DAEMON = """\
-[daemon]
-state_dir   = "{root}/state"
-runtime_dir = "{root}/run"
-"""
 # Tokens as LEV has them: one kept by its refresh token, one by the password alone. Of two users, for
 # Keycloak's protection against guessing refuses a user's second login while the first is under way.
 LEV = """
@@ -86,7 +82,7 @@ class Registrations:
                           format=form)
                for name, client, user, form in (("lev", "lev-reports", "reports", "curl"),
                                                 ("lev_plain", "lev-plain", "archive", "headers"))]
-        pki.write_secret(main, DAEMON.format(root=self.root) + "".join(lev))
+        pki.write_secret(main, TABLE.format(root=self.root) + "".join(lev))
         secret = 'client_secret = {{ file = "{root}/secrets/{name}" }}'
         self.drop_in("secrets", [
             self.service(name, f"client_secret_{name}", secret.format(root=self.root, name=name))

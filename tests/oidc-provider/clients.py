@@ -3,6 +3,7 @@
 import base64
 
 import pki
+from daemon import TABLE
 
 USER = "656005750104"
 LIFETIME = 20
@@ -11,11 +12,6 @@ LOGINS, SERVICES = ("code", "device"), ("jwt", "mtls", "self_signed")
 # All that encodings get wrong, of what the server takes: printable ASCII (RFC 6749 appendix A.2).
 SECRETS = {"code": "a:b%2B+c&d=/?# \"\\~", "inspector": "inspectors-secret"}
 
-DAEMON = """\
-[daemon]
-state_dir   = "{root}/state"
-runtime_dir = "{root}/run"
-"""
 TOKEN = """
 [client.{name}]
 issuer    = "{issuer}"
@@ -100,7 +96,7 @@ class Clients:
     def write(self, issuer):
         """bearerd's configuration; its path."""
         path = self.root / "bearerd.toml"
-        pki.write_secret(path, DAEMON.format(root=self.root) + "".join(
+        pki.write_secret(path, TABLE.format(root=self.root) + "".join(
             self.tables(name, issuer) for name in TABLES))
         return path
 

@@ -13,7 +13,7 @@ LOGIN_DEADLINE = 60
 
 
 class Login:
-    """`bearerd login NAME`: a process that shows an address and waits."""
+    """`bearerd login NAME`: a process that shows an address and waits for another."""
 
     def __init__(self, daemon, name):
         self.process = subprocess.Popen(
@@ -38,6 +38,11 @@ class Login:
             _, said = self.process.communicate()
         return self.process.returncode, said.strip()
 
+    def kill(self):
+        """The person gives up, or the connection broke."""
+        self.process.kill()
+        self.process.communicate()
+
 
 class Redirects(urllib.request.HTTPRedirectHandler):
     """None is followed unseen: the last one leads to a place where nothing answers."""
@@ -47,32 +52,32 @@ class Redirects(urllib.request.HTTPRedirectHandler):
 
 
 class Browser:
-    """Keeps cookies, follows redirects within the server, and sends the pages' forms."""
+    """Keeps cookies, follows redirects within the server, and sends the pages' forms. It has no history: every
+    login in it is a session of its own at the server."""
 
     def __init__(self, tls):
         self.opener = urllib.request.build_opener(
             Redirects, urllib.request.HTTPCookieProcessor(CookieJar()), urllib.request.HTTPSHandler(context=tls))
 
     def walk(self, url, typed):
-        """From page to page, typing into the fields named; the address elsewhere that it ends at, or the last
-        page's text where that has no form."""
+        """From page to page, typing into the fields named, or pressing the button named; the address elsewhere
+        that it ends at, or the last page's text where that has nothing to send."""
         server, fields = urllib.parse.urlsplit(url).netloc, None
         for _ in range(MOST_PAGES):
             location, page = self.ask(url, fields)
-            form = re.search(r"<form\b([^>]*)>(.*?)</form>", page, re.DOTALL)
             if location:
                 url, fields = urllib.parse.urljoin(url, location), None
                 if urllib.parse.urlsplit(url).netloc != server:
                     return url
-            elif form:
-                inputs = [attributes(tag) for tag in re.findall(r"<input\b([^>]*)>", form[2])]
-                fields = {each["name"]: typed.get(each["name"], each.get("value", "")) for each in inputs}
-                url = urllib.parse.urljoin(url, attributes(form[1])["action"])
-            else:
+                continue
+            form = re.search(r"<form\b([^>]*)>(.*?)</form>", page, re.DOTALL)
+            fields = form and filled(form[2], typed)
+            if not fields:
                 return re.sub(r"<style>.*?</style>|<[^>]*>|\s+", " ", page, flags=re.DOTALL)
+            url = urllib.parse.urljoin(url, attributes(form[1])["action"])
         raise RuntimeError(f"the login has more than {MOST_PAGES} pages")
 
-    def ask(self, url, fields):
+    def ask(self, url, fields=None):
         """One request; where it redirects to, and the page."""
         content = None if fields is None else urllib.parse.urlencode(fields).encode()
         try:
@@ -85,5 +90,13 @@ class Browser:
                 raise RuntimeError(f"{urllib.parse.urlsplit(url).path} answered {error.code}") from error
 
 
+def filled(form, typed):
+    """What a form sends: what stands in it unseen, and what is typed or pressed."""
+    inputs = [attributes(tag) for tag in re.findall(r"<(?:input|button)\b([^>]*)>", form)]
+    return {each["name"]: typed.get(each["name"], each.get("value", "")) for each in inputs
+            if each.get("name") in typed or "name" in each and each.get("type") == "hidden"}
+
+
 def attributes(tag):
+    """The attributes of a tag."""
     return {name: html.unescape(value) for name, value in re.findall(r'([\w-]+)="([^"]*)"', tag)}
