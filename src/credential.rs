@@ -67,6 +67,14 @@ pub struct RefreshValidity {
     pub expires_at: Option<Instant>,
 }
 
+impl RefreshValidity {
+    /// Whether it may be used now, as far as is known.
+    #[must_use]
+    pub fn is_usable(&self, now: Instant) -> bool {
+        self.expires_at.is_none_or(|end| now < end)
+    }
+}
+
 /// A token as an authorization server issued it (RFC 6749 section 5.1).
 #[derive(Clone)]
 pub struct Token {

@@ -407,6 +407,7 @@ fn a_device_login_that_was_replaced_is_forgotten() {
     let daemon = host.start_ready();
     let mut first = Login::begin(&host);
     first.url();
+    drop(first);
     let config = std::fs::read_to_string(host.config_path()).unwrap();
     host.write("bearerd.toml", &config.replace("\"profile\"", "\"email\""));
     eventually("the end of the first login's file", SOON, || {
@@ -434,9 +435,7 @@ fn a_device_login_that_was_replaced_is_forgotten() {
     provider.op().device_answers.clear();
     let (code, text) = second.end();
     assert_eq!(code, 0, "{text}");
-    // Nothing polls for a token that is no longer configured.
     daemon.stop();
-    drop(first);
 }
 
 /// A client that proves itself by another token of ours does so when somebody logs in, too.

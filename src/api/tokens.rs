@@ -254,7 +254,7 @@ fn is_final(health: Health) -> bool {
 fn only_a_login_replaces(view: &TokenView, now: Instant) -> bool {
     let status = &view.standing.status;
     let refresh = status.validity.and_then(|validity| validity.refresh);
-    let usable = refresh.is_some_and(|refresh| refresh.expires_at.is_none_or(|end| now < end));
+    let usable = refresh.is_some_and(|refresh| refresh.is_usable(now));
     view.config.policy().grant == Grant::Login && status.health == Health::Fresh && !usable
 }
 

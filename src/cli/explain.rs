@@ -4,7 +4,7 @@ use super::error::CliError;
 use super::output::{printable, write};
 use crate::api::code::Code;
 use crate::api::peer::{Grounds, Peer, Right, authorize};
-use crate::config::{Config, GrantConfig, TokenConfig, User};
+use crate::config::{Config, TokenConfig, User};
 use crate::credential::TokenName;
 
 /// Why the answer is no, or there is none.
@@ -36,10 +36,7 @@ pub(super) fn explain(config: &Config, who: &str, token: &str) -> Result<(), Cli
     let token = config.tokens.get(&name).ok_or_else(no_such)?;
     let (who, peer) = peer(who)?;
     let decide = |right| decision(&who, &peer, daemon_uid(config), token, right);
-    if matches!(
-        token.grant,
-        GrantConfig::AuthorizationCode(_) | GrantConfig::DeviceCode
-    ) {
+    if token.is_login() {
         let line = decide(Right::LogIn).unwrap_or_else(|line| line);
         write(printable(&format!("{line}\n")).as_bytes())?;
     }

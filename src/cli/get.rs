@@ -12,7 +12,7 @@ use crate::api::client::{self, Call};
 use crate::api::code::EXIT_FRESH;
 use crate::api::query::parse_duration;
 use crate::clock;
-use crate::config::{Environment, FileConfig, FileFormat};
+use crate::config::{Environment, FileConfig, FileFormat, NETRC_LOGIN};
 use crate::credential::{Token, TokenName, Validity};
 use crate::format::{Content, Inputs, render};
 
@@ -34,7 +34,7 @@ pub(super) struct GetArgs {
     #[arg(long, value_name = "HOST", required_if_eq("format", "netrc"))]
     machine: Option<String>,
     /// For netrc: the user's name there
-    #[arg(long, value_name = "NAME", default_value = DEFAULT_LOGIN)]
+    #[arg(long, value_name = "NAME", default_value = NETRC_LOGIN)]
     login: String,
     /// For template: the file of the minijinja template
     #[arg(long, value_name = "PATH", required_if_eq("format", "template"))]
@@ -131,6 +131,3 @@ fn formatted(args: &GetArgs, socket: &Path, format: FileFormat) -> Result<u8, Cl
     output::write(&render(&file, &content, &inputs)?)?;
     Ok(EXIT_FRESH)
 }
-
-/// As that of a netrc file.
-const DEFAULT_LOGIN: &str = "oauth2";

@@ -7,6 +7,15 @@ use super::model::{Endpoint, GrantConfig, JwtBearer, TokenConfig};
 use crate::refresh::{Grant, Policy, ServerId};
 
 impl TokenConfig {
+    /// Whether a login is what it comes from.
+    #[must_use]
+    pub fn is_login(&self) -> bool {
+        matches!(
+            self.grant,
+            GrantConfig::AuthorizationCode(_) | GrantConfig::DeviceCode
+        )
+    }
+
     /// What the core has to know of this token.
     #[must_use]
     pub fn policy(&self) -> Policy {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use super::keys::{Field, Keys, closest};
 use super::model::{
-    AssertionConfig, ClientAuth, ClientConfig, Endpoint, FileFormat, GrantConfig, TlsConfig,
-    TlsIdentity,
+    AssertionConfig, ClientAuth, ClientConfig, Endpoint, FileFormat, GrantConfig, NETRC_LOGIN,
+    TlsConfig, TlsIdentity,
 };
 use super::reading::{Reading, Site};
 use super::secret_ref::SecretRef;
@@ -275,7 +275,7 @@ pub(super) fn file_format(keys: &mut Keys<'_>) -> Option<FileFormat> {
         "json" => Some(FileFormat::Json),
         "netrc" => Some(FileFormat::Netrc {
             machine: machine?,
-            login: login.unwrap_or_else(|| "oauth2".into()),
+            login: login.unwrap_or_else(|| NETRC_LOGIN.into()),
         }),
         "template" => template.map(|template| FileFormat::Template { template }),
         _ => Some(FileFormat::Raw),

@@ -40,8 +40,8 @@ pub(super) struct Logins {
     tasks: JoinSet<Ended>,
     /// Who wants to know how a login begins.
     beginning: BTreeMap<TokenName, Vec<Asker>>,
-    /// Codes being redeemed: worth waiting for.
-    redeeming: Vec<TokenName>,
+    /// The attempts that redeem codes: worth waiting for.
+    redeeming: BTreeMap<AttemptId, TokenName>,
     /// The attempts that poll for logins on other devices.
     polling: BTreeMap<TokenName, (AttemptId, AbortHandle)>,
     /// Who wants to know how a login on another device ends.
@@ -53,7 +53,7 @@ type Reply<T> = oneshot::Sender<Result<T, Problem>>;
 /// A step that is over.
 pub(super) enum Ended {
     Begun(TokenName, Result<Pending, SourceError>),
-    Brought(TokenName, AttemptId, Result<Token, SourceError>, bool),
+    Brought(TokenName, AttemptId, Result<Token, SourceError>),
 }
 
 impl Logins {
@@ -64,7 +64,7 @@ impl Logins {
             pending: BTreeMap::new(),
             beginning: BTreeMap::new(),
             tasks: JoinSet::new(),
-            redeeming: Vec::new(),
+            redeeming: BTreeMap::new(),
             polling: BTreeMap::new(),
             waiting: BTreeMap::new(),
         }
@@ -90,7 +90,7 @@ impl Logins {
 
     /// Whether it is one for this token.
     pub(super) fn is_redeeming(&self, name: &TokenName) -> bool {
-        self.redeeming.contains(name)
+        self.redeeming.values().any(|of| of == name)
     }
 
     fn is_polling(&self, name: &TokenName, attempt: AttemptId) -> bool {
@@ -133,14 +133,14 @@ impl Logins {
         (token, carried): (Arc<TokenConfig>, Carried),
         redemption: Redemption,
     ) {
-        self.redeeming.push(token.name.clone());
+        self.redeeming.insert(attempt, token.name.clone());
         self.tasks.spawn(async move {
             let name = token.name.clone();
             let brought = match client.registration().await {
                 Ok(registration) => login::redeem(registration, token, redemption, &carried).await,
                 Err(error) => Err(error),
             };
-            Ended::Brought(name, attempt, brought, true)
+            Ended::Brought(name, attempt, brought)
         });
     }
 }
@@ -275,17 +275,14 @@ impl Shell {
     pub(super) fn login_ended(&mut self, now: Instant, ended: Ended) {
         match ended {
             Ended::Begun(name, begun) => self.login_begun(&name, begun),
-            Ended::Brought(name, attempt, brought, redeemed) => {
-                if redeemed {
-                    let mut redeeming = self.logins.redeeming.iter();
-                    if let Some(at) = redeeming.position(|of| *of == name) {
-                        self.logins.redeeming.remove(at);
-                    }
-                } else if self.logins.is_polling(&name, attempt) {
-                    self.logins.forget(&name);
-                } else {
-                    // Of a login that another has taken the place of.
+            Ended::Brought(name, attempt, brought) => {
+                let redeemed = self.logins.redeeming.remove(&attempt).is_some();
+                if !redeemed && !self.logins.is_polling(&name, attempt) {
+                    // Of a login that was forgotten: replaced, or no longer configured.
                     return;
+                }
+                if !redeemed {
+                    self.logins.forget(&name);
                 }
                 let outcome = match brought {
                     Ok(token) => {
@@ -361,7 +358,7 @@ impl Shell {
                     Ok(registration) => device.complete(registration, token, carried, left).await,
                     Err(error) => Err(error),
                 };
-                Ended::Brought(name, attempt, brought, false)
+                Ended::Brought(name, attempt, brought)
             });
             self.logins.polling.insert(name, (attempt, task));
         }

@@ -124,7 +124,7 @@ impl Slot {
     /// By which grant the next request goes, or why there is none.
     pub(super) fn next_use(&self, now: Instant) -> Result<Use, (ErrorState, Reason)> {
         let refresh = self.held.and_then(|held| held.refresh);
-        let usable = refresh.is_some_and(|refresh| refresh.expires_at.is_none_or(|end| now < end));
+        let usable = refresh.is_some_and(|refresh| refresh.is_usable(now));
         match self.policy.grant {
             Grant::ClientCredentials => Ok(Use::Primary),
             Grant::Exchange if self.renew || !usable => Ok(Use::Primary),

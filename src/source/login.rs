@@ -22,7 +22,7 @@ use super::error::SourceError;
 use super::id_token::Claims;
 use super::registration::Registration;
 use super::token_request::GrantRequest;
-use crate::config::{AuthorizationCode, Endpoint, GrantConfig, RedirectUri, TokenConfig};
+use crate::config::{AuthorizationCode, Endpoint, RedirectUri, TokenConfig};
 use crate::credential::Token;
 use crate::refresh::Delivery;
 use crate::source::Carried;
@@ -83,18 +83,28 @@ async fn redeem_patiently(
 ) -> Result<Token, SourceError> {
     let nonce = redemption.nonce.clone();
     let grant = GrantRequest::AuthorizationCode(redemption);
-    let mut left = pauses.iter();
-    let brought = loop {
-        match super::redeem(&registration, &token, &grant, carried).await {
-            // A code counts once: not when it may have been taken.
-            Err(error) if error.is_passing() && error.failure().delivery != Delivery::Unknown => {
-                let pause = *left.next().ok_or(error)?;
-                tokio::time::sleep(pause).await;
-            }
-            ended => break ended?,
-        }
-    };
+    // A code counts once: not when it may have been taken.
+    let untaken = |error: &SourceError| error.failure().delivery != Delivery::Unknown;
+    let try_once = || super::redeem(&registration, &token, &grant, carried);
+    let brought = patiently(pauses, untaken, try_once).await?;
     verified(&registration, &token, brought, nonce.as_deref(), pauses).await
+}
+
+/// Tries again after each of the pauses while the server is out and the failure is such that it may be done.
+async fn patiently<T, F: Future<Output = Result<T, SourceError>>>(
+    pauses: &[Duration],
+    may_retry: impl Fn(&SourceError) -> bool,
+    mut try_once: impl FnMut() -> F,
+) -> Result<T, SourceError> {
+    for pause in pauses {
+        match try_once().await {
+            Err(error) if error.is_passing() && may_retry(&error) => {
+                tokio::time::sleep(*pause).await;
+            }
+            ended => return ended,
+        }
+    }
+    try_once().await
 }
 
 /// Logs in by filling in the provider's form.
@@ -131,21 +141,9 @@ async fn verified(
     match &brought.id_token {
         Some(id_token) => {
             let access_token = &brought.access_token;
-            let mut left = pauses.iter();
-            loop {
-                let verified = registration.verify_id_token(id_token, access_token, nonce);
-                match verified.await {
-                    // The keys cannot be had.
-                    Err(error) if error.is_passing() => {
-                        let pause = *left.next().ok_or(error)?;
-                        tokio::time::sleep(pause).await;
-                    }
-                    ended => {
-                        ended?;
-                        break;
-                    }
-                }
-            }
+            // The keys may not be to be had at the moment.
+            let try_once = || registration.verify_id_token(id_token, access_token, nonce);
+            patiently(pauses, |_| true, try_once).await?;
         }
         None if authorization::wants_id_token(token) => {
             return Err(SourceError::Login(LoginError::NoIdToken));
@@ -185,14 +183,6 @@ pub(super) async fn continued(
         }
     }
     Ok(brought)
-}
-
-/// Whether a person's login is what the token comes from.
-pub(super) fn is_login(token: &TokenConfig) -> bool {
-    matches!(
-        token.grant,
-        GrantConfig::AuthorizationCode(_) | GrantConfig::DeviceCode
-    )
 }
 
 /// The pauses between tries of what a person's login still needs: nobody likes to log in twice.

@@ -76,7 +76,7 @@ pub async fn obtain(
     }
     let grant = registration.grant(&token, by, &carried)?;
     let brought = redeem(&registration, &token, &grant, &carried).await?;
-    if by == Use::RefreshToken && login::is_login(&token) {
+    if by == Use::RefreshToken && token.is_login() {
         let before = carried.id_token.as_ref().map(ExposeSecret::expose_secret);
         return login::continued(&registration, brought, before).await;
     }

@@ -74,7 +74,7 @@ pub enum FileFormat {
     Netrc {
         /// `machine`.
         machine: String,
-        /// `login`, default `oauth2`.
+        /// `login`, default [`NETRC_LOGIN`].
         login: String,
     },
     /// The token's bytes, no newline.
@@ -85,6 +85,9 @@ pub enum FileFormat {
         template: PathBuf,
     },
 }
+
+/// The `login` of a netrc entry where none is given.
+pub const NETRC_LOGIN: &str = "oauth2";
 
 /// What becomes of a file when its token expires without a replacement.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -39,51 +39,6 @@ pub struct DeviceLogin {
     interval: u64,
 }
 
-/// Begins a login (RFC 8628 section 3.1).
-///
-/// # Errors
-/// [`SourceError`] when the server does not offer it, or refuses.
-pub(super) async fn begin(
-    registration: &Arc<Registration>,
-    token: &TokenConfig,
-    carried: &Carried,
-) -> Result<DeviceLogin, SourceError> {
-    let endpoint = registration.device_authorization_endpoint().await?;
-    let grant = GrantRequest::DeviceAuthorization;
-    let proof = registration.proof(&grant, &endpoint.text, carried).await?;
-    let scope = token.scope.join(" ");
-    let body = Parameters::new(token, &grant, (&registration.client_id, &proof), &scope)
-        .encode(crate::config::BodyFormat::Form)?;
-    let request = registration
-        .http
-        .pooled
-        .post(endpoint.url.clone())
-        .header(header::ACCEPT, "application/json")
-        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-        .body(Bytes::from_owner(body));
-    let answer = authenticated(registration, request, &proof, &endpoint).await?;
-    if answer.status.is_success() {
-        return read(&answer.body).map_err(SourceError::Login);
-    }
-    let request = Request {
-        sent_at: clock::now(),
-        unix_now: registration.server_time(),
-        assume_lifetime: None,
-        refresh_token: None,
-        secrets: &secrets(registration.credentials(&grant), &grant, &proof),
-    };
-    let reply = Reply {
-        status: answer.status,
-        headers: &answer.headers,
-        body: &answer.body,
-    };
-    Err(match token_response::parse(reply, &request) {
-        Ok(_) => LoginError::Device("device_code").into(),
-        Err(SourceError::Refused(refusal)) => SourceError::RefusedDevice(refusal),
-        Err(error) => error,
-    })
-}
-
 /// Reads the answer (RFC 8628 section 3.2).
 fn read(body: &[u8]) -> Result<DeviceLogin, LoginError> {
     let members: Map<String, Value> =
@@ -124,7 +79,7 @@ fn read(body: &[u8]) -> Result<DeviceLogin, LoginError> {
 }
 
 impl DeviceLogin {
-    /// Begins one.
+    /// Begins a login (RFC 8628 section 3.1).
     ///
     /// # Errors
     /// [`SourceError`] when the server does not offer it, or refuses.
@@ -133,7 +88,40 @@ impl DeviceLogin {
         token: &TokenConfig,
         carried: &Carried,
     ) -> Result<Self, SourceError> {
-        begin(registration, token, carried).await
+        let endpoint = registration.device_authorization_endpoint().await?;
+        let grant = GrantRequest::DeviceAuthorization;
+        let proof = registration.proof(&grant, &endpoint.text, carried).await?;
+        let scope = token.scope.join(" ");
+        let body = Parameters::new(token, &grant, (&registration.client_id, &proof), &scope)
+            .encode(crate::config::BodyFormat::Form)?;
+        let request = registration
+            .http
+            .pooled
+            .post(endpoint.url.clone())
+            .header(header::ACCEPT, "application/json")
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(Bytes::from_owner(body));
+        let answer = authenticated(registration, request, &proof, &endpoint).await?;
+        if answer.status.is_success() {
+            return read(&answer.body).map_err(SourceError::Login);
+        }
+        let request = Request {
+            sent_at: clock::now(),
+            unix_now: registration.server_time(),
+            assume_lifetime: None,
+            refresh_token: None,
+            secrets: &secrets(registration.credentials(&grant), &grant, &proof),
+        };
+        let reply = Reply {
+            status: answer.status,
+            headers: &answer.headers,
+            body: &answer.body,
+        };
+        Err(match token_response::parse(reply, &request) {
+            Ok(_) => LoginError::Device("device_code").into(),
+            Err(SourceError::Refused(refusal)) => SourceError::RefusedDevice(refusal),
+            Err(error) => error,
+        })
     }
 
     /// Polls until the person has logged in, `expires_in` has passed, or the server says no
