@@ -246,12 +246,7 @@ command = ["@/program"]
 
 /// Answers every grant, or refuses it with all that it was sent.
 fn other_server(refusing: Arc<AtomicBool>) -> (tokio::runtime::Runtime, script::Server) {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    let server = runtime.block_on(script::Server::start(move |seen| {
+    script::serving(move |seen| {
         let token = format!("{CANARY}-token");
         if refusing.load(Ordering::SeqCst) {
             let echo = format!("{} {}", seen.body, seen.head);
@@ -263,8 +258,7 @@ fn other_server(refusing: Arc<AtomicBool>) -> (tokio::runtime::Runtime, script::
             "expires_at": "2100-01-01T00:00:00Z", "id": "exchange", "secret": format!("{CANARY}-secret"),
         });
         script::answer(200, "", &body.to_string())
-    }));
-    (runtime, server)
+    })
 }
 
 #[test]

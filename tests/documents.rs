@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use script::{Act, Seen, Server, answer};
+use script::{Act, Seen, Server, answer, serving};
 use serde_json::{Value, json};
 use support::{Daemon, Host, eventually};
 use tokio::runtime::Runtime;
@@ -30,17 +30,12 @@ struct Truth {
 }
 
 /// The document server and the authorization server, one script.
-fn serving(
+fn servers(
     document: impl Fn(&Seen, &Truth) -> Act + Send + Sync + 'static,
 ) -> (Runtime, Server, Arc<Truth>) {
     let truth = Arc::new(Truth::default());
     let held = Arc::clone(&truth);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    let server = runtime.block_on(Server::start(move |seen| {
+    let (runtime, server) = serving(move |seen| {
         if seen
             .head
             .starts_with("GET /mock-jwks/keycloak-client-credentials HTTP/1.1\n")
@@ -60,7 +55,7 @@ fn serving(
         held.refused.fetch_add(1, Ordering::SeqCst);
         // Keycloak's name for a client that it does not know.
         answer(401, "", r#"{"error": "unauthorized_client"}"#)
-    }));
+    });
     (runtime, server, truth)
 }
 
@@ -140,7 +135,7 @@ fn assert_discreet(daemon: &Daemon) {
 
 #[test]
 fn one_fetch_serves_all_tokens_of_a_client() {
-    let (_runtime, server, truth) = serving(credentials);
+    let (_runtime, server, truth) = servers(credentials);
     let host = host(&server, "/cis2/client_secret");
     let daemon = host.start_ready();
     assert_eq!(host.token("one").as_deref(), Some("at"));
@@ -152,7 +147,7 @@ fn one_fetch_serves_all_tokens_of_a_client() {
 
 #[test]
 fn a_refusal_has_the_document_read_again_and_the_token_obtained() {
-    let (_runtime, server, truth) = serving(credentials);
+    let (_runtime, server, truth) = servers(credentials);
     let host = host(&server, "/cis2/client_secret");
     let daemon = host.start_ready();
     truth.secret.store(1, Ordering::SeqCst);
@@ -171,7 +166,7 @@ fn a_refusal_has_the_document_read_again_and_the_token_obtained() {
 #[test]
 fn a_document_that_does_not_help_is_left_alone_for_a_minute() {
     let stale = |seen: &Seen, _: &Truth| credentials(seen, &Truth::default());
-    let (_runtime, server, truth) = serving(stale);
+    let (_runtime, server, truth) = servers(stale);
     let host = host(&server, "/cis2/client_secret");
     let daemon = host.start_ready();
     truth.secret.store(1, Ordering::SeqCst);
@@ -219,7 +214,7 @@ fn what_is_wrong_with_a_document() {
         (credentials, "/cis2", "fix_config", lacks("/cis2")),
         (credentials, "/cis1/x", "fix_config", lacks("/cis1/x")),
     ] {
-        let (_runtime, server, truth) = serving(document);
+        let (_runtime, server, truth) = servers(document);
         let host = host(&server, pointer);
         let daemon = host.start();
         let found = failing(&host, &daemon, "one", state);
@@ -235,7 +230,7 @@ fn what_is_wrong_with_a_document() {
 
 #[test]
 fn a_replaced_key_to_the_document_is_used_at_once() {
-    let (_runtime, server, truth) = serving(credentials);
+    let (_runtime, server, truth) = servers(credentials);
     let host = host(&server, "/cis2/client_secret");
     host.secret("apikey", "wrong");
     let daemon = host.start();

@@ -19,23 +19,12 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use bearerd::clock;
 use jsonwebtoken::{Algorithm, DecodingKey};
-use script::{Act, Seen, Server, answer};
+use script::{Act, Seen, Server, answer, serving};
 use serde_json::{Value, json};
 use support::{Daemon, Host, SigningKey, eventually};
 use tokio::runtime::Runtime;
 
 const SOON: Duration = Duration::from_secs(15);
-
-/// A server that answers as the script says, on threads of its own.
-fn serving(script: impl Fn(&Seen) -> Act + Send + Sync + 'static) -> (Runtime, Server) {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    let server = runtime.block_on(Server::start(script));
-    (runtime, server)
-}
 
 fn rfc3339(unix: Duration) -> String {
     let seconds = i64::try_from(unix.as_secs()).expect("a time of ours");

@@ -108,6 +108,20 @@ impl Server {
     }
 }
 
+/// A server on a runtime of its own, for a test that has none.
+#[allow(dead_code, reason = "some tests have one")]
+pub(crate) fn serving(
+    script: impl Fn(&Seen) -> Act + Send + Sync + 'static,
+) -> (tokio::runtime::Runtime, Server) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let server = runtime.block_on(Server::start(script));
+    (runtime, server)
+}
+
 async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     connection: usize,
