@@ -1,7 +1,7 @@
 //! The real core in a scripted world: servers that fail in every way, people who change things, a process
 //! and a machine that stop and start, all in virtual time and all from a seed.
 //!
-//! `SEED=7 cargo test --test simulation` runs one seed only.
+//! `SEED=7 cargo test --test simulation` runs one seed only, `SEEDS=1024..9216` others than usual.
 
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test")]
 #![expect(unreachable_pub, reason = "a test has no outside")]
@@ -17,6 +17,7 @@ mod simulation {
     pub(crate) mod world;
 }
 
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -24,7 +25,7 @@ use std::thread;
 use simulation::run::World;
 use simulation::totals::Totals;
 
-const SEEDS: u64 = 1024;
+const SEEDS: Range<u64> = 0..1024;
 const ATTEMPTS_PER_SEED: u64 = 10_000;
 
 #[test]
@@ -34,27 +35,31 @@ fn simulation() {
         let totals = run(seed.parse().unwrap());
         return eprintln!("{totals}");
     }
-    let totals = run_all();
+    let seeds = std::env::var("SEEDS").ok().map(|seeds| {
+        let (first, end) = seeds.split_once("..").unwrap();
+        first.parse().unwrap()..end.parse().unwrap()
+    });
+    let totals = run_all(seeds.unwrap_or(SEEDS));
     let took = bearerd::clock::now() - started_at;
     eprintln!("{totals}{took:>12.1?} of real time");
     assert!(totals.attempts >= 10_000_000);
 }
 
 /// All seeds, on as many threads as there are processors.
-fn run_all() -> Totals {
-    eprintln!("seeds 0 to {}", SEEDS - 1);
-    let next = AtomicU64::new(0);
+fn run_all(seeds: Range<u64>) -> Totals {
+    eprintln!("seeds {seeds:?}");
+    let next = AtomicU64::new(seeds.start);
     let worker = || {
         let mut totals = Totals::default();
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= SEEDS {
+            if seed >= seeds.end {
                 return totals;
             }
             let outcome = catch_unwind(|| run(seed));
             totals.add(&outcome.unwrap_or_else(|panic| {
                 // The other threads need not look for more.
-                next.store(SEEDS, Ordering::Relaxed);
+                next.store(seeds.end, Ordering::Relaxed);
                 resume_unwind(panic)
             }));
         }

@@ -28,6 +28,8 @@ pub struct Watch {
     /// Until when the server wants to be left alone.
     held_off_until: Instant,
     pub in_flight: Option<AttemptId>,
+    /// The one that a login makes needless: that says nothing about its server.
+    pub given_up: Option<AttemptId>,
     pub last_commit: Instant,
     /// Until when an expiry is not the core's fault.
     pub trouble_until: Instant,
@@ -43,6 +45,8 @@ pub struct Watch {
     pub doubt: bool,
     /// The server refused the refresh token held.
     pub refused: bool,
+    /// It refused the password, as far as the core was told.
+    pub password_refused: bool,
     /// Attempts before it were made for another configuration.
     pub first_attempt: AttemptId,
 }
@@ -54,6 +58,7 @@ impl Watch {
             in_vain: Vec::new(),
             held_off_until: Instant::BOOT,
             in_flight: None,
+            given_up: None,
             last_commit: now,
             trouble_until: now,
             broken_until: now,
@@ -62,6 +67,7 @@ impl Watch {
             backs_off_until: now,
             doubt: false,
             refused: false,
+            password_refused: false,
             first_attempt: AttemptId(0),
         }
     }
@@ -71,7 +77,7 @@ impl Watch {
         self.last_sent = None;
         self.held_off_until = Instant::BOOT;
         self.in_vain.clear();
-        self.in_flight = None;
+        (self.in_flight, self.given_up) = (None, None);
     }
 
     /// Somebody asked for it, or changed something: another try is due.
@@ -145,6 +151,7 @@ impl Watch {
     /// A person has mended it, and the core knows.
     pub fn mended(&mut self, now: Instant) {
         self.mended_at = Some(now);
+        self.password_refused = false;
         (self.broken_until, self.stuck) = (now, false);
         self.suffers_until(now);
     }

@@ -137,6 +137,7 @@ impl World {
         let token = &mut self.tokens[index];
         let refresh = token.registration.login(now);
         token.watch.mended(now);
+        token.watch.given_up = token.watch.in_flight;
         let stated = matches!(
             token.registration.rotation,
             Rotation::Keycloak | Rotation::Nhs

@@ -51,7 +51,7 @@ impl World {
             by == Use::Primary
                 || !token.watch.doubt
                 || token.needs_person()
-                || token.registration.refused_passwords > 0,
+                || token.watch.password_refused,
             "a refresh token that may be spent was used although there is a password"
         );
         self.meters[token.registration.server].sent(now);
@@ -125,7 +125,7 @@ impl World {
         );
         self.shell.in_flight.remove(&attempt);
         meter.in_flight -= 1;
-        if configuring {
+        if configuring || token.watch.given_up == Some(attempt) {
             return;
         }
         self.totals.deadlines += 1;
@@ -175,6 +175,7 @@ impl World {
             wall_at_boot: self.shell.wall_at_boot,
         });
         (token.watch.doubt, token.watch.refused) = (false, false);
+        token.watch.password_refused &= request.by == Use::RefreshToken;
         if self.chance.one_in(5000) {
             self.totals.crashes_after_commit += 1;
             return self.crash();

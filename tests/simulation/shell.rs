@@ -180,6 +180,7 @@ impl World {
         }
         let password = token.policy.grant == Grant::Password && request.refresh.is_none();
         if failure.kind == FailureKind::GrantRefused && password {
+            token.watch.password_refused = true;
             token
                 .registration
                 .refused_password(self.now, request.sent_at);
@@ -260,6 +261,7 @@ impl World {
             let token = &mut self.tokens[index];
             token.watch.suffers_until(self.now);
             token.watch.first_attempt = AttemptId(0);
+            token.watch.password_refused = false;
             token.watch.doubt = token.record.is_some_and(|record| record.open_intent);
             // A start counts as somebody asking: each may cost one refusal.
             token.registration.forgive_passwords(self.now);
@@ -333,13 +335,21 @@ impl World {
 
     /// The trouble of what a token is made from is its own.
     pub fn excuse(&mut self, index: usize) {
-        let token = &mut self.tokens[index];
+        let token = &self.tokens[index];
         let status = self.shell.scheduler.status(&token.name);
-        // Nor is it the core's that only a login brings the next one.
-        let last = token.policy.grant == Grant::Login
-            && token.record.is_none_or(|record| record.refresh.is_none());
-        if last || status.is_some_and(|status| status.waits_for_source) {
-            token.watch.suffers_until(self.now);
+        // Nor is it the core's that only a login brings the next one, or that after a reboot a wrong wall
+        // clock has it take a login for alive that has ended.
+        let ended = |source: usize| {
+            let source = &self.tokens[source];
+            let record = source.record.filter(|record| record.ends_at <= self.now);
+            source.is_last_of_login() && record.is_some()
+        };
+        if token.is_last_of_login()
+            || token.source.is_some_and(ended)
+            || status.is_some_and(|status| status.waits_for_source)
+        {
+            let now = self.now;
+            self.tokens[index].watch.suffers_until(now);
         }
     }
 
@@ -369,6 +379,12 @@ impl Token {
         (self.watch.doubt, self.watch.refused) = (false, false);
         self.watch.first_attempt = first_attempt;
         self.watch.mended(now);
+    }
+
+    /// Whether nothing but another login brings the next one.
+    fn is_last_of_login(&self) -> bool {
+        self.policy.grant == Grant::Login
+            && self.record.is_none_or(|record| record.refresh.is_none())
     }
 
     /// Whether a person has to do something when what is held is lost.
