@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::event::{AttemptId, Delivery, ErrorState, Use};
+use super::event::{AttemptId, Delivery, ErrorState, FailureKind, Use};
 use super::policy::Policy;
 use super::slot::{Phase, Slot};
 use super::status::{Health, Reason};
@@ -47,7 +47,15 @@ impl Slot {
             }
             Health::Failing { state, .. } => {
                 self.seed_untried |= state == ErrorState::NeedsLogin;
-                now.max(last + FAILING_SPACING)
+                match self.next_use(now) {
+                    // Nothing will be sent: whoever asks is told at once.
+                    Err((ErrorState::NeedsLogin, _)) => now,
+                    _ => now.max(last + FAILING_SPACING),
+                }
+            }
+            // Only a person can replace it: until it ends, it lives on as it is.
+            Health::Fresh if self.policy.grant.needs_person() && self.next_use(now).is_err() => {
+                return;
             }
             Health::Fresh | Health::Pending => now,
         };
@@ -63,13 +71,15 @@ impl Slot {
         self.health = Health::Fresh;
         self.settle();
         (self.seed_untried, self.window_fixed, self.reminded) = (false, false, None);
+        self.logged_out = false;
         self.plan();
     }
 
     /// Somebody has logged out. The slot has left its server.
-    pub(super) fn logged_out(&mut self, now: Instant) {
+    pub(super) fn logged_out(&mut self, now: Instant, first: AttemptId) {
+        self.first_attempt = first;
         (self.held, self.current) = (None, false);
-        self.seed_untried = false;
+        (self.seed_untried, self.logged_out) = (false, true);
         self.settle();
         self.health = Health::Pending;
         self.due_now(now);
@@ -87,7 +97,13 @@ impl Slot {
     /// A source was replaced.
     pub(super) fn source_replaced(&mut self, now: Instant, source: &TokenName) {
         self.renew |= self.policy.follows_sources && self.held.is_some();
-        let concerned = self.renew || self.awaits.as_ref() == Some(source);
+        let awaited = self.awaits.as_ref() == Some(source);
+        // What failed for another reason than its source fails with the next one, too: it keeps its pause.
+        let promising = match self.streak {
+            None | Some((FailureKind::GrantRefused, _)) => true,
+            Some(_) => false,
+        };
+        let concerned = awaited || (self.renew && promising);
         if matches!(self.phase, Phase::Resting(_)) && concerned {
             self.awaits = None;
             self.due_now(now);
@@ -120,6 +136,7 @@ impl Slot {
     pub(super) fn replace(&mut self, now: Instant, policy: Policy, first: AttemptId) -> bool {
         self.policy = policy;
         self.first_attempt = first;
+        self.logged_out = false;
         self.health = if self.current {
             Health::Fresh
         } else {

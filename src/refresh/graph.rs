@@ -31,11 +31,17 @@ impl Scheduler {
             let other = self.slots.get(&source.name);
             other.is_some_and(|other| other.supplies(source.part, now, slot.policy.deadline))
         };
-        let needed = slot.policy.sources.iter();
-        let mut needed = needed.filter(|source| by == Use::Primary || source.on_refresh);
-        match needed.find(|source| !supplied(source)) {
-            Some(lacking) => Err(Obstacle::Source(lacking.clone())),
+        let lacking = |by| {
+            let needed = slot.policy.sources.iter();
+            let mut needed = needed.filter(|source| by == Use::Primary || source.on_refresh);
+            needed.find(|source| !supplied(source))
+        };
+        // What is to follow a source that is away lives on by its own refresh token.
+        let alone = slot.renew && slot.is_refreshable(now) && lacking(Use::RefreshToken).is_none();
+        match lacking(by) {
             None => Ok(by),
+            Some(_) if alone => Ok(Use::RefreshToken),
+            Some(source) => Err(Obstacle::Source(source.clone())),
         }
     }
 
@@ -112,7 +118,10 @@ impl Scheduler {
         for source in slot.policy.sources.clone() {
             let older = |other: &Slot| other.held.is_some_and(|held| held.obtained_at <= sent_at);
             let other = self.slots.get(&source.name);
-            if other.is_some_and(|other| older(other) && other.health == Health::Fresh) {
+            // One that only a person can replace lives on as it is.
+            let replaceable =
+                |other: &Slot| other.health == Health::Fresh && other.next_use(now).is_ok();
+            if other.is_some_and(|other| older(other) && replaceable(other)) {
                 self.with_slot(&source.name, |other| other.requested(now));
                 self.with_slot(name, |slot| slot.await_source(source.name, None));
             }

@@ -39,7 +39,7 @@ impl Slot {
 
     /// When people are to be told next.
     pub(super) fn remind_at(&self) -> Option<Instant> {
-        if !self.policy.grant.needs_person() {
+        if !self.policy.grant.needs_person() || self.logged_out {
             return None;
         }
         let again = |too_late| {

@@ -79,7 +79,8 @@ impl Scheduler {
                 self.detach(now, &name);
                 self.commands
                     .push_back(Command::Withdraw { name: name.clone() });
-                self.with_slot(&name, |slot| slot.logged_out(now));
+                let first = AttemptId(self.next_attempt);
+                self.with_slot(&name, |slot| slot.logged_out(now, first));
             }
             Event::Obtained {
                 name,

@@ -39,7 +39,7 @@ pub(super) struct Slot {
     /// Until when `Retry-After` asks to wait.
     held_off_until: Instant,
     /// How many failures of the same kind came last.
-    streak: Option<(FailureKind, u32)>,
+    pub(super) streak: Option<(FailureKind, u32)>,
     /// A use of the only refresh token stayed unanswered: it may be spent.
     ambiguous: bool,
     /// The configured refresh token may be a new one. Only for [`Grant::RefreshToken`].
@@ -57,6 +57,8 @@ pub(super) struct Slot {
     /// The last refresh did not move the refresh token's end: nothing will.
     pub(super) window_fixed: bool,
     pub(super) reminded: Option<Reminded>,
+    /// Somebody has logged out, and not in again: nobody is told to.
+    pub(super) logged_out: bool,
 }
 
 /// What happens next.
@@ -103,6 +105,7 @@ impl Slot {
             renew: false,
             window_fixed: false,
             reminded: None,
+            logged_out: false,
         }
     }
 
@@ -121,10 +124,17 @@ impl Slot {
         all.into_iter().flatten().min()
     }
 
+    /// Whether it may be refreshed. One that may be spent is for when the password is no way.
+    pub(super) fn is_refreshable(&self, now: Instant) -> bool {
+        let refresh = self.held.and_then(|held| held.refresh);
+        let other_way = self.policy.grant == Grant::Password && self.refusals == 0;
+        refresh.is_some_and(|refresh| refresh.is_usable(now)) && !(self.ambiguous && other_way)
+    }
+
     /// By which grant the next request goes, or why there is none.
     pub(super) fn next_use(&self, now: Instant) -> Result<Use, (ErrorState, Reason)> {
         let refresh = self.held.and_then(|held| held.refresh);
-        let usable = refresh.is_some_and(|refresh| refresh.is_usable(now));
+        let usable = self.is_refreshable(now);
         match self.policy.grant {
             Grant::ClientCredentials => Ok(Use::Primary),
             Grant::Exchange if self.renew || !usable => Ok(Use::Primary),
@@ -198,11 +208,9 @@ impl Slot {
         self.sent_at = Some(now);
         self.outdated = false;
         self.asked = false;
-        match by {
-            Use::Primary => self.renew = false,
-            Use::RefreshToken => {
-                self.first_use.get_or_insert(now);
-            }
+        self.renew = false;
+        if by == Use::RefreshToken {
+            self.first_use.get_or_insert(now);
         }
     }
 
@@ -218,6 +226,7 @@ impl Slot {
         self.held = Some(validity);
         self.current = now < validity.expires_at;
         self.health = Health::Fresh;
+        self.logged_out = false;
         self.settle();
         self.seed_untried &= self.outdated || validity.refresh.is_none();
         match self.phase {
@@ -274,6 +283,11 @@ impl Slot {
             self.ambiguous,
             self.seed_untried,
         );
+        // What its source has become is still to be followed, as long as that may succeed.
+        self.renew |= by == Use::Primary
+            && self.policy.follows_sources
+            && self.held.is_some()
+            && verdict.state == ErrorState::Transient;
         self.health = Health::Failing {
             state: verdict.state,
             reason: verdict.reason,
@@ -308,7 +322,10 @@ impl Slot {
             }
             // The server still takes the one it has rotated.
             (Delivery::Unknown, Use::RefreshToken, _) if self.within_grace(now) => false,
-            (Delivery::Unknown, Use::RefreshToken, Grant::Password) if self.refusals > 0 => false,
+            (Delivery::Unknown, Use::RefreshToken, Grant::Password) if self.refusals > 0 => {
+                self.ambiguous = true;
+                false
+            }
             (Delivery::Unknown, Use::RefreshToken, _) => self.set_aside(),
             (Delivery::Unknown, Use::Primary, _) => false,
         }

@@ -404,6 +404,29 @@ fn an_unanswered_refresh_is_repeated_only_without_another_way() {
 }
 
 #[test]
+fn a_refresh_token_that_may_be_spent_is_for_when_the_password_is_no_way() {
+    let mut bench = Bench::holding(Grant::Password);
+    let sent_at = bench.now + Duration::from_secs(70);
+    let (late, _) = bench.request(75);
+    bench.failed(late, FailureKind::Unavailable, Delivery::Unknown);
+    let (attempt, by) = bench.request(1);
+    assert_eq!(by, Use::Primary);
+    bench.failed(attempt, FailureKind::GrantRefused, Delivery::Answered);
+    assert_eq!(bench.obtained(late, sent_at, 100), [commit(late)]);
+    for _ in 0..2 {
+        let (attempt, by) = bench.request(80);
+        assert_eq!(by, Use::RefreshToken, "the password was refused");
+        bench.failed(attempt, FailureKind::Unavailable, Delivery::Unknown);
+    }
+    bench.event(Event::InputsChanged { name: name("a") });
+    assert_eq!(
+        bench.request(1).1,
+        Use::Primary,
+        "there is another password"
+    );
+}
+
+#[test]
 fn a_late_success_outranks_the_refusal_of_the_token_it_replaced() {
     let mut bench = Bench::holding(Grant::RefreshToken);
     let (first, _) = bench.request(75);

@@ -77,6 +77,20 @@ impl Chain {
         });
     }
 
+    fn answer_with_refresh_token(&mut self, of: &str, attempt: AttemptId, lifetime: u64) {
+        let validity = Validity {
+            obtained_at: self.0.now,
+            expires_at: self.0.now + Duration::from_secs(lifetime),
+            refresh: Some(RefreshValidity { expires_at: None }),
+            id_token_expires_at: None,
+        };
+        self.0.event(Event::Obtained {
+            name: name(of),
+            attempt,
+            validity,
+        });
+    }
+
     fn fail(&mut self, of: &str, attempt: AttemptId, kind: FailureKind) {
         let failure = Failure {
             kind,
@@ -301,4 +315,107 @@ fn a_valid_token_stays_while_its_source_fails() {
         Health::Fresh,
         "c lives on its own"
     );
+}
+
+/// With a refresh token of its own, it has another way, which does not follow.
+#[test]
+fn who_follows_is_made_anew_after_a_failure_too() {
+    let mut chain = Chain::new(Grant::ClientCredentials, true);
+    let (attempt, _) = chain.request(0, "a");
+    chain.answer("a", attempt, 100, Some(3600));
+    let (attempt, _) = chain.request(0, "b");
+    chain.answer_with_refresh_token("b", attempt, 3000);
+    let (attempt, _) = chain.request(0, "c");
+    chain.answer("c", attempt, 3000, None);
+    let (attempt, _) = chain.request(75, "a");
+    chain.answer("a", attempt, 3600, Some(3600));
+    let (attempt, by) = chain.request(1, "b");
+    assert_eq!(by, Use::Primary);
+    chain.fail("b", attempt, FailureKind::Unavailable);
+    let (attempt, by) = chain.request(5, "b");
+    assert_eq!(by, Use::Primary, "a still is another than b was made from");
+    chain.answer("b", attempt, 3000, None);
+    chain.request(1, "c");
+}
+
+#[test]
+fn a_refused_login_that_nothing_replaces_is_kept() {
+    let mut chain = Chain::new(Grant::Login, false);
+    let attempt = chain.0.scheduler.begin_attempt();
+    let ends_at = chain.0.now + Duration::from_secs(3600);
+    let validity = Validity {
+        obtained_at: chain.0.now,
+        expires_at: ends_at,
+        refresh: None,
+        id_token_expires_at: Some(ends_at),
+    };
+    chain.0.event(Event::LoggedIn {
+        name: name("a"),
+        attempt,
+        validity,
+    });
+    let (attempt, _) = chain.request(0, "b");
+    chain.fail("b", attempt, FailureKind::GrantRefused);
+    chain.0.event(Event::RefreshRequested { name: name("a") });
+    let (attempt, _) = chain.request(5, "b");
+    assert_eq!(chain.status("a").health, Health::Fresh);
+    chain.answer("b", attempt, 3000, None);
+    chain.request(0, "c");
+}
+
+/// The source is away; its own refresh token is not.
+#[test]
+fn who_cannot_follow_lives_on() {
+    let mut chain = Chain::new(Grant::ClientCredentials, true);
+    let (attempt, _) = chain.request(0, "a");
+    chain.answer("a", attempt, 100, Some(100));
+    let (attempt, _) = chain.request(0, "b");
+    chain.answer_with_refresh_token("b", attempt, 3000);
+    let (attempt, _) = chain.request(0, "c");
+    chain.answer("c", attempt, 9000, None);
+    let (attempt, _) = chain.request(75, "a");
+    chain.answer("a", attempt, 100, Some(100));
+    let (attempt, _) = chain.request(1, "b");
+    chain.fail("b", attempt, FailureKind::Unavailable);
+    let end = chain.0.now + Duration::from_secs(300);
+    let mut uses = Vec::new();
+    while chain.0.now < end {
+        for (of, attempt, by) in chain.requests(1) {
+            match of.as_str() {
+                "a" => chain.fail("a", attempt, FailureKind::Unavailable),
+                "b" if by == Use::Primary => chain.fail("b", attempt, FailureKind::Unavailable),
+                "b" => {
+                    uses.push(by);
+                    chain.answer_with_refresh_token("b", attempt, 3000);
+                }
+                _ => chain.answer("c", attempt, 9000, None),
+            }
+        }
+    }
+    assert_eq!(uses, [Use::RefreshToken], "once, and not in a loop");
+    assert_eq!(chain.status("b").health, Health::Fresh);
+}
+
+#[test]
+fn another_source_is_no_news_to_who_is_denied() {
+    let mut chain = Chain::new(Grant::ClientCredentials, true);
+    let (attempt, _) = chain.request(0, "a");
+    chain.answer("a", attempt, 20, Some(20));
+    let (attempt, _) = chain.request(0, "b");
+    chain.answer("b", attempt, 20, None);
+    let (attempt, _) = chain.request(0, "c");
+    chain.answer("c", attempt, 9000, None);
+    let mut tries = 0;
+    for _ in 0..600 {
+        for (of, attempt, _) in chain.requests(1) {
+            match of.as_str() {
+                "a" => chain.answer("a", attempt, 20, Some(20)),
+                _ => {
+                    tries += 1;
+                    chain.fail("b", attempt, FailureKind::Denied);
+                }
+            }
+        }
+    }
+    assert!(tries < 10, "{tries} tries in ten minutes");
 }

@@ -267,3 +267,41 @@ fn an_idle_refresh_token_is_used_in_time() {
     let limit = Duration::from_secs(30 * DAY);
     assert_eq!(idle(Some(limit)), 30 * DAY / 4 * 3);
 }
+
+#[test]
+fn who_has_logged_out_is_not_told_to_log_in() {
+    let mut bench = Bench::new(Grant::Login);
+    asked(&mut bench, 1);
+    login(&mut bench, 100, Some(None));
+    let (attempt, _) = bench.request(75);
+    bench.event(Event::LoggedOut { name: name("a") });
+    let late = bench.obtained(attempt, bench.now, 100);
+    let discard = Command::Discard {
+        name: name("a"),
+        attempt,
+    };
+    assert_eq!(late, [discard]);
+    assert_eq!(asked(&mut bench, 60 * HOUR), []);
+    login(&mut bench, 100, None);
+    assert!(
+        !asked(&mut bench, 61 * HOUR).is_empty(),
+        "until the next login"
+    );
+}
+
+#[test]
+fn a_wish_that_only_a_person_can_fulfil_is_answered_at_once() {
+    let mut bench = Bench::new(Grant::Login);
+    login(&mut bench, 100, Some(None));
+    let (attempt, _) = bench.request(75);
+    bench.failed(attempt, FailureKind::GrantRefused, Delivery::Answered);
+    bench.event(Event::RefreshRequested { name: name("a") });
+    assert!(bench.status().next_attempt_at <= Some(bench.now + Duration::from_secs(1)));
+    assert_eq!(bench.status().validity.map(|held| held.refresh), Some(None));
+    // Without any refresh token, the token lives until its end.
+    let mut bench = Bench::new(Grant::Login);
+    login(&mut bench, 100, None);
+    bench.event(Event::RefreshRequested { name: name("a") });
+    assert_eq!(bench.until(bench.now + Duration::from_secs(20)), []);
+    assert_eq!(bench.status().health, Health::Fresh);
+}
