@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::event::{AttemptId, Command, Delivery, Event, Failure, FailureKind, Use};
+use super::graph::Obstacle;
 use super::limiter::{Admission, Place, Server};
 use super::policy::ServerId;
 use super::prng::Prng;
@@ -182,6 +183,7 @@ impl Scheduler {
             self.commands
                 .push_back(Command::AskForLogin { name, until });
         }
+        let way_has_ended = slot.way_ends_at().is_some_and(|end| end <= now);
         match slot.phase {
             Phase::InFlight {
                 attempt, deadline, ..
@@ -192,23 +194,30 @@ impl Scheduler {
                 });
                 self.failed(now, name, attempt, LOST);
             }
-            Phase::Resting(Some(due)) if due <= now => self.enqueue(now, name),
+            Phase::Resting(Some(due)) if due <= now || way_has_ended => self.enqueue(now, name),
             Phase::Queued(place) => self.requeue(now, name, place),
             _ => {}
         }
     }
 
-    /// While a token waits its access token has expired: what it loses next is its refresh token.
+    /// While a token waits its access token has expired: what it loses next is its refresh token, if not that.
     fn requeue(&mut self, now: Instant, name: &TokenName, before: Place) {
         let Some(slot) = self.slots.get_mut(name) else {
             return;
         };
         let id = slot.policy.server.clone();
+        let obstacle = slot.next_use(now).err();
         let place = slot.place(now);
         if let Some(server) = self.servers.get_mut(&id) {
-            slot.phase = Phase::Queued(place);
             server.dequeue(name, before);
-            server.enqueue(name, place);
+            if obstacle.is_none() {
+                slot.phase = Phase::Queued(place);
+                server.enqueue(name, place);
+            }
+        }
+        if let Some((state, reason)) = obstacle {
+            self.hindered(now, name, Obstacle::Person(state, reason));
+            self.changed.push(name.clone());
         }
         self.wake_server(now, &id);
     }

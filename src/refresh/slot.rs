@@ -120,8 +120,18 @@ impl Slot {
             .held
             .filter(|_| self.current)
             .map(|held| held.expires_at);
-        let all = [phase, expiry, self.remind_at()];
+        let all = [phase, expiry, self.remind_at(), self.way_ends_at()];
         all.into_iter().flatten().min()
+    }
+
+    /// When the refresh token ends that it waits to use, if then only a person helps: whatever it waits for,
+    /// people are to know at once.
+    pub(super) fn way_ends_at(&self) -> Option<Instant> {
+        let waits = matches!(self.phase, Phase::Queued(_) | Phase::Resting(Some(_)));
+        let refresh = self.held.filter(|_| waits)?.refresh?;
+        let needs_person =
+            |end: &Instant| matches!(self.next_use(*end), Err((ErrorState::NeedsLogin, _)));
+        refresh.expires_at.filter(needs_person)
     }
 
     /// Whether it may be refreshed. One that may be spent is for when the password is no way.
@@ -133,7 +143,6 @@ impl Slot {
 
     /// By which grant the next request goes, or why there is none.
     pub(super) fn next_use(&self, now: Instant) -> Result<Use, (ErrorState, Reason)> {
-        let refresh = self.held.and_then(|held| held.refresh);
         let usable = self.is_refreshable(now);
         match self.policy.grant {
             Grant::ClientCredentials => Ok(Use::Primary),
@@ -148,7 +157,7 @@ impl Slot {
                     state: ErrorState::NeedsLogin,
                     reason,
                 } => Err((ErrorState::NeedsLogin, reason)),
-                _ if refresh.is_some() => {
+                _ if self.held.is_some_and(|held| held.refresh.is_some()) => {
                     Err((ErrorState::NeedsLogin, Reason::RefreshTokenExpired))
                 }
                 _ => Err((ErrorState::NeedsLogin, Reason::LoginRequired)),
