@@ -10,7 +10,7 @@ use bearerd::clock;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::consumer::Consumer;
-use crate::daemon::{configure, median, ratio, start_filled};
+use crate::daemon::{configure, in_memory, median, ratio, start_filled};
 use crate::floor::{Answers, Floor};
 use crate::support::Host;
 use crate::table::Row;
@@ -74,20 +74,22 @@ fn rate(time: Duration) -> String {
 /// The slowest of a thousand reads: quiet, while all tokens are refreshed, and with silent clients, too.
 pub(crate) fn busy() -> Vec<Row> {
     allow_descriptors();
+    let memory = in_memory();
     let states = [
-        (Duration::from_secs(3600), 0),
-        (SHORT_LIFETIME, 0),
-        (SHORT_LIFETIME, BUSY),
+        (Duration::from_secs(3600), 0, None),
+        (SHORT_LIFETIME, 0, None),
+        (SHORT_LIFETIME, BUSY, None),
+        (SHORT_LIFETIME, BUSY, Some(memory.path())),
     ];
-    let mut times: [[Vec<Duration>; 3]; 3] = Default::default();
+    let mut times: [[Vec<Duration>; 3]; 4] = Default::default();
     for _ in 0..BUSY_ROUNDS {
-        for ((lifetime, silent), times) in states.into_iter().zip(&mut times) {
-            for (time, times) in watched(lifetime, silent).into_iter().zip(times) {
+        for ((lifetime, silent, state), times) in states.into_iter().zip(&mut times) {
+            for (time, times) in watched(lifetime, silent, state).into_iter().zip(times) {
                 times.push(time);
             }
         }
     }
-    let [quiet, refreshing, both] = times.map(|times| times.map(median));
+    let [quiet, refreshing, both, both_in_memory] = times.map(|times| times.map(median));
     let over = |what: &str, busy: Duration, quiet: Duration| {
         Row::new(what, micros(busy)).over(micros(quiet), ratio(busy, quiet))
     };
@@ -107,6 +109,16 @@ pub(crate) fn busy() -> Vec<Row> {
             quiet[KEPT],
         ),
         over("… of the bare responder meanwhile", both[BARE], quiet[BARE]),
+        goal(over(
+            "… with the state on tmpfs",
+            both_in_memory[KEPT],
+            quiet[KEPT],
+        )),
+        over(
+            "… of the bare responder meanwhile",
+            both_in_memory[BARE],
+            quiet[BARE],
+        ),
         over("… with a connection for each read", both[EACH], quiet[EACH]),
         over(
             "… the same without the silent clients",
@@ -123,10 +135,10 @@ const BARE: usize = 2;
 
 /// The p99.9 of reads over one connection, of reads with a connection each, and of a bare responder that has
 /// nothing to do but bear the machine's load.
-fn watched(lifetime: Duration, silent: usize) -> [Duration; 3] {
+fn watched(lifetime: Duration, silent: usize, state: Option<&Path>) -> [Duration; 3] {
     let server = TokenServer::start_with(lifetime);
     let host = Host::new();
-    configure(&host, &server, BUSY, None, None);
+    configure(&host, &server, BUSY, None, state);
     let _daemon = start_filled(&host, BUSY);
     let _silent = Silent::sit(host.socket(), silent);
     let page = format!("{TOKEN}/access_token");

@@ -6,7 +6,7 @@ installed_and_idle() {
     test_that "it is active, with nothing to do" property ActiveState active
     test_that "it is enabled" systemctl is-enabled --quiet bearerd.service
     test_that "the unit as loaded is exposed to 1.4 at most" \
-        systemd-analyze security --no-pager --threshold=14 bearerd.service
+        systemd-analyze security --no-pager --threshold=13 bearerd.service
     test_that "it runs as its own user" property User bearerd
     test_that "it has no capability" grep -q '^CapBnd:.0*$' "/proc/$(main_pid)/status"
     test_that "it dumps no core" grep -Eq '^Max core file size +0 +0 ' "/proc/$(main_pid)/limits"
