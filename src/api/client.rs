@@ -99,8 +99,7 @@ pub fn call(socket: &Path, call: Call<'_>) -> Result<Vec<u8>, ClientError> {
         call.target,
         call.body.len()
     );
-    let answer = stream
-        .write_all((head + call.body).as_bytes())
+    let answer = send(&mut stream, (head + call.body).as_bytes())
         .and_then(|()| read_to_end(&mut stream, deadline))
         .map_err(|cause| match cause.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
@@ -139,6 +138,22 @@ pub(super) fn connect(path: &Path) -> Result<UnixStream, ClientError> {
     })
 }
 
+/// Sends a request. Whom the daemon turns away has its answer before it has asked.
+pub(super) fn send(stream: &mut UnixStream, request: &[u8]) -> io::Result<()> {
+    match stream.write_all(request) {
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        sent => sent,
+    }
+}
+
+/// Reads what there is; nothing at the end, which a request that nobody has read makes a reset.
+pub(super) fn receive(stream: &mut UnixStream, chunk: &mut [u8]) -> io::Result<usize> {
+    match stream.read(chunk) {
+        Err(e) if e.kind() == io::ErrorKind::ConnectionReset => Ok(0),
+        received => received,
+    }
+}
+
 fn read_to_end(stream: &mut UnixStream, deadline: Instant) -> io::Result<Vec<u8>> {
     let mut answer = Vec::new();
     let mut chunk = [0; 8192];
@@ -148,7 +163,8 @@ fn read_to_end(stream: &mut UnixStream, deadline: Instant) -> io::Result<Vec<u8>
             return Err(io::ErrorKind::TimedOut.into());
         }
         stream.set_read_timeout(Some(left))?;
-        match stream.read(&mut chunk) {
+        match receive(stream, &mut chunk) {
+            Ok(0) if answer.is_empty() => return Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(0) => return Ok(answer),
             Ok(n) if answer.len() + n > MAX_ANSWER => {
                 return Err(io::ErrorKind::FileTooLarge.into());
@@ -198,6 +214,28 @@ mod tests {
             "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
         ] {
             assert_eq!(parse(bad.as_bytes()), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn who_is_turned_away_hears_why() {
+        for (asked_before, said) in [(true, "away"), (false, "away"), (true, ""), (false, "")] {
+            let (mut client, mut daemon) = UnixStream::pair().unwrap();
+            let ask = |client: &mut UnixStream| send(client, b"GET / HTTP/1.1").unwrap();
+            if asked_before {
+                ask(&mut client);
+            }
+            daemon.write_all(said.as_bytes()).unwrap();
+            drop(daemon);
+            if !asked_before {
+                ask(&mut client);
+            }
+            let heard = read_to_end(&mut client, clock::now() + GRACE);
+            let heard = heard.map_err(|e| e.kind());
+            match said {
+                "" => assert_eq!(heard, Err(io::ErrorKind::UnexpectedEof)),
+                _ => assert_eq!(heard, Ok(said.into())),
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! The command line's side of the event stream: blocking, no runtime.
 
-use std::io::{self, Read, Write};
+use std::io;
 use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::client::{ClientError, connect, parse};
+use super::client::{ClientError, connect, parse, receive, send};
 use crate::clock;
 
 /// Why following ended.
@@ -37,7 +37,7 @@ pub fn follow<E>(
     };
     // Of a client that speaks 1.0, the daemon expects no chunks to be read.
     let head = format!("GET {target} HTTP/1.0\r\nHost: bearerd\r\n\r\n");
-    if let Err(cause) = stream.write_all(head.as_bytes()) {
+    if let Err(cause) = send(&mut stream, head.as_bytes()) {
         return End::Daemon(Some(cause));
     }
     let mut lines = Lines::default();
@@ -144,7 +144,7 @@ impl Lines {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
         let mut chunk = [0; 8192];
-        let length = stream.read(&mut chunk)?;
+        let length = receive(stream, &mut chunk)?;
         self.received.extend_from_slice(&chunk[..length]);
         Ok(length)
     }
