@@ -1,5 +1,6 @@
 //! The scheduler as the shell sees it: events and timeouts in, commands out.
 
+mod follow;
 mod graph;
 mod login;
 

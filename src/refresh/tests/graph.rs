@@ -10,10 +10,10 @@ fn source(of: &str, part: Part) -> Vec<Source> {
     }]
 }
 
-struct Chain(Bench);
+pub(super) struct Chain(pub(super) Bench);
 
 impl Chain {
-    fn new(root: Grant, follows_sources: bool) -> Self {
+    pub(super) fn new(root: Grant, follows_sources: bool) -> Self {
         let mut bench = Bench {
             scheduler: Scheduler::new(1),
             now: at(1000),
@@ -33,7 +33,7 @@ impl Chain {
     }
 
     /// The requests sent until then.
-    fn requests(&mut self, seconds: u64) -> Vec<(TokenName, AttemptId, Use)> {
+    pub(super) fn requests(&mut self, seconds: u64) -> Vec<(TokenName, AttemptId, Use)> {
         let end = self.0.now + Duration::from_secs(seconds);
         let commands = self.0.until(end);
         commands
@@ -46,7 +46,7 @@ impl Chain {
     }
 
     /// Expects one request, of this token.
-    fn request(&mut self, seconds: u64, of: &str) -> (AttemptId, Use) {
+    pub(super) fn request(&mut self, seconds: u64, of: &str) -> (AttemptId, Use) {
         let end = self.0.now + Duration::from_secs(seconds);
         while let Some(next) = self.0.scheduler.poll_timeout().filter(|next| *next <= end) {
             self.0.now = self.0.now.max(next);
@@ -62,7 +62,13 @@ impl Chain {
     }
 
     /// Answers with a token, and an ID token of `id_lifetime`.
-    fn answer(&mut self, of: &str, attempt: AttemptId, lifetime: u64, id_lifetime: Option<u64>) {
+    pub(super) fn answer(
+        &mut self,
+        of: &str,
+        attempt: AttemptId,
+        lifetime: u64,
+        id_lifetime: Option<u64>,
+    ) {
         let after = |seconds| self.0.now + Duration::from_secs(seconds);
         let validity = Validity {
             obtained_at: self.0.now,
@@ -77,7 +83,12 @@ impl Chain {
         });
     }
 
-    fn answer_with_refresh_token(&mut self, of: &str, attempt: AttemptId, lifetime: u64) {
+    pub(super) fn answer_with_refresh_token(
+        &mut self,
+        of: &str,
+        attempt: AttemptId,
+        lifetime: u64,
+    ) {
         let validity = Validity {
             obtained_at: self.0.now,
             expires_at: self.0.now + Duration::from_secs(lifetime),
@@ -91,7 +102,7 @@ impl Chain {
         });
     }
 
-    fn fail(&mut self, of: &str, attempt: AttemptId, kind: FailureKind) {
+    pub(super) fn fail(&mut self, of: &str, attempt: AttemptId, kind: FailureKind) {
         let failure = Failure {
             kind,
             delivery: Delivery::Answered,
@@ -104,7 +115,7 @@ impl Chain {
         });
     }
 
-    fn status(&self, of: &str) -> Status {
+    pub(super) fn status(&self, of: &str) -> Status {
         self.0.scheduler.status(&name(of)).unwrap()
     }
 }
@@ -142,28 +153,6 @@ fn a_source_that_would_not_outlive_the_request_goes_first() {
     chain.answer("a", attempt, 3600, Some(100));
     let (_, by) = chain.request(0, "b");
     assert_eq!(by, Use::Primary);
-}
-
-#[test]
-fn who_follows_is_made_anew() {
-    for follows in [false, true] {
-        let mut chain = Chain::new(Grant::ClientCredentials, follows);
-        let (attempt, _) = chain.request(0, "a");
-        chain.answer("a", attempt, 100, Some(3600));
-        let (attempt, _) = chain.request(0, "b");
-        chain.answer("b", attempt, 3000, None);
-        let (attempt, _) = chain.request(0, "c");
-        chain.answer("c", attempt, 3000, None);
-        let (attempt, _) = chain.request(75, "a");
-        chain.answer("a", attempt, 100, Some(3600));
-        let next = chain.requests(1);
-        assert_eq!(next.len(), usize::from(follows));
-        if let [(of, attempt, by)] = &next[..] {
-            assert_eq!((of.as_str(), *by), ("b", Use::Primary));
-            chain.answer("b", *attempt, 3000, None);
-            assert_eq!(chain.requests(1).len(), 1, "c follows b");
-        }
-    }
 }
 
 #[test]
@@ -317,27 +306,6 @@ fn a_valid_token_stays_while_its_source_fails() {
     );
 }
 
-/// With a refresh token of its own, it has another way, which does not follow.
-#[test]
-fn who_follows_is_made_anew_after_a_failure_too() {
-    let mut chain = Chain::new(Grant::ClientCredentials, true);
-    let (attempt, _) = chain.request(0, "a");
-    chain.answer("a", attempt, 100, Some(3600));
-    let (attempt, _) = chain.request(0, "b");
-    chain.answer_with_refresh_token("b", attempt, 3000);
-    let (attempt, _) = chain.request(0, "c");
-    chain.answer("c", attempt, 3000, None);
-    let (attempt, _) = chain.request(75, "a");
-    chain.answer("a", attempt, 3600, Some(3600));
-    let (attempt, by) = chain.request(1, "b");
-    assert_eq!(by, Use::Primary);
-    chain.fail("b", attempt, FailureKind::Unavailable);
-    let (attempt, by) = chain.request(5, "b");
-    assert_eq!(by, Use::Primary, "a still is another than b was made from");
-    chain.answer("b", attempt, 3000, None);
-    chain.request(1, "c");
-}
-
 #[test]
 fn a_refused_login_that_nothing_replaces_is_kept() {
     let mut chain = Chain::new(Grant::Login, false);
@@ -361,61 +329,4 @@ fn a_refused_login_that_nothing_replaces_is_kept() {
     assert_eq!(chain.status("a").health, Health::Fresh);
     chain.answer("b", attempt, 3000, None);
     chain.request(0, "c");
-}
-
-/// The source is away; its own refresh token is not.
-#[test]
-fn who_cannot_follow_lives_on() {
-    let mut chain = Chain::new(Grant::ClientCredentials, true);
-    let (attempt, _) = chain.request(0, "a");
-    chain.answer("a", attempt, 100, Some(100));
-    let (attempt, _) = chain.request(0, "b");
-    chain.answer_with_refresh_token("b", attempt, 3000);
-    let (attempt, _) = chain.request(0, "c");
-    chain.answer("c", attempt, 9000, None);
-    let (attempt, _) = chain.request(75, "a");
-    chain.answer("a", attempt, 100, Some(100));
-    let (attempt, _) = chain.request(1, "b");
-    chain.fail("b", attempt, FailureKind::Unavailable);
-    let end = chain.0.now + Duration::from_secs(300);
-    let mut uses = Vec::new();
-    while chain.0.now < end {
-        for (of, attempt, by) in chain.requests(1) {
-            match of.as_str() {
-                "a" => chain.fail("a", attempt, FailureKind::Unavailable),
-                "b" if by == Use::Primary => chain.fail("b", attempt, FailureKind::Unavailable),
-                "b" => {
-                    uses.push(by);
-                    chain.answer_with_refresh_token("b", attempt, 3000);
-                }
-                _ => chain.answer("c", attempt, 9000, None),
-            }
-        }
-    }
-    assert_eq!(uses, [Use::RefreshToken], "once, and not in a loop");
-    assert_eq!(chain.status("b").health, Health::Fresh);
-}
-
-#[test]
-fn another_source_is_no_news_to_who_is_denied() {
-    let mut chain = Chain::new(Grant::ClientCredentials, true);
-    let (attempt, _) = chain.request(0, "a");
-    chain.answer("a", attempt, 20, Some(20));
-    let (attempt, _) = chain.request(0, "b");
-    chain.answer("b", attempt, 20, None);
-    let (attempt, _) = chain.request(0, "c");
-    chain.answer("c", attempt, 9000, None);
-    let mut tries = 0;
-    for _ in 0..600 {
-        for (of, attempt, _) in chain.requests(1) {
-            match of.as_str() {
-                "a" => chain.answer("a", attempt, 20, Some(20)),
-                _ => {
-                    tries += 1;
-                    chain.fail("b", attempt, FailureKind::Denied);
-                }
-            }
-        }
-    }
-    assert!(tries < 10, "{tries} tries in ten minutes");
 }
