@@ -407,12 +407,13 @@ fn a_device_login_that_was_replaced_is_forgotten() {
     let daemon = host.start_ready();
     let mut first = Login::begin(&host);
     first.url();
-    drop(first);
     let config = std::fs::read_to_string(host.config_path()).unwrap();
     host.write("bearerd.toml", &config.replace("\"profile\"", "\"email\""));
     eventually("the end of the first login's file", SOON, || {
         (!host.path("state/logins/me.json").exists()).then_some(())
     });
+    let (code, text) = first.end();
+    assert_eq!(code, 4, "who waits for it is told: {text}");
     let mut second = Login::begin(&host);
     second.url();
     let codes = |provider: &Provider| {

@@ -20,14 +20,14 @@ use crate::config::TokenConfig;
 use crate::credential::{Token, TokenName};
 use crate::error_chain::error_chain;
 use crate::instant::Instant;
-use crate::refresh::{AttemptId, Event, FailureKind};
+use crate::refresh::{AttemptId, Event};
 use crate::sink::Notice;
 use crate::source::login::{self, DeviceLogin, Redemption};
 use crate::source::{Carried, Client, SourceError};
 use crate::store::LoginFiles;
 
 use super::shell::Shell;
-use pending::{Pending, Way, begin, begun, save};
+use pending::{Pending, Way, begin, begun, problem, save};
 use telling::Asker;
 
 /// Logins under way.
@@ -107,6 +107,13 @@ impl Logins {
         }
     }
 
+    /// Tells all who wait for the end of a login. Whoever has gone need not hear of it.
+    fn answer_all(&mut self, name: &TokenName, outcome: &Result<(), Problem>) {
+        for reply in self.waiting.remove(name).unwrap_or_default() {
+            let _ = reply.send(outcome.clone());
+        }
+    }
+
     fn remove_file(&self, name: &TokenName) {
         let (files, name) = (Arc::clone(&self.files), name.clone());
         spawn_blocking(move || files.remove(&name));
@@ -171,6 +178,9 @@ impl Shell {
             let token = self.tokens.get(&name).map(|entry| entry.config());
             if token.is_none_or(|token| self.logins.current(&token).is_none()) {
                 self.logins.forget(&name);
+                if !self.logins.is_redeeming(&name) {
+                    self.logins.answer_all(&name, &Err(none_under_way(&name)));
+                }
             }
         }
     }
@@ -302,9 +312,7 @@ impl Shell {
                         Err(problem(&error))
                     }
                 };
-                for reply in self.logins.waiting.remove(&name).unwrap_or_default() {
-                    let _ = reply.send(outcome.clone());
-                }
+                self.logins.answer_all(&name, &outcome);
             }
         }
     }
@@ -377,17 +385,4 @@ fn none_under_way(name: &TokenName) -> Problem {
     let detail = format!("no login of {name} is under way");
     let hint = format!("`bearerd login {name}` begins one; each counts once, for ten minutes");
     Problem::new(Code::NeedsLogin, detail).hinting(Some(hint.into()))
-}
-
-/// A failure of a login, for who asked for it.
-fn problem(error: &SourceError) -> Problem {
-    let code = match error.failure().kind {
-        FailureKind::Denied => Code::Denied,
-        FailureKind::GrantRefused => Code::NeedsLogin,
-        FailureKind::Misconfigured => Code::FixConfig,
-        FailureKind::RateLimited | FailureKind::Unavailable | FailureKind::Unrecognized => {
-            Code::Transient
-        }
-    };
-    Problem::new(code, error_chain(error)).hinting(error.hint().map(Into::into))
 }

@@ -1,4 +1,4 @@
-//! How a login begins, and what is kept of it.
+//! How a login begins, what is kept of it, and what its failure means to who asked.
 
 use std::sync::Arc;
 
@@ -7,11 +7,14 @@ use tokio::task::spawn_blocking;
 use tracing::warn;
 use zeroize::Zeroizing;
 
+use crate::api::code::Code;
 use crate::api::login::{Begun, Redirect};
+use crate::api::problem::Problem;
 use crate::clock;
 use crate::config::{GrantConfig, RedirectUri, TokenConfig};
 use crate::credential::TokenName;
 use crate::error_chain::error_chain;
+use crate::refresh::FailureKind;
 use crate::source::login::{self, Authorization, DeviceLogin};
 use crate::source::{Carried, Client, SourceError};
 use crate::store::LoginFiles;
@@ -101,3 +104,16 @@ pub(super) fn begun(pending: &Pending, token: &TokenConfig) -> Begun {
 
 /// Seconds from its beginning that a login in a browser may take.
 const CODE_LIFETIME: u64 = 600;
+
+/// A failure of a login, for who asked for it.
+pub(super) fn problem(error: &SourceError) -> Problem {
+    let code = match error.failure().kind {
+        FailureKind::Denied => Code::Denied,
+        FailureKind::GrantRefused => Code::NeedsLogin,
+        FailureKind::Misconfigured => Code::FixConfig,
+        FailureKind::RateLimited | FailureKind::Unavailable | FailureKind::Unrecognized => {
+            Code::Transient
+        }
+    };
+    Problem::new(code, error_chain(error)).hinting(error.hint().map(Into::into))
+}
