@@ -146,11 +146,16 @@ pub(super) fn send(stream: &mut UnixStream, request: &[u8]) -> io::Result<()> {
     }
 }
 
-/// Reads what there is; nothing at the end, which a request that nobody has read makes a reset.
-pub(super) fn receive(stream: &mut UnixStream, chunk: &mut [u8]) -> io::Result<usize> {
+/// Reads what there is, after what was `received`; nothing at the end. That a request was not read makes the
+/// end of its answer a reset.
+pub(super) fn receive(
+    stream: &mut UnixStream,
+    chunk: &mut [u8],
+    received: &[u8],
+) -> io::Result<usize> {
     match stream.read(chunk) {
-        Err(e) if e.kind() == io::ErrorKind::ConnectionReset => Ok(0),
-        received => received,
+        Err(e) if e.kind() == io::ErrorKind::ConnectionReset && !received.is_empty() => Ok(0),
+        read => read,
     }
 }
 
@@ -163,7 +168,7 @@ fn read_to_end(stream: &mut UnixStream, deadline: Instant) -> io::Result<Vec<u8>
             return Err(io::ErrorKind::TimedOut.into());
         }
         stream.set_read_timeout(Some(left))?;
-        match receive(stream, &mut chunk) {
+        match receive(stream, &mut chunk, &answer) {
             Ok(0) if answer.is_empty() => return Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(0) => return Ok(answer),
             Ok(n) if answer.len() + n > MAX_ANSWER => {
@@ -232,8 +237,9 @@ mod tests {
             }
             let heard = read_to_end(&mut client, clock::now() + GRACE);
             let heard = heard.map_err(|e| e.kind());
-            match said {
-                "" => assert_eq!(heard, Err(io::ErrorKind::UnexpectedEof)),
+            match (said, asked_before) {
+                ("", true) => assert_eq!(heard, Err(io::ErrorKind::ConnectionReset)),
+                ("", false) => assert_eq!(heard, Err(io::ErrorKind::UnexpectedEof)),
                 _ => assert_eq!(heard, Ok(said.into())),
             }
         }

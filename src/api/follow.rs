@@ -144,7 +144,7 @@ impl Lines {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
         let mut chunk = [0; 8192];
-        let length = receive(stream, &mut chunk)?;
+        let length = receive(stream, &mut chunk, &self.received)?;
         self.received.extend_from_slice(&chunk[..length]);
         Ok(length)
     }
