@@ -5,7 +5,7 @@ installed_and_idle() {
     test_that "the package installs" apt-get install -y -qq /test/bearerd_1.0-1_*.deb
     test_that "it is active, with nothing to do" property ActiveState active
     test_that "it is enabled" systemctl is-enabled --quiet bearerd.service
-    test_that "the unit as loaded is exposed to 1.4 at most" \
+    test_that "the unit as loaded is exposed to 1.3 at most" \
         systemd-analyze security --no-pager --threshold=13 bearerd.service
     test_that "it runs as its own user" property User bearerd
     test_that "it has no capability" grep -q '^CapBnd:.0*$' "/proc/$(main_pid)/status"
