@@ -28,13 +28,7 @@ fn who_follows_is_made_anew() {
 /// With a refresh token of its own, it has another way, which does not follow.
 #[test]
 fn who_follows_is_made_anew_after_a_failure_too() {
-    let mut chain = Chain::new(Grant::ClientCredentials, true);
-    let (attempt, _) = chain.request(0, "a");
-    chain.answer("a", attempt, 100, Some(3600));
-    let (attempt, _) = chain.request(0, "b");
-    chain.answer_with_refresh_token("b", attempt, 3000);
-    let (attempt, _) = chain.request(0, "c");
-    chain.answer("c", attempt, 3000, None);
+    let mut chain = Chain::following(100, 3600);
     let (attempt, _) = chain.request(75, "a");
     chain.answer("a", attempt, 3600, Some(3600));
     let (attempt, by) = chain.request(1, "b");
@@ -49,13 +43,7 @@ fn who_follows_is_made_anew_after_a_failure_too() {
 /// The source is away; its own refresh token is not.
 #[test]
 fn who_cannot_follow_lives_on() {
-    let mut chain = Chain::new(Grant::ClientCredentials, true);
-    let (attempt, _) = chain.request(0, "a");
-    chain.answer("a", attempt, 100, Some(100));
-    let (attempt, _) = chain.request(0, "b");
-    chain.answer_with_refresh_token("b", attempt, 3000);
-    let (attempt, _) = chain.request(0, "c");
-    chain.answer("c", attempt, 9000, None);
+    let mut chain = Chain::following(100, 100);
     let (attempt, _) = chain.request(75, "a");
     chain.answer("a", attempt, 100, Some(100));
     let (attempt, _) = chain.request(1, "b");

@@ -32,6 +32,18 @@ impl Chain {
         Self(bench)
     }
 
+    /// Follows; `a` and its ID token live this long, `b` has a refresh token of its own.
+    pub(super) fn following(lifetime: u64, id_lifetime: u64) -> Self {
+        let mut chain = Self::new(Grant::ClientCredentials, true);
+        let (attempt, _) = chain.request(0, "a");
+        chain.answer("a", attempt, lifetime, Some(id_lifetime));
+        let (attempt, _) = chain.request(0, "b");
+        chain.answer_with_refresh_token("b", attempt, 3000);
+        let (attempt, _) = chain.request(0, "c");
+        chain.answer("c", attempt, 3000, None);
+        chain
+    }
+
     /// The requests sent until then.
     pub(super) fn requests(&mut self, seconds: u64) -> Vec<(TokenName, AttemptId, Use)> {
         let end = self.0.now + Duration::from_secs(seconds);
