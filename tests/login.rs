@@ -370,6 +370,29 @@ fn a_login_outlasts_a_short_outage() {
     }
 }
 
+/// A server that is out says when to come again (RFC 9110 section 10.2.3): nobody comes sooner, or waits for one
+/// that stays out for long.
+#[test]
+fn a_login_heeds_retry_after() {
+    for (after, outcome) in [(3, 0), (31, 3)] {
+        let provider = Provider::start(ELSEWHERE);
+        let host = Host::new();
+        configure(&host, &provider, &by_code(ELSEWHERE));
+        let _daemon = host.start_ready();
+        let mut login = Login::begin(&host);
+        let end = browse(&provider, &login.url());
+        provider.op().out = Some(("/token", 1));
+        provider.op().retry_after = Some(after);
+        let begun = bearerd::clock::now();
+        login.paste(&end);
+        let (code, text) = login.end();
+        let took = (bearerd::clock::now() - begun).as_secs();
+        assert_eq!(code, outcome, "{text}");
+        assert_eq!((3..10).contains(&took), outcome == 0, "{took} s");
+        assert!(took < 10, "{took} s");
+    }
+}
+
 /// A login on another device outlasts a restart while the server is out, discovery included.
 #[test]
 fn a_device_login_outlasts_an_outage() {

@@ -22,8 +22,10 @@ use super::error::SourceError;
 use super::id_token::Claims;
 use super::registration::Registration;
 use super::token_request::GrantRequest;
+use crate::clock;
 use crate::config::{AuthorizationCode, Endpoint, RedirectUri, TokenConfig};
 use crate::credential::Token;
+use crate::instant::Instant;
 use crate::refresh::Delivery;
 use crate::source::Carried;
 
@@ -70,41 +72,48 @@ pub async fn redeem(
     redemption: Redemption,
     carried: &Carried,
 ) -> Result<Token, SourceError> {
-    redeem_patiently(registration, token, redemption, carried, &PATIENCE).await
+    let until = clock::now() + PATIENCE;
+    redeem_until(registration, token, redemption, carried, until).await
 }
 
-/// The same, tried again after these pauses while the server is out.
-async fn redeem_patiently(
+/// The same, tried again until then while the server is out.
+async fn redeem_until(
     registration: Arc<Registration>,
     token: Arc<TokenConfig>,
     redemption: Redemption,
     carried: &Carried,
-    pauses: &[Duration],
+    until: Instant,
 ) -> Result<Token, SourceError> {
     let nonce = redemption.nonce.clone();
     let grant = GrantRequest::AuthorizationCode(redemption);
     // A code counts once: not when it may have been taken.
     let untaken = |error: &SourceError| error.failure().delivery != Delivery::Unknown;
     let try_once = || super::redeem(&registration, &token, &grant, carried);
-    let brought = patiently(pauses, untaken, try_once).await?;
-    verified(&registration, &token, brought, nonce.as_deref(), pauses).await
+    let brought = patiently(until, untaken, try_once).await?;
+    verified(&registration, &token, brought, nonce.as_deref(), until).await
 }
 
-/// Tries again after each of the pauses while the server is out and the failure is such that it may be done.
+/// Tries again until then while the server is out and the failure is such that it may be done. Not when the
+/// server asks to wait for longer (`Retry-After`, RFC 9110 section 10.2.3).
 async fn patiently<T, F: Future<Output = Result<T, SourceError>>>(
-    pauses: &[Duration],
+    until: Instant,
     may_retry: impl Fn(&SourceError) -> bool,
     mut try_once: impl FnMut() -> F,
 ) -> Result<T, SourceError> {
-    for pause in pauses {
-        match try_once().await {
-            Err(error) if error.is_passing() && may_retry(&error) => {
-                tokio::time::sleep(*pause).await;
-            }
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let error = match try_once().await {
+            Err(error) if error.is_passing() && may_retry(&error) => error,
             ended => return ended,
+        };
+        let asked = error.failure().retry_after.unwrap_or_default();
+        let wait = pause.max(asked);
+        if clock::now() + wait > until {
+            return Err(error);
         }
+        tokio::time::sleep(wait).await;
+        pause *= 2;
     }
-    try_once().await
 }
 
 /// Logs in by filling in the provider's form.
@@ -121,7 +130,7 @@ pub(super) async fn by_form(
     let walked = tokio::time::timeout(limit, walk).await;
     let redemption = walked.unwrap_or(Err(SourceError::Login(LoginError::TooSlow)))?;
     // It has a schedule, and fills in the form again.
-    redeem_patiently(registration, token, redemption, carried, &[]).await
+    redeem_until(registration, token, redemption, carried, clock::now()).await
 }
 
 /// What a login has brought, once its ID token has been verified. One that nothing can be held against is
@@ -131,7 +140,7 @@ async fn verified(
     token: &TokenConfig,
     mut brought: Token,
     nonce: Option<&str>,
-    pauses: &[Duration],
+    until: Instant,
 ) -> Result<Token, SourceError> {
     if matches!(registration.config.endpoint, Endpoint::TokenEndpoint(_)) {
         brought.id_token = None;
@@ -143,7 +152,7 @@ async fn verified(
             let access_token = &brought.access_token;
             // The keys may not be to be had at the moment.
             let try_once = || registration.verify_id_token(id_token, access_token, nonce);
-            patiently(pauses, |_| true, try_once).await?;
+            patiently(until, |_| true, try_once).await?;
         }
         None if authorization::wants_id_token(token) => {
             return Err(SourceError::Login(LoginError::NoIdToken));
@@ -185,13 +194,12 @@ pub(super) async fn continued(
     Ok(brought)
 }
 
-/// The pauses between tries of what a person's login still needs: nobody likes to log in twice.
-const PATIENCE: [Duration; 4] = [
-    Duration::from_secs(1),
-    Duration::from_secs(2),
-    Duration::from_secs(4),
-    Duration::from_secs(8),
-];
+/// For how long what a person's login still needs is tried again: nobody likes to log in twice. Whoever
+/// waits for it does so for a minute, and the last try takes its time, too.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Before the second try; doubled before each other one.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 /// How long the login pages may take in all, in timeouts of a request.
 const FORM_TIMEOUTS: u32 = 2;

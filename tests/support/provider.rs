@@ -49,6 +49,8 @@ pub struct Op {
     pub refresh_tokens_are_given: bool,
     /// A path that is answered with 503 for so many times.
     pub out: Option<(&'static str, usize)>,
+    /// Seconds of the `Retry-After` that goes with it.
+    pub retry_after: Option<u64>,
     /// When it was asked about one.
     pub polled_at: Vec<Instant>,
     /// Every request: method, path and parameters.
@@ -103,6 +105,7 @@ impl Provider {
             client_assertion: None,
             refresh_tokens_are_given: true,
             out: None,
+            retry_after: None,
             polled_at: Vec::new(),
             seen: Vec::new(),
             cookies: Vec::new(),
@@ -242,7 +245,12 @@ impl Op {
             && path == *out
         {
             *left -= 1;
-            return refused(503, "temporarily_unavailable");
+            let mut answer = refused(503, "temporarily_unavailable");
+            let retry_after = self
+                .retry_after
+                .map(|after| ("Retry-After", after.to_string()));
+            answer.headers.extend(retry_after);
+            return answer;
         }
         match (method, path) {
             ("GET", "/.well-known/openid-configuration") => {

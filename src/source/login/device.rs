@@ -139,7 +139,8 @@ impl DeviceLogin {
         let polls = self.poll(&registration, &token, &carried);
         let polled = tokio::time::timeout(expires_in, polls).await;
         let brought = polled.unwrap_or(Err(SourceError::Login(LoginError::Expired)))?;
-        super::verified(&registration, &token, brought, None, &super::PATIENCE).await
+        let until = clock::now() + super::PATIENCE;
+        super::verified(&registration, &token, brought, None, until).await
     }
 
     async fn poll(
@@ -149,27 +150,27 @@ impl DeviceLogin {
         carried: &Carried,
     ) -> Result<Token, SourceError> {
         let mut interval = Duration::from_secs(self.interval);
+        let mut pause = interval;
         loop {
-            tokio::time::sleep(interval).await;
+            tokio::time::sleep(pause).await;
             let grant = GrantRequest::DeviceCode(self.device_code.clone());
-            let refused = match crate::source::redeem(registration, token, &grant, carried).await {
-                Err(SourceError::Refused(refused)) => refused,
-                // Section 3.5: on a connection timeout, less often; so, too, where the server is out.
-                Err(error) if error.is_passing() => {
-                    interval = (interval * 2).min(LONGEST_INTERVAL);
-                    continue;
-                }
-                ended => return ended,
+            let error = match crate::source::redeem(registration, token, &grant, carried).await {
+                Err(error) => error,
+                brought => return brought,
             };
-            match refused.error.as_deref() {
+            let code = match &error {
+                SourceError::Refused(refusal) => refusal.error.as_deref(),
+                _ => None,
+            };
+            match code {
                 Some("authorization_pending") => {}
                 Some("slow_down") => interval += SLOW_DOWN,
                 Some("expired_token") => return Err(LoginError::Expired.into()),
-                _ if refused.status.is_server_error() || refused.status.as_u16() == 429 => {
-                    interval = (interval * 2).min(LONGEST_INTERVAL);
-                }
-                _ => return Err(SourceError::Refused(refused)),
+                // Section 3.5: on a connection timeout, less often; so, too, where the server is out.
+                _ if error.is_passing() => interval = (interval * 2).min(LONGEST_INTERVAL),
+                _ => return Err(error),
             }
+            pause = interval.max(error.failure().retry_after.unwrap_or_default());
         }
     }
 }
