@@ -9,6 +9,7 @@ mod breaker;
 mod changed;
 mod configure;
 pub mod event;
+mod failed;
 mod graph;
 mod limiter;
 pub mod policy;

@@ -2,6 +2,7 @@
 
 pub mod consumers;
 pub mod login_files;
+pub mod moment;
 pub mod news;
 pub mod published;
 pub mod seal;
@@ -11,9 +12,10 @@ pub mod writer;
 
 pub use consumers::Consumers;
 pub use login_files::{LoginFileError, LoginFiles};
+pub use moment::{BootId, Moment};
 pub use news::{Kind, News, Newsroom, Sketch, TokenNews, Topic};
 pub use published::{DaemonView, Published, Registry, Standing, TokenView};
 pub use seal::{Sealer, SealerError};
 pub use state_dir::{Loaded, StateDir, StateWarning};
-pub use state_file::{BootId, Moment, Record};
+pub use state_file::Record;
 pub use writer::{StateError, StateWriter, Written};

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
+use super::moment::Moment;
 use super::seal::{OpenError, Sealer};
-use super::state_file::{DecodeError, Moment, Record, decode};
+use super::state_file::{DecodeError, Record, decode};
 use crate::atomic_file::{Directory, WriteError};
 use crate::credential::TokenName;
 

@@ -11,6 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
+use super::moment::Moment;
 use super::seal::{OpenError, SealError, Sealed, Sealer};
 use crate::credential::{RefreshValidity, Token, TokenName, Validity};
 use crate::instant::Instant;
@@ -47,39 +48,6 @@ impl Record {
         self.quarantined_refresh_tokens.drain(..excess);
         self.token = Arc::new(token);
     }
-}
-
-/// Which boot of the machine this is; equal to nothing where the kernel does not say.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct BootId(Option<String>);
-
-impl BootId {
-    /// No known boot.
-    pub const UNKNOWN: Self = Self(None);
-
-    /// Asks the kernel (`random(4)`). It is unknown where `/proc/sys` is hidden: then wall time decides.
-    #[must_use]
-    pub fn of_system() -> Self {
-        let read = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
-        Self(read.ok().map(|id| id.trim().to_owned()))
-    }
-}
-
-impl From<&str> for BootId {
-    fn from(id: &str) -> Self {
-        Self(Some(id.into()))
-    }
-}
-
-/// One point in time on both clocks, and the boot it belongs to.
-#[derive(Clone, Debug)]
-pub struct Moment {
-    /// Which boot.
-    pub boot: BootId,
-    /// The clock of all decisions.
-    pub now: Instant,
-    /// The wall clock: time since the epoch.
-    pub unix_now: Duration,
 }
 
 /// Why a record's bytes could not be made.

@@ -13,9 +13,10 @@ use std::time::Duration;
 use rustix::io::Errno;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use super::moment::{BootId, Moment};
 use super::seal::Sealer;
 use super::state_dir::{StateDir, file_name};
-use super::state_file::{BootId, EncodeError, Moment, Record, encode};
+use super::state_file::{EncodeError, Record, encode};
 use crate::atomic_file::{Attributes, WriteError};
 use crate::clock;
 use crate::credential::TokenName;

@@ -1,0 +1,38 @@
+//! A point in time that can be told from others after a reboot.
+
+use std::time::Duration;
+
+use crate::instant::Instant;
+
+/// Which boot of the machine this is; equal to nothing where the kernel does not say.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct BootId(pub(super) Option<String>);
+
+impl BootId {
+    /// No known boot.
+    pub const UNKNOWN: Self = Self(None);
+
+    /// Asks the kernel (`random(4)`). It is unknown where `/proc/sys` is hidden: then wall time decides.
+    #[must_use]
+    pub fn of_system() -> Self {
+        let read = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
+        Self(read.ok().map(|id| id.trim().to_owned()))
+    }
+}
+
+impl From<&str> for BootId {
+    fn from(id: &str) -> Self {
+        Self(Some(id.into()))
+    }
+}
+
+/// One point in time on both clocks, and the boot it belongs to.
+#[derive(Clone, Debug)]
+pub struct Moment {
+    /// Which boot.
+    pub boot: BootId,
+    /// The clock of all decisions.
+    pub now: Instant,
+    /// The wall clock: time since the epoch.
+    pub unix_now: Duration,
+}
