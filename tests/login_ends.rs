@@ -36,6 +36,19 @@ fn a_window_that_shrinks_is_announced_before_it_ends() {
     });
     assert_eq!(fresh["state"], "fresh");
     let due_at = fresh["login_due_at"].as_u64().expect("seconds");
+    daemon.kill();
+    server.queue_fault(System::Nhs, Fault::Status(503));
+    let asked = server.requests(System::Nhs);
+    let daemon = host.start();
+    server.wait_requests(System::Nhs, asked + 1, SOON);
+    let restarted = eventually("a failed refresh", SOON, || {
+        let status = status(&daemon);
+        (status["failures"] == 1).then_some(status)
+    });
+    assert_eq!(restarted["login_due_at"], due_at, "known from before");
+    eventually("a refresh", SOON, || {
+        (status(&daemon)["state"] == "fresh").then_some(())
+    });
     eventually("the announcement", SOON, || {
         let logged = daemon.logged();
         logged.contains("somebody has to log in soon").then_some(())

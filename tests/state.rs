@@ -78,6 +78,7 @@ fn record(name: &TokenName, generation: u64) -> Record {
         generation,
         identity: [7; 16],
         token: Arc::new(token),
+        window_fixed: true,
         open_intent: Some(at(9_999)),
         quarantined_refresh_tokens: vec![secret("set-aside")],
     }
@@ -102,7 +103,7 @@ fn told(record: &Record) -> String {
         .map(|s| s.expose_secret().to_owned())
         .collect();
     format!(
-        "{} {} {:?} {} {} {:?} {:?} {:?} {:?} {:?} {set_aside:?}",
+        "{} {} {:?} {} {} {:?} {:?} {:?} {:?} {:?} {} {set_aside:?}",
         record.name,
         record.generation,
         record.identity,
@@ -113,6 +114,7 @@ fn told(record: &Record) -> String {
         opened(&token.refresh_token),
         token.validity,
         record.open_intent,
+        record.window_fixed,
     )
 }
 

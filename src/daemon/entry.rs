@@ -160,15 +160,17 @@ impl Entry {
     }
 
     /// Makes a new token the durable one; readers see it once it is published.
-    pub(super) fn commit(&mut self, token: Token, identity: [u8; 16]) -> &Record {
+    pub(super) fn commit(&mut self, token: Token, window_fixed: bool) -> &Record {
         let old = self.record.take();
         let old = old.map(|old| (old.generation, old.quarantined_refresh_tokens));
         let (generation, quarantined_refresh_tokens) = old.unwrap_or((self.forgotten, Vec::new()));
+        let config = self.config();
         self.record.insert(Record {
-            name: self.config().name.clone(),
+            name: config.name.clone(),
             generation: generation + 1,
-            identity,
+            identity: config.identity,
             token: Arc::new(token),
+            window_fixed,
             open_intent: None,
             quarantined_refresh_tokens,
         })

@@ -9,7 +9,7 @@ use tracing::{error, info, warn};
 use crate::config::{Config, ConfigErrors};
 use crate::credential::TokenName;
 use crate::instant::Instant;
-use crate::refresh::Event;
+use crate::refresh::{Event, Restored};
 use crate::sink;
 use crate::store::{Published, Topic};
 use crate::watch::Followed;
@@ -155,21 +155,21 @@ impl Shell {
         else {
             return;
         };
-        let validity = record.token.validity;
-        let open_intent = record.open_intent.is_some();
-        let identity = record.identity;
+        let config = self.inputs.config.tokens.get(name);
+        let restored = Restored {
+            validity: record.token.validity,
+            current: config.is_some_and(|token| token.identity == record.identity),
+            open_intent: record.open_intent.is_some(),
+            window_fixed: record.window_fixed,
+        };
         let published = Published::from(record);
         let generation = published.generation;
-        let config = self.inputs.config.tokens.get(name);
-        let current = config.is_some_and(|token| token.identity == identity);
         if self.tokens.publish(now, name, published) {
             info!(token = %name, generation, "restored");
         }
         let event = Event::Restored {
             name: name.clone(),
-            validity,
-            current,
-            open_intent,
+            restored,
         };
         self.handle(now, event);
     }

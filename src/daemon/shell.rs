@@ -214,8 +214,9 @@ impl Shell {
             return;
         };
         entry.set_error(None);
-        let identity = entry.config().identity;
-        let record = entry.commit(token, identity).clone();
+        let end = self.scheduler.status(name).and_then(|s| s.login_due_at);
+        let window_fixed = end.is_some() && token.refresh_token.is_some();
+        let record = entry.commit(token, window_fixed).clone();
         let published = Published::from(&record);
         failpoint::pass("record");
         self.durable.put(record, Some(Step::Publish(published)));

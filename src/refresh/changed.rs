@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::event::{AttemptId, Delivery, ErrorState, FailureKind, Use};
+use super::event::{AttemptId, Delivery, ErrorState, FailureKind, Restored, Use};
 use super::policy::Policy;
 use super::slot::{Phase, Slot};
 use super::status::{Health, Reason};
@@ -11,22 +11,19 @@ use crate::instant::Instant;
 
 impl Slot {
     /// The state file's token, at start. Whether its refresh token is to be set aside.
-    pub(super) fn restored(
-        &mut self,
-        now: Instant,
-        mut validity: Validity,
-        (current, open_intent): (bool, bool),
-    ) -> bool {
+    pub(super) fn restored(&mut self, now: Instant, restored: Restored) -> bool {
+        let mut validity = restored.validity;
         // What a broken file calls the future must not outrank every token obtained from now on.
         validity.obtained_at = validity.obtained_at.min(now);
         self.held = Some(validity);
+        self.window_fixed = restored.window_fixed;
         self.current = now < validity.expires_at;
         if self.current {
             self.health = Health::Fresh;
         }
-        if current {
+        if restored.current {
             self.plan();
-            open_intent && self.unanswered(now, Use::RefreshToken, Delivery::Unknown)
+            restored.open_intent && self.unanswered(now, Use::RefreshToken, Delivery::Unknown)
         } else {
             self.set_aside()
         }

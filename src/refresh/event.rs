@@ -69,13 +69,8 @@ pub enum Event {
     Restored {
         /// Whose.
         name: TokenName,
-        /// The persisted times, on this boot's clock. The access token may have expired.
-        validity: Validity,
-        /// Whether it was obtained under the configuration in force. If not, its access token is served
-        /// until the replacement is there, and its refresh token is not used.
-        current: bool,
-        /// A refresh was begun and its outcome is unknown: the refresh token may be spent.
-        open_intent: bool,
+        /// What it says.
+        restored: Restored,
     },
 }
 
@@ -93,6 +88,20 @@ impl Event {
             | Self::Restored { name, .. } => name,
         }
     }
+}
+
+/// What is known of a token from before a restart.
+#[derive(Clone, Copy, Debug)]
+pub struct Restored {
+    /// The persisted times, on this boot's clock. The access token may have expired.
+    pub validity: Validity,
+    /// Whether it was obtained under the configuration in force. If not, its access token is served
+    /// until the replacement is there, and its refresh token is not used.
+    pub current: bool,
+    /// A refresh was begun and its outcome is unknown: the refresh token may be spent.
+    pub open_intent: bool,
+    /// The refresh token ended no later than the one before it: refreshes do not move the end on.
+    pub window_fixed: bool,
 }
 
 /// What to do.

@@ -23,7 +23,9 @@ mod tests;
 mod timers;
 mod verdict;
 
-pub use event::{AttemptId, Command, Delivery, ErrorState, Event, Failure, FailureKind, Use};
+pub use event::{
+    AttemptId, Command, Delivery, ErrorState, Event, Failure, FailureKind, Restored, Use,
+};
 pub use policy::{Grant, Limits, Part, Policy, RefreshAt, ServerId, Source};
 pub use scheduler::Scheduler;
 pub use status::{Health, Reason, Status};

@@ -94,15 +94,11 @@ impl Scheduler {
             Event::RefreshRequested { name } => {
                 self.with_slot(&name, |slot| slot.requested(now));
             }
-            Event::Restored {
-                name,
-                validity,
-                current,
-                open_intent,
-            } => {
-                let quarantine = self.slots.get_mut(&name).is_some_and(|slot| {
-                    slot.held.is_none() && slot.restored(now, validity, (current, open_intent))
-                });
+            Event::Restored { name, restored } => {
+                let quarantine = self
+                    .slots
+                    .get_mut(&name)
+                    .is_some_and(|slot| slot.held.is_none() && slot.restored(now, restored));
                 self.quarantine_if(quarantine, &name);
                 self.arm_token(&name);
             }

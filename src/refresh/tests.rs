@@ -180,9 +180,12 @@ fn a_restored_token_is_not_requested_before_its_time() {
     };
     let restored = |current, open_intent| Event::Restored {
         name: name("a"),
-        validity,
-        current,
-        open_intent,
+        restored: Restored {
+            validity,
+            current,
+            open_intent,
+            window_fixed: false,
+        },
     };
     assert_eq!(bench.event(restored(true, false)), []);
     assert_eq!(bench.until(at(1050)), []);
@@ -198,14 +201,17 @@ fn a_restored_token_is_not_requested_before_its_time() {
 fn a_persisted_refresh_token_of_doubtful_standing() {
     let restored = |current, open_intent| Event::Restored {
         name: name("a"),
-        validity: Validity {
-            obtained_at: at(10),
-            expires_at: at(20),
-            refresh: Some(RefreshValidity { expires_at: None }),
-            id_token_expires_at: None,
+        restored: Restored {
+            validity: Validity {
+                obtained_at: at(10),
+                expires_at: at(20),
+                refresh: Some(RefreshValidity { expires_at: None }),
+                id_token_expires_at: None,
+            },
+            current,
+            open_intent,
+            window_fixed: false,
         },
-        current,
-        open_intent,
     };
     for (grant, current, open_intent, commands, by) in [
         (Grant::Password, true, false, vec![], Use::RefreshToken),
@@ -588,9 +594,12 @@ fn a_token_from_the_future_is_replaced_like_any_other() {
     };
     bench.event(Event::Restored {
         name: name("a"),
-        validity,
-        current: true,
-        open_intent: false,
+        restored: Restored {
+            validity,
+            current: true,
+            open_intent: false,
+            window_fixed: false,
+        },
     });
     bench.event(Event::RefreshRequested { name: name("a") });
     let (attempt, _) = bench.request(1);

@@ -27,6 +27,8 @@ pub struct Record {
     pub identity: [u8; 16],
     /// The token.
     pub token: Arc<Token>,
+    /// Refreshes do not move the end of the refresh token on.
+    pub window_fixed: bool,
     /// When a refresh was begun whose outcome is unknown: the refresh token may be spent.
     pub open_intent: Option<Instant>,
     /// Refresh tokens set aside, oldest first. Never used again; kept for an administrator's rescue.
@@ -173,6 +175,8 @@ struct Stored {
     refresh: Option<StoredRefresh>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     id_token_expires: Option<Time>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    window_fixed: bool,
     open_intent: Option<Time>,
     quarantined_refresh_tokens: Vec<Wiped>,
 }
@@ -247,6 +251,7 @@ impl Stored {
                 expires: refresh.expires_at.map(time),
             }),
             id_token_expires: token.validity.id_token_expires_at.map(time),
+            window_fixed: record.window_fixed,
             open_intent: record.open_intent.map(time),
             quarantined_refresh_tokens: record
                 .quarantined_refresh_tokens
@@ -295,6 +300,7 @@ impl Stored {
             generation: self.generation,
             identity: self.identity,
             token: Arc::new(token),
+            window_fixed: self.window_fixed,
             open_intent: self.open_intent.map(|at| restored.access(at)),
             quarantined_refresh_tokens: self
                 .quarantined_refresh_tokens

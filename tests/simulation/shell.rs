@@ -7,7 +7,7 @@ use bearerd::credential::{RefreshValidity, TokenName, Validity};
 use bearerd::instant::Instant;
 use bearerd::refresh::{
     AttemptId, Delivery, ErrorState, Event, Failure, FailureKind, Grant, Health, Policy, Reason,
-    Scheduler, Use,
+    Restored, Scheduler, Use,
 };
 
 use super::check::{Meter, Watch};
@@ -280,9 +280,12 @@ impl World {
             let current = record.identity == token.policy.identity;
             let event = Event::Restored {
                 name,
-                validity,
-                current,
-                open_intent,
+                restored: Restored {
+                    validity,
+                    current,
+                    open_intent,
+                    window_fixed: false,
+                },
             };
             self.shell.scheduler.handle_event(now, event);
         }

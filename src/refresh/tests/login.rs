@@ -209,6 +209,33 @@ fn a_window_that_moves_on_is_not() {
 }
 
 #[test]
+fn a_window_known_as_fixed_stays_so_after_a_restart() {
+    for window_fixed in [true, false] {
+        let mut bench = Bench::new(Grant::Login);
+        let end = at(1000 + HOUR);
+        let validity = Validity {
+            obtained_at: at(900),
+            expires_at: at(1100),
+            refresh: Some(RefreshValidity {
+                expires_at: Some(end),
+            }),
+            id_token_expires_at: None,
+        };
+        bench.event(Event::Restored {
+            name: name("a"),
+            restored: Restored {
+                validity,
+                current: true,
+                open_intent: false,
+                window_fixed,
+            },
+        });
+        let known = bench.status().login_due_at;
+        assert_eq!(known, Some(end).filter(|_| window_fixed));
+    }
+}
+
+#[test]
 fn logged_out_nothing_is_held() {
     let mut bench = Bench::new(Grant::Login);
     bench.until(at(1000));
