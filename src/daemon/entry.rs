@@ -180,7 +180,6 @@ impl Entry {
     pub(super) fn forget(&mut self) {
         self.forgotten = self.record.take().map_or(0, |record| record.generation);
         self.earlier_intent_open = false;
-        self.set_error(None);
     }
 
     /// Lets readers see a token, unless it has expired or they have a newer one. Whether they see it now.
@@ -231,10 +230,13 @@ impl Entry {
         self.view.subscribe()
     }
 
-    pub(super) fn set_status(&self, status: Status) {
+    pub(super) fn set_status(&self, status: Status, error: Option<Arc<str>>) {
         self.change(|view| {
-            view.standing.status = status;
-            true
+            let standing = &mut view.standing;
+            let differs = standing.status != status || standing.last_error != error;
+            standing.status = status;
+            standing.last_error = error;
+            differs
         });
     }
 
@@ -260,14 +262,6 @@ impl Entry {
 
     pub(super) fn last_error(&self) -> Option<Arc<str>> {
         self.view.borrow().standing.last_error.clone()
-    }
-
-    pub(super) fn set_error(&mut self, error: Option<Arc<str>>) {
-        self.view.send_if_modified(|view| {
-            let differs = view.standing.last_error != error;
-            view.standing.last_error = error;
-            differs
-        });
     }
 }
 

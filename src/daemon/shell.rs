@@ -78,7 +78,6 @@ impl Shell {
         }
         while let Some(name) = self.scheduler.poll_changed() {
             self.refresh_status(&name);
-            self.name_root_cause(&name);
         }
     }
 
@@ -145,7 +144,7 @@ impl Shell {
 
     pub(super) fn refresh_status(&mut self, name: &TokenName) {
         if let Some(status) = self.scheduler.status(name) {
-            self.tokens.set_status(name, status);
+            self.tokens.set_status(name, status, None);
         }
     }
 
@@ -213,7 +212,6 @@ impl Shell {
         else {
             return;
         };
-        entry.set_error(None);
         let end = self.scheduler.status(name).and_then(|s| s.login_due_at);
         let window_fixed = end.is_some() && token.refresh_token.is_some();
         let record = entry.commit(token, window_fixed).clone();
@@ -296,35 +294,26 @@ impl Shell {
 
     pub(super) fn fail(&mut self, now: Instant, failed: Event, error: &str) {
         let name = failed.name().clone();
-        self.handle(now, failed);
+        self.scheduler.handle_event(now, failed);
         self.note_failure(now, &name, error);
     }
 
     fn note_failure(&mut self, now: Instant, name: &TokenName, error: &str) {
-        let Some(entry) = self.tokens.get_mut(name) else {
+        let (Some(entry), Some(status)) = (self.tokens.get(name), self.scheduler.status(name))
+        else {
             return;
         };
-        entry.set_error(Some(error.into()));
         let client = entry
             .config()
             .client
             .as_ref()
             .map(|client| client.name.clone());
-        if let Some(status) = self.scheduler.status(name) {
-            let failures = status.failures;
-            let state = State::of_health(status.health, false).as_str();
-            let retry_at = status.next_attempt_at.map(|at| clock::utc(now, at));
-            let retry_at = retry_at.map(|at| at.to_string());
-            warn!(token = %name, client, state, error, failures, retry_at, "not obtained");
-        }
-    }
-
-    /// Lets a token that fails with one that it is made from say with which, and why.
-    fn name_root_cause(&mut self, name: &TokenName) {
-        let cause = self.tokens.root_cause(name);
-        if let (Some(cause), Some(entry)) = (cause, self.tokens.get_mut(name)) {
-            entry.set_error(Some(cause));
-        }
+        self.tokens.set_status(name, status, Some(error.into()));
+        let failures = status.failures;
+        let state = State::of_health(status.health, false).as_str();
+        let retry_at = status.next_attempt_at.map(|at| clock::utc(now, at));
+        let retry_at = retry_at.map(|at| at.to_string());
+        warn!(token = %name, client, state, error, failures, retry_at, "not obtained");
     }
 
     pub(super) fn refresh_all(&mut self, now: Instant) {

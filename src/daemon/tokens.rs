@@ -11,7 +11,7 @@ use tokio::task::{JoinSet, spawn_blocking};
 use crate::config::{Environment, TokenConfig};
 use crate::credential::TokenName;
 use crate::instant::Instant;
-use crate::refresh::{Health, Reason, Status};
+use crate::refresh::{Health, Reason, Source, Status};
 use crate::sink::{self, Report};
 use crate::source::Carried;
 use crate::store::{Consumers, Kind, Newsroom, Published, Record, Registry, TokenView};
@@ -86,16 +86,25 @@ impl Tokens {
         self.tally
     }
 
-    pub(super) fn set_status(&mut self, name: &TokenName, status: Status) {
+    /// Takes over what the core says of a token, and why it fails, if it does: with a token that it is made
+    /// from, by this error, or as before. Readers see both at once.
+    pub(super) fn set_status(&mut self, name: &TokenName, status: Status, error: Option<Arc<str>>) {
         let Some(entry) = self.entries.get(name) else {
             return;
+        };
+        let error = match status.health {
+            Health::Failing { reason, .. } => self
+                .root_cause(entry, reason)
+                .or(error)
+                .or_else(|| entry.last_error()),
+            Health::Fresh | Health::Pending => None,
         };
         let before = entry.status();
         if before != status {
             self.tally.leave(before.health);
             self.tally.enter(status.health);
-            entry.set_status(status);
         }
+        entry.set_status(status, error);
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&TokenName, &Entry)> {
@@ -258,31 +267,28 @@ impl Tokens {
     }
 
     /// Of a token that fails with one that it is made from: the first that fails by itself, and why.
-    pub(super) fn root_cause(&self, name: &TokenName) -> Option<Arc<str>> {
-        let mut at = name.clone();
-        loop {
-            let entry = self.entries.get(&at)?;
-            match entry.status().health {
-                Health::Failing {
-                    reason: Reason::Source,
-                    ..
-                } => {}
-                Health::Failing { .. } if at != *name => {
-                    return Some(match entry.last_error() {
-                        Some(error) => format!("token {at}: {error}").into(),
-                        None => format!("token {at} is failing").into(),
-                    });
-                }
-                _ => return None,
-            }
-            // The graph has no cycles: this ends.
-            let failing = |name: &TokenName| {
-                let entry = self.entries.get(name);
-                entry.is_some_and(|e| matches!(e.status().health, Health::Failing { .. }))
-            };
+    fn root_cause(&self, entry: &Entry, reason: Reason) -> Option<Arc<str>> {
+        let (mut entry, mut reason) = (entry, reason);
+        let mut cause = None;
+        // The graph has no cycles: this ends.
+        while reason == Reason::Source {
             let sources = entry.config().sources();
-            at = sources.into_iter().map(|s| s.name).find(|s| failing(s))?;
+            let failing = |source: Source| {
+                let entry = self.entries.get(&source.name)?;
+                match entry.status().health {
+                    Health::Failing { reason, .. } => Some((source.name, entry, reason)),
+                    Health::Fresh | Health::Pending => None,
+                }
+            };
+            let (name, source, why) = sources.into_iter().find_map(failing)?;
+            (entry, reason) = (source, why);
+            cause = Some(name);
         }
+        let at = cause?;
+        Some(match entry.last_error() {
+            Some(error) => format!("token {at}: {error}").into(),
+            None => format!("token {at} is failing").into(),
+        })
     }
 
     /// Takes note of what an output reports.
