@@ -1,4 +1,4 @@
-//! Points at which a test ends the process as a power cut would, or has a task hang. They exist with the
+//! Points at which a test ends the process as a power cut would, or has a task or a thread hang. They exist with the
 //! feature `failpoints` alone, which no release has.
 
 #[cfg(all(feature = "failpoints", not(debug_assertions)))]
@@ -35,6 +35,22 @@ pub async fn hang(name: &str) {
 #[cfg(not(feature = "failpoints"))]
 #[inline(always)]
 pub async fn hang(_: &str) {}
+
+/// Has the thread that comes by hang for ever, on the same terms.
+#[cfg(feature = "failpoints")]
+pub fn stall(name: &str) {
+    if is_due(name) {
+        tracing::warn!("stalls at {name}");
+        loop {
+            std::thread::park();
+        }
+    }
+}
+
+/// Nothing.
+#[cfg(not(feature = "failpoints"))]
+#[inline(always)]
+pub const fn stall(_: &str) {}
 
 #[cfg(feature = "failpoints")]
 fn is_due(name: &str) -> bool {

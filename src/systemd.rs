@@ -84,7 +84,7 @@ impl ServiceManager {
         Some(self.next_status_at)
     }
 
-    /// `WATCHDOG=1`. Only the main loop may call this, after a full turn.
+    /// `WATCHDOG=1`. Only the main loop may call this, after a full turn, and not while clients are not served.
     pub fn watchdog(&self) {
         self.send(Message::Watchdog);
     }

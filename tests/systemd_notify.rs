@@ -144,18 +144,32 @@ fn the_watchdog_is_fed_when_there_is_one() {
     }
 }
 
-/// The loop alone hangs: the tasks beside it still answer clients, and must not feed the watchdog.
+/// The loop alone hangs: clients are still answered, and that must not feed the watchdog.
 #[cfg(feature = "failpoints")]
 #[test]
 fn a_loop_that_hangs_lets_the_watchdog_starve() {
+    let (_host, daemon) = starving("turn:30", "hangs at turn");
+    assert!(daemon.client(&["status"]).status.success());
+}
+
+/// The thread that serves clients hangs.
+#[cfg(feature = "failpoints")]
+#[test]
+fn so_does_a_socket_that_nobody_serves() {
+    starving("beat:10", "stalls at beat");
+}
+
+/// A daemon that has hung at a point, as it says, and feeds the watchdog no more.
+#[cfg(feature = "failpoints")]
+fn starving(failpoint: &str, says: &str) -> (Host, support::Daemon) {
     let mut host = Host::new();
     host.configure("");
     host.variable("WATCHDOG_USEC", "200000");
-    host.variable("BEARERD_FAILPOINT", "turn:30");
+    host.variable("BEARERD_FAILPOINT", failpoint);
     let daemon = host.start_ready();
     daemon.wait_notice(0, "WATCHDOG=1", SOON);
-    support::eventually("the loop hanging", SOON, || {
-        daemon.logged().contains("hangs at turn").then_some(())
+    support::eventually("it hangs", SOON, || {
+        daemon.logged().contains(says).then_some(())
     });
     let hung = clock::now();
     let fed = |notices: &[support::notify::Notice]| {
@@ -169,7 +183,7 @@ fn a_loop_that_hangs_lets_the_watchdog_starve() {
     // One may have been on its way.
     late.retain(|notice| notice.at.saturating_since(hung) > Duration::from_millis(500));
     assert_eq!(fed(&late), 0, "{late:?}");
-    assert!(daemon.client(&["status"]).status.success());
+    (host, daemon)
 }
 
 #[test]

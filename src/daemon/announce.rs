@@ -27,14 +27,8 @@ impl Shell {
             info!(ready, "started");
             self.service.ready();
         }
-        let warnings = self.warnings();
+        self.update_view();
         let refused = self.view.borrow().configuration_error.is_some();
-        self.view.send_if_modified(|view| {
-            let differs = view.ready != ready || view.warnings != warnings;
-            view.ready = ready;
-            view.warnings = warnings;
-            differs
-        });
         let tally = self.tokens.tally();
         let mut status = format!("{} of {} tokens fresh", tally.fresh, tally.total());
         if tally.failing > 0 {
@@ -44,6 +38,17 @@ impl Shell {
             status.push_str("; the newest configuration is refused");
         }
         self.announced.status_at = self.service.status(now, &status);
+    }
+
+    /// Lets readers see the daemon as it stands.
+    pub(super) fn update_view(&self) {
+        let (ready, warnings) = (self.tokens.ready(), self.warnings());
+        self.view.send_if_modified(|view| {
+            let differs = view.ready != ready || view.warnings != warnings;
+            view.ready = ready;
+            view.warnings = warnings;
+            differs
+        });
     }
 
     /// The bounded wait for the required tokens is over.

@@ -6,6 +6,7 @@
 
 mod announce;
 mod attempts;
+mod clients;
 mod durable;
 mod entry;
 mod error;
@@ -22,6 +23,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
@@ -43,6 +45,7 @@ pub use error::DaemonError;
 pub use outcome::Outcome;
 
 use attempts::Finished;
+use clients::Clients;
 use inputs::{Changed, Inputs};
 use shell::Shell;
 
@@ -69,12 +72,7 @@ pub fn run(
     start_logging(&inputs.config.daemon.log)?;
     startup::harden();
     let passed = Passed::take(&environment)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .max_blocking_threads(8)
-        .thread_keep_alive(Duration::from_secs(2))
-        .build()
-        .map_err(DaemonError::Runtime)?;
+    let runtime = runtime(9)?;
     let outcome = runtime.block_on(async {
         let (shell, turns) = startup::assemble(options, environment, inputs, passed)?;
         turn_until_stopped(shell, turns).await
@@ -82,6 +80,18 @@ pub fn run(
     // Whatever is worth waiting for has been waited for; a read that never ends must not keep the process.
     runtime.shutdown_background();
     outcome
+}
+
+/// A thread for tasks, and so many for what blocks, while there is any.
+fn runtime(blocking: usize) -> Result<Runtime, DaemonError> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(blocking)
+        // A crowd of tasks keeps nobody waiting who has just asked for something.
+        .event_interval(2)
+        .thread_keep_alive(Duration::from_secs(2))
+        .build()
+        .map_err(DaemonError::Runtime)
 }
 
 /// One thing that happened.
@@ -109,13 +119,13 @@ enum Turn {
 /// Where turns come from, apart from the attempts.
 struct Turns {
     alarm: Alarm,
+    clients: Clients,
     logouts: mpsc::Receiver<Logout>,
     loading: Option<JoinHandle<Result<Inputs, ConfigErrors>>>,
     patience: Option<std::pin::Pin<Box<tokio::time::Sleep>>>,
     logins: mpsc::Receiver<LoginWish>,
     reports: mpsc::Receiver<Report>,
     requests: mpsc::Receiver<Event>,
-    server: Option<JoinHandle<Result<(), ApiError>>>,
     signals: mpsc::Receiver<Signal>,
     watch: Watch,
     watchdog: Option<Interval>,
@@ -161,7 +171,8 @@ async fn turn_until_stopped(mut shell: Shell, mut turns: Turns) -> Result<Outcom
                 stop(shell, turns).await;
                 return Ok(Outcome::Stopped);
             }
-            Turn::Watchdog => shell.service.watchdog(),
+            Turn::Watchdog if turns.clients.are_served() => shell.service.watchdog(),
+            Turn::Watchdog => {}
             Turn::Written(written) => shell.written(clock::now(), written),
             // Without it no token would ever be published again.
             Turn::WriterEnded => return Err(DaemonError::WriterDied),
@@ -188,7 +199,7 @@ impl Turns {
             Some(signal) = self.signals.recv() => Turn::Signal(signal),
             files = self.watch.changed() => Turn::Changed(Changed::Files(files)),
             loaded = ended(&mut self.loading) => loaded.map_or_else(Turn::Died, Turn::Loaded),
-            end = ended(&mut self.server) => Turn::ServerEnded(end),
+            end = ended(&mut self.clients.thread) => Turn::ServerEnded(end),
             () = over(&mut self.patience) => Turn::PatienceOver,
             () = tick(&mut self.watchdog) => Turn::Watchdog,
         }
@@ -220,7 +231,7 @@ async fn stop(mut shell: Shell, mut turns: Turns) {
         shell.carry_out(clock::now());
     }
     // It has been told with the view, and does not take long.
-    if let Some(server) = turns.server {
+    if let Some(server) = turns.clients.thread {
         let _ = server.await;
     }
     shell.end().await;

@@ -145,6 +145,7 @@ impl Shell {
         self.check_passed_socket();
         self.view
             .send_modify(|view| view.configuration_error = None);
+        self.update_view();
     }
 
     fn restore(&mut self, now: Instant, name: &TokenName) {

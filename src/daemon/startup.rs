@@ -1,17 +1,13 @@
 //! Start-up: the process, its directories, and the parts put together.
 
-use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
 use std::sync::Arc;
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
-use tokio::net::UnixListener;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tracing::warn;
 
-use crate::api::{self, Api, ApiError, Limits, Listener, Passed, Protocol};
+use crate::api::{self, Api, Passed};
 use crate::clock::{self, Alarm};
 use crate::config::{DaemonConfig, Environment};
 use crate::error_chain::error_chain;
@@ -25,6 +21,7 @@ use crate::store::{
 use crate::systemd::ServiceManager;
 use crate::watch::Watch;
 
+use super::clients::Clients;
 use super::durable::Durable;
 use super::inputs::{Changed, Inputs};
 use super::login::Logins;
@@ -44,18 +41,6 @@ pub(super) fn harden() {
     for refused in [no_core, no_dump].into_iter().filter_map(Result::err) {
         warn!(error = %refused, "memory dumps cannot be switched off");
     }
-}
-
-/// Makes the directory of the sockets.
-fn runtime_directory(path: &Path) -> Result<(), DaemonError> {
-    let made = std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o755)
-        .create(path);
-    made.map_err(|cause| DaemonError::Directory {
-        path: path.into(),
-        cause,
-    })
 }
 
 /// The durable state as start-up finds it.
@@ -154,70 +139,25 @@ pub(super) fn assemble(
         logouts: logout_sender,
     };
     // A single pass serves nobody: a daemon may be running beside it.
-    let server = (!shell.options.once).then(|| {
+    let clients = (!shell.options.once).then(|| {
         shell.resume_logins();
-        serve(&daemon, passed, api, &shell.environment)
+        Clients::serve(&daemon, passed, api, &shell.environment)
     });
     let turns = Turns {
         alarm: Alarm::new().map_err(DaemonError::Alarm)?,
+        clients: clients.transpose()?.unwrap_or_else(Clients::none),
         logouts,
         loading: None,
         logins: login_wishes,
         patience: Some(Box::pin(sleep(PATIENCE))),
         reports,
         requests,
-        server: server.transpose()?,
         signals: signals::listen().map_err(DaemonError::Signals)?,
         watch: Watch::start(shell.inputs.followed.clone()),
         watchdog: shell.service.watchdog_interval().map(watchdog_interval),
         written: state.written,
     };
     Ok((shell, turns))
-}
-
-fn serve(
-    config: &DaemonConfig,
-    passed: Passed,
-    api: Api,
-    environment: &Arc<Environment>,
-) -> Result<JoinHandle<Result<(), ApiError>>, DaemonError> {
-    let runtime_dir = &config.runtime_dir;
-    runtime_directory(runtime_dir)?;
-    let listen = |passed: Option<std::os::unix::net::UnixListener>, name| {
-        let listener = match passed {
-            Some(listener) => listener,
-            None => api::bind(&runtime_dir.join(name))?,
-        };
-        UnixListener::from_std(listener).map_err(DaemonError::Runtime)
-    };
-    let is_passed = passed.http.is_some();
-    let listener = listen(passed.http, "bearerd.sock")?;
-    let listener = match is_passed {
-        true => Listener::Passed(listener),
-        false => Listener::Bound(listener),
-    };
-    let credentials = listen(passed.credentials, "credentials.sock")?;
-    let oidc_agent = config
-        .oidc_agent
-        .then(|| listen(None, "oidc-agent.sock").map(Listener::Bound));
-    let oidc_agent = oidc_agent.transpose()?;
-    let (agent_api, limits) = (api.clone(), Limits::of_process());
-    let environment = Arc::clone(environment);
-    let oidc_agent = async move {
-        match oidc_agent {
-            Some(listener) => api::serve(listener, agent_api, Protocol::OidcAgent, limits).await,
-            None => Ok(()),
-        }
-    };
-    Ok(tokio::spawn(async move {
-        let http = api::serve(listener, api.clone(), Protocol::Http, limits);
-        // When the daemon is about to end, each lets its own clients end.
-        let clients = async { tokio::try_join!(http, oidc_agent).map(|_| ()) };
-        tokio::select! {
-            end = clients => end,
-            end = api::credentials::serve(credentials, api, environment) => Err(end),
-        }
-    }))
 }
 
 /// Different on each host and the same at each start: a fleet booted together spreads its requests.

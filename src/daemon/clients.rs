@@ -1,0 +1,111 @@
+//! The thread that serves clients: what the daemon does meanwhile keeps nobody waiting who reads.
+
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::net::UnixListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::api::{self, Api, ApiError, Limits, Listener, Passed, Protocol};
+use crate::config::{DaemonConfig, Environment};
+use crate::failpoint;
+
+use super::DaemonError;
+
+/// A handle on it.
+pub(super) struct Clients {
+    /// `None`: nobody is served.
+    pub(super) thread: Option<JoinHandle<Result<(), ApiError>>>,
+    /// Takes one beat, until the thread has heard it.
+    heart: mpsc::Sender<()>,
+}
+
+impl Clients {
+    pub(super) fn none() -> Self {
+        Self {
+            thread: None,
+            heart: mpsc::channel(1).0,
+        }
+    }
+
+    /// Binds the sockets that were not passed, and serves clients there.
+    pub(super) fn serve(
+        config: &DaemonConfig,
+        passed: Passed,
+        api: Api,
+        environment: &Arc<Environment>,
+    ) -> Result<Self, DaemonError> {
+        let (heart, mut beats) = mpsc::channel(1);
+        let runtime_dir = &config.runtime_dir;
+        runtime_directory(runtime_dir)?;
+        let listen = |passed: Option<_>, name| match passed {
+            Some(listener) => Ok(listener),
+            None => api::bind(&runtime_dir.join(name)),
+        };
+        let is_passed = passed.http.is_some();
+        let http = listen(passed.http, "bearerd.sock")?;
+        let credentials = listen(passed.credentials, "credentials.sock")?;
+        let oidc_agent = config.oidc_agent.then(|| listen(None, "oidc-agent.sock"));
+        let oidc_agent = oidc_agent.transpose()?;
+        let (limits, environment) = (Limits::of_process(), Arc::clone(environment));
+        let served = async move {
+            // In the runtime that serves it.
+            let made = |listener| UnixListener::from_std(listener).map_err(ApiError::Accept);
+            let http = match (made(http)?, is_passed) {
+                (listener, true) => Listener::Passed(listener),
+                (listener, false) => Listener::Bound(listener),
+            };
+            let (credentials, oidc_agent) = (made(credentials)?, oidc_agent.map(made).transpose()?);
+            let http = api::serve(http, api.clone(), Protocol::Http, limits);
+            let oidc_agent = async {
+                let Some(listener) = oidc_agent.map(Listener::Bound) else {
+                    return Ok(());
+                };
+                api::serve(listener, api.clone(), Protocol::OidcAgent, limits).await
+            };
+            // When the daemon is about to end, each lets its own clients end.
+            let clients = async { tokio::try_join!(http, oidc_agent).map(|_| ()) };
+            let listen_to_beats = async {
+                while beats.recv().await.is_some() {
+                    failpoint::stall("beat");
+                }
+                std::future::pending().await
+            };
+            tokio::select! {
+                () = listen_to_beats => Ok(()),
+                end = clients => end,
+                end = api::credentials::serve(credentials, api.clone(), environment) => Err(end),
+            }
+        };
+        // Not before all else that can fail: tasks may not drop a runtime.
+        let runtime = super::runtime(4)?;
+        let thread = tokio::task::spawn_blocking(move || {
+            let end = runtime.block_on(served);
+            runtime.shutdown_background();
+            end
+        });
+        Ok(Self {
+            thread: Some(thread),
+            heart,
+        })
+    }
+
+    /// Whether the thread, if there is one, has heard all beats but this.
+    pub(super) fn are_served(&self) -> bool {
+        self.thread.is_none() || self.heart.try_send(()).is_ok()
+    }
+}
+
+/// Makes the directory of the sockets.
+fn runtime_directory(path: &Path) -> Result<(), DaemonError> {
+    let made = std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o755)
+        .create(path);
+    made.map_err(|cause| DaemonError::Directory {
+        path: path.into(),
+        cause,
+    })
+}
