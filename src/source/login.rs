@@ -25,7 +25,6 @@ use super::token_request::GrantRequest;
 use crate::clock;
 use crate::config::{AuthorizationCode, Endpoint, RedirectUri, TokenConfig};
 use crate::credential::Token;
-use crate::instant::Instant;
 use crate::refresh::Delivery;
 use crate::source::Carried;
 
@@ -72,34 +71,34 @@ pub async fn redeem(
     redemption: Redemption,
     carried: &Carried,
 ) -> Result<Token, SourceError> {
-    let until = clock::now() + PATIENCE;
-    redeem_until(registration, token, redemption, carried, until).await
+    redeem_patiently(registration, token, redemption, carried, PATIENCE).await
 }
 
-/// The same, tried again until then while the server is out.
-async fn redeem_until(
+/// The same, each step tried again for so long while the server is out.
+async fn redeem_patiently(
     registration: Arc<Registration>,
     token: Arc<TokenConfig>,
     redemption: Redemption,
     carried: &Carried,
-    until: Instant,
+    patience: Duration,
 ) -> Result<Token, SourceError> {
     let nonce = redemption.nonce.clone();
     let grant = GrantRequest::AuthorizationCode(redemption);
     // A code counts once: not when it may have been taken.
     let untaken = |error: &SourceError| error.failure().delivery != Delivery::Unknown;
     let try_once = || super::redeem(&registration, &token, &grant, carried);
-    let brought = patiently(until, untaken, try_once).await?;
-    verified(&registration, &token, brought, nonce.as_deref(), until).await
+    let brought = patiently(patience, untaken, try_once).await?;
+    verified(&registration, &token, brought, nonce.as_deref(), patience).await
 }
 
-/// Tries again until then while the server is out and the failure is such that it may be done. Not when the
+/// Tries again for so long while the server is out and the failure is such that it may be done. Not when the
 /// server asks to wait for longer (`Retry-After`, RFC 9110 section 10.2.3).
 async fn patiently<T, F: Future<Output = Result<T, SourceError>>>(
-    until: Instant,
+    patience: Duration,
     may_retry: impl Fn(&SourceError) -> bool,
     mut try_once: impl FnMut() -> F,
 ) -> Result<T, SourceError> {
+    let until = clock::now() + patience;
     let mut pause = FIRST_PAUSE;
     loop {
         let error = match try_once().await {
@@ -130,7 +129,7 @@ pub(super) async fn by_form(
     let walked = tokio::time::timeout(limit, walk).await;
     let redemption = walked.unwrap_or(Err(SourceError::Login(LoginError::TooSlow)))?;
     // It has a schedule, and fills in the form again.
-    redeem_until(registration, token, redemption, carried, clock::now()).await
+    redeem_patiently(registration, token, redemption, carried, Duration::ZERO).await
 }
 
 /// What a login has brought, once its ID token has been verified. One that nothing can be held against is
@@ -140,7 +139,7 @@ async fn verified(
     token: &TokenConfig,
     mut brought: Token,
     nonce: Option<&str>,
-    until: Instant,
+    patience: Duration,
 ) -> Result<Token, SourceError> {
     if matches!(registration.config.endpoint, Endpoint::TokenEndpoint(_)) {
         brought.id_token = None;
@@ -152,7 +151,7 @@ async fn verified(
             let access_token = &brought.access_token;
             // The keys may not be to be had at the moment.
             let try_once = || registration.verify_id_token(id_token, access_token, nonce);
-            patiently(until, |_| true, try_once).await?;
+            patiently(patience, |_| true, try_once).await?;
         }
         None if authorization::wants_id_token(token) => {
             return Err(SourceError::Login(LoginError::NoIdToken));
@@ -194,9 +193,9 @@ pub(super) async fn continued(
     Ok(brought)
 }
 
-/// For how long what a person's login still needs is tried again: nobody likes to log in twice. Whoever
-/// waits for it does so for a minute, and the last try takes its time, too.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// For how long each of the two steps is tried again that a person's login still needs: nobody likes to log
+/// in twice. Whoever waits for them does so for a minute, and each last try takes its time, too.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Before the second try; doubled before each other one.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);

@@ -139,8 +139,7 @@ impl DeviceLogin {
         let polls = self.poll(&registration, &token, &carried);
         let polled = tokio::time::timeout(expires_in, polls).await;
         let brought = polled.unwrap_or(Err(SourceError::Login(LoginError::Expired)))?;
-        let until = clock::now() + super::PATIENCE;
-        super::verified(&registration, &token, brought, None, until).await
+        super::verified(&registration, &token, brought, None, super::PATIENCE).await
     }
 
     async fn poll(
@@ -170,7 +169,8 @@ impl DeviceLogin {
                 _ if error.is_passing() => interval = (interval * 2).min(LONGEST_INTERVAL),
                 _ => return Err(error),
             }
-            pause = interval.max(error.failure().retry_after.unwrap_or_default());
+            let asked = error.failure().retry_after.unwrap_or_default();
+            pause = interval.max(asked.min(LONGEST_INTERVAL));
         }
     }
 }
