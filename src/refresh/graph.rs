@@ -55,6 +55,7 @@ impl Scheduler {
             }
             Obstacle::Source(source) => self.await_source(now, name, source),
         }
+        self.changed.push_back(name.clone());
         self.take_along(name);
     }
 
@@ -96,7 +97,7 @@ impl Scheduler {
                     reason: Reason::Source,
                 };
             }
-            self.changed.push(waiting.clone());
+            self.changed.push_back(waiting.clone());
             self.take_along(&waiting);
         }
     }

@@ -30,7 +30,7 @@ pub struct Scheduler {
     pub(super) timers: Timers,
     pub(super) commands: VecDeque<Command>,
     /// Tokens whose status has changed without an event or a command of their own.
-    pub(super) changed: Vec<TokenName>,
+    pub(super) changed: VecDeque<TokenName>,
 }
 
 impl Scheduler {
@@ -47,7 +47,7 @@ impl Scheduler {
             servers: BTreeMap::new(),
             timers: Timers::default(),
             commands: VecDeque::new(),
-            changed: Vec::new(),
+            changed: VecDeque::new(),
         }
     }
 
@@ -132,7 +132,7 @@ impl Scheduler {
     /// A token whose status has changed though no command and no event of its own says so: it has begun to
     /// wait for its server, or fails with a token that it is made from.
     pub fn poll_changed(&mut self) -> Option<TokenName> {
-        self.changed.pop()
+        self.changed.pop_front()
     }
 
     /// The number of an attempt that begins now; that of a login is told with [`Event::LoggedIn`].
@@ -213,7 +213,6 @@ impl Scheduler {
         }
         if let Some((state, reason)) = obstacle {
             self.hindered(now, name, Obstacle::Person(state, reason));
-            self.changed.push(name.clone());
         }
         self.wake_server(now, &id);
     }
@@ -224,7 +223,6 @@ impl Scheduler {
             return;
         };
         if let Err(obstacle) = self.next_use(now, slot) {
-            self.changed.push(name.clone());
             return self.hindered(now, name, obstacle);
         }
         let Some(slot) = self.slots.get_mut(name) else {
@@ -232,7 +230,7 @@ impl Scheduler {
         };
         let place = slot.place(now);
         slot.phase = Phase::Queued(place);
-        self.changed.push(name.clone());
+        self.changed.push_back(name.clone());
         let id = slot.policy.server.clone();
         if let Some(server) = self.servers.get_mut(&id) {
             server.enqueue(name, place);
