@@ -11,7 +11,6 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::io::Errno;
-use rustix::process::setpriority_process;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::moment::{BootId, Moment};
@@ -84,9 +83,6 @@ impl StateWriter {
             replaced,
         };
         thread::Builder::new().name("state".into()).spawn(move || {
-            // Of this thread alone, `setpriority(2)`: it waits for the disk anyway, and who reads a token should
-            // not wait for it. Nothing is lost where it keeps its priority.
-            let _ = setpriority_process(None, NICE);
             thread.run(&queue);
             // The lock on the directory goes before anybody learns of the end.
             drop(thread);
@@ -284,8 +280,5 @@ const MAX_BATCH: usize = 4096;
 const MAX_REPLACED: usize = 16_384;
 
 const MAX_DISCARDED_AT_END: u32 = 256;
-
-/// See `nice(2)`.
-const NICE: i32 = 10;
 
 const FLUSH_LIMIT: Duration = Duration::from_secs(10);
