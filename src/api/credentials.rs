@@ -121,9 +121,8 @@ async fn answer(stream: UnixStream, api: &Api, environment: Arc<Environment>, ow
     let Request { unit, credential } = &request;
     // The names are the peer's.
     let (shown, wanted) = (unit.escape_debug(), credential.escape_debug());
-    match send(stream, api, credential, environment).await {
+    match send(stream, api, &request, environment).await {
         Ok((token, generation)) => {
-            api.consumers.note(&token, unit, generation);
             tracing::info!(%token, generation, unit = %shown, credential = %wanted, "credential sent");
         }
         Err(refusal) => {
@@ -146,17 +145,26 @@ fn request(stream: &UnixStream, own_uid: u32) -> Result<Request, Refusal> {
 async fn send(
     mut stream: UnixStream,
     api: &Api,
-    credential: &str,
+    request: &Request,
     environment: Arc<Environment>,
 ) -> Result<(TokenName, u64), Refusal> {
-    let (name, format) = find(credential, &api.tokens).ok_or(Refusal::Credential)?;
+    let (name, format) = find(&request.credential, &api.tokens).ok_or(Refusal::Credential)?;
     let query = Query {
         min_ttl: None,
         wait: Some(FIRST_TOKEN),
     };
     let unavailable =
         |problem: super::problem::Problem| Refusal::Unavailable(problem.detail.into());
-    let published = tokens::read(api, &name, query).await.map_err(unavailable)?;
+    let published = loop {
+        let published = tokens::read(api, &name, query).await.map_err(unavailable)?;
+        // Before it is sent: whoever reloads consumers of an older token finds this one, or it is sent the newer.
+        api.consumers
+            .note(&name, &request.unit, published.generation);
+        let now = tokens::read(api, &name, query).await.map_err(unavailable)?;
+        if now.generation == published.generation {
+            break published;
+        }
+    };
     let config = tokens::view(api, &name).map_err(unavailable)?.config;
     let generation = published.generation;
     let file = file_of(&config, &format).ok_or_else(|| Refusal::NoFile(name.clone()))?;

@@ -1,6 +1,7 @@
 //! `GET /metrics`: OpenMetrics 1.0 text, computed at each scrape.
 
 use std::fmt;
+use std::sync::Arc;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, text};
@@ -39,8 +40,9 @@ pub(super) fn scrape(
     caller: &Caller,
     counts: Counts,
 ) -> impl FnOnce() -> Result<String, fmt::Error> + use<> {
-    let daemon = api.daemon.borrow();
-    let tokens = api.tokens.borrow();
+    // The daemon does not wait for them.
+    let daemon = api.daemon.borrow().clone();
+    let tokens = Arc::clone(&api.tokens.borrow());
     let views = tokens.values().map(|view| view.borrow());
     let scrape = Scrape {
         moment: Moment::now(),

@@ -1,6 +1,7 @@
 //! How tokens and daemon stand, for people and programs. No token values in here.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -147,9 +148,10 @@ impl Moment {
 pub fn page(api: &Api, caller: &Caller) -> StatusPage {
     let trusted = caller.is_trusted();
     let moment = Moment::now();
-    let daemon = api.daemon.borrow();
+    // The daemon does not wait for the page.
+    let daemon = api.daemon.borrow().clone();
     let texts = |texts: &[std::sync::Arc<str>]| texts.iter().map(|t| t.to_string()).collect();
-    let tokens = api.tokens.borrow();
+    let tokens = Arc::clone(&api.tokens.borrow());
     StatusPage {
         daemon: DaemonStatus {
             version: env!("CARGO_PKG_VERSION").into(),

@@ -21,13 +21,13 @@ pub(super) struct Announced {
 impl Shell {
     /// Says what has changed since the last turn.
     pub(super) fn announce(&mut self, now: Instant) {
+        self.update_view();
         let ready = self.tokens.ready();
         if !self.announced.ready && (ready || self.announced.patience_over) {
             self.announced.ready = true;
             info!(ready, "started");
             self.service.ready();
         }
-        self.update_view();
         let refused = self.view.borrow().configuration_error.is_some();
         let tally = self.tokens.tally();
         let mut status = format!("{} of {} tokens fresh", tally.fresh, tally.total());

@@ -85,11 +85,10 @@ impl Shell {
                     "the new configuration is refused, the one before it stays in force\n{text}"
                 );
                 let text: Arc<str> = text.into();
-                self.tokens
-                    .news()
-                    .send(Topic::Configuration(Err(Arc::clone(&text))));
+                let shown = Some(Arc::clone(&text));
                 self.view
-                    .send_modify(|view| view.configuration_error = Some(text));
+                    .send_modify(|view| view.configuration_error = shown);
+                self.tokens.news().send(Topic::Configuration(Err(text)));
                 None
             }
         };
