@@ -413,7 +413,7 @@ fn fifty_that_met_a_401_get_one_replacement() {
         .collect();
     // The core joins them to the one attempt under way.
     for _ in 0..50 {
-        world.asked_for("lev");
+        assert_eq!(world.asked_for("lev"), Some(1), "instead of the old one");
     }
     world.publish(fresh("lev", "old").obtained(2, "new", 3600, 0).0);
     for asking in asking {

@@ -190,3 +190,35 @@ fn lose_an_answer(case: &Case) {
         );
     }
 }
+
+/// Consumers that meet a 401 are many, and come while the replacement is asked for, written and published.
+#[test]
+fn a_rejected_token_is_replaced_once_however_many_meet_the_401() {
+    let server = Server::start(Settings::default());
+    let host = Host::new();
+    host.configure(&host.lev(&server));
+    let daemon = host.start_ready();
+    for _ in 0..5 {
+        let rejected = host.token("lev").expect("a token");
+        let hash = bearerd::api::tokens::RejectedHash::of(rejected.as_bytes()).to_hex();
+        let hash = format!("--rejected={hash}");
+        let asked = server.requests(System::Lev);
+        std::thread::scope(|scope| {
+            for _ in 0..50 {
+                scope.spawn(|| {
+                    let got = daemon.client(&["refresh", "lev", &hash]);
+                    assert!(got.status.success(), "{got:?}");
+                });
+            }
+        });
+        assert_eq!(server.requests(System::Lev), asked + 1);
+        // Nor will it be soon.
+        let status = status(&daemon);
+        let next = status["next_refresh_at"].as_u64();
+        let now = bearerd::clock::unix_now().as_secs();
+        assert!(next.is_some_and(|at| at > now + 60), "{status}");
+        eventually("the file", SOON, || {
+            (host.token("lev")? != rejected).then_some(())
+        });
+    }
+}

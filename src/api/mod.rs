@@ -56,7 +56,6 @@ pub use limits::Limits;
 pub use listener::{ApiError, Listener, Protocol, bind, serve};
 pub use passed::Passed;
 
-use crate::refresh;
 use crate::store::{Consumers, DaemonView, Newsroom, Registry};
 
 /// What the API reads, and where it sends its wishes. Cheap to clone.
@@ -68,8 +67,8 @@ pub struct Api {
     pub daemon: watch::Receiver<DaemonView>,
     /// What happens to them.
     pub news: Newsroom,
-    /// The core's events; only [`refresh::Event::RefreshRequested`] is sent.
-    pub events: mpsc::Sender<refresh::Event>,
+    /// Tokens to replace.
+    pub refreshes: mpsc::Sender<tokens::RefreshWish>,
     /// Logins to begin and to complete.
     pub logins: mpsc::Sender<login::LoginWish>,
     /// Logouts.

@@ -16,7 +16,7 @@ use super::status::Moment;
 use crate::clock;
 use crate::credential::TokenName;
 use crate::instant::Instant;
-use crate::refresh::{ErrorState, Event, Grant, Health};
+use crate::refresh::{ErrorState, Grant, Health};
 use crate::store::{Published, TokenView};
 
 /// A token as JSON: RFC 6749 section 5.1 without the refresh token, plus when it expires and its number.
@@ -116,6 +116,16 @@ impl RefreshBody {
     }
 }
 
+/// A wish for another token, for the daemon.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RefreshWish {
+    /// Whose.
+    pub name: TokenName,
+    /// The generation that is not good enough: a newer one that readers do not see yet is what is wished for.
+    /// `None`: whatever there is.
+    pub instead_of: Option<u64>,
+}
+
 /// The current view of a token.
 ///
 /// # Errors
@@ -138,7 +148,7 @@ pub async fn read(api: &Api, name: &TokenName, query: Query) -> Result<Published
     let ask = asks_for_more(&first, clock::now());
     let wait = async {
         if ask {
-            request_refresh(api, name).await?;
+            wish(api, name, generation(&first)).await?;
         }
         loop {
             let view = next(api, name, &mut receiver).await?;
@@ -167,8 +177,6 @@ pub async fn refresh(
 ) -> Result<Published, Problem> {
     let mut receiver = subscribe(api, name)?;
     let replace = async {
-        // The place in the queue comes first: the decision is then made and sent without a gap.
-        let permit = api.events.reserve().await.map_err(|_| stopping())?;
         let before = receiver.borrow_and_update().clone();
         if let Some(current) =
             rejected.and_then(|rejected| other_than(&before, rejected, clock::now()))
@@ -185,10 +193,10 @@ pub async fn refresh(
                 return Err(lost("was rejected", name, &before, clock::now()));
             }
             if before.standing.status.health == Health::Fresh {
-                permit.send(Event::RefreshRequested { name: name.clone() });
+                wish(api, name, generation(&before)).await?;
             }
         } else {
-            permit.send(Event::RefreshRequested { name: name.clone() });
+            wish(api, name, None).await?;
         }
         loop {
             let view = next(api, name, &mut receiver).await?;
@@ -285,9 +293,12 @@ fn failed_since(view: &TokenView, before: &TokenView) -> bool {
 }
 
 pub(super) fn newer(view: &TokenView, before: &TokenView, now: Instant) -> Option<Published> {
-    let generation = |view: &TokenView| view.current.as_ref().map(|current| current.generation);
     let current = valid(view, now)?;
     (Some(current.generation) > generation(before)).then(|| current.clone())
+}
+
+fn generation(view: &TokenView) -> Option<u64> {
+    view.current.as_ref().map(|current| current.generation)
 }
 
 fn other_than(view: &TokenView, rejected: RejectedHash, now: Instant) -> Option<Published> {
@@ -325,9 +336,10 @@ pub(super) fn subscribe(
     receiver.ok_or_else(|| Problem::no_such_token(name))
 }
 
-async fn request_refresh(api: &Api, name: &TokenName) -> Result<(), Problem> {
-    let event = Event::RefreshRequested { name: name.clone() };
-    api.events.send(event).await.map_err(|_| stopping())
+async fn wish(api: &Api, name: &TokenName, instead_of: Option<u64>) -> Result<(), Problem> {
+    let name = name.clone();
+    let wish = RefreshWish { name, instead_of };
+    api.refreshes.send(wish).await.map_err(|_| stopping())
 }
 
 /// The next news of a token, also when a new configuration has given it a new channel.

@@ -23,7 +23,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::runtime::Runtime;
+use tokio::runtime::Builder;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
@@ -31,11 +31,11 @@ use tracing::info;
 
 use crate::api::login::LoginWish;
 use crate::api::logout::Logout;
+use crate::api::tokens::RefreshWish;
 use crate::api::{ApiError, Passed};
 use crate::clock::{self, Alarm};
 use crate::config::{ConfigErrors, Environment};
 use crate::failpoint;
-use crate::refresh::Event;
 use crate::signals::Signal;
 use crate::sink::Report;
 use crate::store::Written;
@@ -72,7 +72,8 @@ pub fn run(
     start_logging(&inputs.config.daemon.log)?;
     startup::harden();
     let passed = Passed::take(&environment)?;
-    let runtime = runtime(9)?;
+    // One of those that block serves clients.
+    let runtime = runtime(9).build().map_err(DaemonError::Runtime)?;
     let outcome = runtime.block_on(async {
         let (shell, turns) = startup::assemble(options, environment, inputs, passed)?;
         turn_until_stopped(shell, turns).await
@@ -83,15 +84,13 @@ pub fn run(
 }
 
 /// A thread for tasks, and so many for what blocks, while there is any.
-fn runtime(blocking: usize) -> Result<Runtime, DaemonError> {
-    tokio::runtime::Builder::new_current_thread()
+fn runtime(blocking: usize) -> Builder {
+    let mut runtime = Builder::new_current_thread();
+    runtime
         .enable_all()
         .max_blocking_threads(blocking)
-        // A crowd of tasks keeps nobody waiting who has just asked for something.
-        .event_interval(2)
-        .thread_keep_alive(Duration::from_secs(2))
-        .build()
-        .map_err(DaemonError::Runtime)
+        .thread_keep_alive(Duration::from_secs(2));
+    runtime
 }
 
 /// One thing that happened.
@@ -106,7 +105,7 @@ enum Turn {
     LoginWished(LoginWish),
     PatienceOver,
     Reported(Report),
-    Requested(Event),
+    RefreshWished(RefreshWish),
     Retired,
     Revoked(logout::Ended),
     ServerEnded(Result<Result<(), ApiError>, JoinError>),
@@ -122,10 +121,10 @@ struct Turns {
     clients: Clients,
     logouts: mpsc::Receiver<Logout>,
     loading: Option<JoinHandle<Result<Inputs, ConfigErrors>>>,
+    refreshes: mpsc::Receiver<RefreshWish>,
     patience: Option<std::pin::Pin<Box<tokio::time::Sleep>>>,
     logins: mpsc::Receiver<LoginWish>,
     reports: mpsc::Receiver<Report>,
-    requests: mpsc::Receiver<Event>,
     signals: mpsc::Receiver<Signal>,
     watch: Watch,
     watchdog: Option<Interval>,
@@ -160,7 +159,7 @@ async fn turn_until_stopped(mut shell: Shell, mut turns: Turns) -> Result<Outcom
             Turn::Logout(logout) => shell.log_out(logout),
             Turn::PatienceOver => shell.lose_patience(),
             Turn::Reported(report) => shell.tokens.report(report),
-            Turn::Requested(event) => shell.handle(clock::now(), event),
+            Turn::RefreshWished(wish) => shell.refresh_wished(clock::now(), wish),
             Turn::Retired => shell.tokens.start_sinks(),
             Turn::Revoked(ended) => shell.revoked(clock::now(), ended),
             Turn::ServerEnded(end) => end.map_err(DaemonError::Died)??,
@@ -191,7 +190,7 @@ impl Turns {
             written = self.written.recv() => written.map_or(Turn::WriterEnded, Turn::Written),
             ended = shell.logins.ended() => Turn::Login(ended),
             Some(wish) = self.logins.recv() => Turn::LoginWished(wish),
-            Some(event) = self.requests.recv() => Turn::Requested(event),
+            Some(wish) = self.refreshes.recv() => Turn::RefreshWished(wish),
             Some(logout) = self.logouts.recv() => Turn::Logout(logout),
             ended = shell.revocations.ended() => Turn::Revoked(ended),
             Some(report) = self.reports.recv() => Turn::Reported(report),

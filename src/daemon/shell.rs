@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tracing::{debug, error, info, warn};
 
 use crate::api::code::State;
+use crate::api::tokens::RefreshWish;
 use crate::clock;
 use crate::config::Environment;
 use crate::credential::{Token, TokenName};
@@ -106,13 +107,13 @@ impl Shell {
                 self.obtain(now, &name, attempt, by);
                 name
             }
+            // The core tells apart what changes with these two.
             Command::AskForLogin { name, until } => {
                 match until.map(|until| clock::utc(now, until)) {
                     Some(until) => warn!(token = %name, %until, "somebody has to log in soon"),
                     None => warn!(token = %name, "somebody has to log in"),
                 }
-                self.tell(now, &name, until);
-                name
+                return self.tell(now, &name, until);
             }
             Command::Quarantine { name } => {
                 warn!(token = %name, "refresh token set aside: it will not be used again");
@@ -129,7 +130,7 @@ impl Shell {
                     }
                     entry.withdraw();
                 }
-                name
+                return;
             }
         };
         self.refresh_status(&name);
@@ -314,6 +315,16 @@ impl Shell {
         let retry_at = status.next_attempt_at.map(|at| clock::utc(now, at));
         let retry_at = retry_at.map(|at| at.to_string());
         warn!(token = %name, client, state, error, failures, retry_at, "not obtained");
+    }
+
+    pub(super) fn refresh_wished(&mut self, now: Instant, wish: RefreshWish) {
+        let RefreshWish { name, instead_of } = wish;
+        let entry = self.tokens.get(&name);
+        let held = entry.and_then(|entry| Some(entry.record.as_ref()?.generation));
+        // Many ask at once, and some when its replacement has come and is on its way to the disk.
+        if instead_of.is_none_or(|seen| held <= Some(seen)) {
+            self.handle(now, Event::RefreshRequested { name });
+        }
     }
 
     pub(super) fn refresh_all(&mut self, now: Instant) {

@@ -100,7 +100,7 @@ pub(super) fn assemble(
     let daemon = inputs.config.daemon.clone();
     let state = open_state(&daemon, &environment)?;
     let (report_sender, reports) = mpsc::channel(64);
-    let (event_sender, requests) = mpsc::channel(64);
+    let (refresh_sender, refreshes) = mpsc::channel(64);
     let (login_sender, login_wishes) = mpsc::channel(16);
     let (logout_sender, logouts) = mpsc::channel(16);
     let (view, daemon_view) = watch::channel(DaemonView::default());
@@ -132,7 +132,7 @@ pub(super) fn assemble(
     let api = Api {
         tokens: shell.tokens.registry(),
         daemon: daemon_view,
-        events: event_sender,
+        refreshes: refresh_sender,
         news: shell.tokens.news().clone(),
         consumers,
         logins: login_sender,
@@ -151,7 +151,7 @@ pub(super) fn assemble(
         logins: login_wishes,
         patience: Some(Box::pin(sleep(PATIENCE))),
         reports,
-        requests,
+        refreshes,
         signals: signals::listen().map_err(DaemonError::Signals)?,
         watch: Watch::start(shell.inputs.followed.clone()),
         watchdog: shell.service.watchdog_interval().map(watchdog_interval),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use bearerd::api::tokens::RefreshWish;
 use bearerd::api::{self, Api, Protocol};
 use bearerd::clock;
 use bearerd::config::{
@@ -15,7 +16,7 @@ use bearerd::config::{
     TlsConfig, TokenConfig,
 };
 use bearerd::credential::{Token, TokenName, Validity};
-use bearerd::refresh::{ErrorState, Event, Health, Limits, Reason, RefreshAt, Status};
+use bearerd::refresh::{ErrorState, Health, Limits, Reason, RefreshAt, Status};
 use bearerd::store::{
     Consumers, DaemonView, Kind, Newsroom, Published, Sketch, Standing, TokenNews, TokenView, Topic,
 };
@@ -31,7 +32,7 @@ pub struct World {
     pub consumers: Consumers,
     pub news: Newsroom,
     tokens: BTreeMap<TokenName, watch::Sender<TokenView>>,
-    events: mpsc::Receiver<Event>,
+    refreshes: mpsc::Receiver<RefreshWish>,
     stop: Option<oneshot::Sender<()>>,
     server: Option<JoinHandle<()>>,
 }
@@ -78,7 +79,7 @@ impl World {
         let oidc_agent_listener = api::bind(&oidc_agent).unwrap();
         let (daemon, daemon_view) = watch::channel(DaemonView::default());
         let (registry, tokens) = watch::channel(Arc::default());
-        let (event, events) = mpsc::channel(16);
+        let (refresh, refreshes) = mpsc::channel(16);
         let (stop, stopped) = oneshot::channel();
         let consumers = Consumers::default();
         let news = Newsroom::default();
@@ -86,7 +87,7 @@ impl World {
             tokens,
             daemon: daemon_view,
             news: news.clone(),
-            events: event,
+            refreshes: refresh,
             logins: mpsc::channel(1).0,
             logouts: mpsc::channel(1).0,
             consumers: consumers.clone(),
@@ -103,7 +104,7 @@ impl World {
             consumers,
             news,
             tokens: BTreeMap::new(),
-            events,
+            refreshes,
             stop: Some(stop),
             server: Some(server),
         };
@@ -153,17 +154,16 @@ impl World {
         self.news.compare(before, &sender.borrow());
     }
 
-    /// Waits for the next event, which must ask to refresh `name`.
-    pub fn asked_for(&mut self, name: &str) {
-        match self.events.blocking_recv() {
-            Some(Event::RefreshRequested { name: asked }) => assert_eq!(asked.as_str(), name),
-            other => panic!("{other:?}"),
-        }
+    /// Waits for the next wish, which must be to refresh `name`. Returns the generation that is not wanted.
+    pub fn asked_for(&mut self, name: &str) -> Option<u64> {
+        let wish = self.refreshes.blocking_recv().expect("a daemon");
+        assert_eq!(wish.name.as_str(), name);
+        wish.instead_of
     }
 
     /// Whether nothing was asked for since.
     pub fn nothing_asked(&mut self) -> bool {
-        self.events.try_recv().is_err()
+        self.refreshes.try_recv().is_err()
     }
 }
 
