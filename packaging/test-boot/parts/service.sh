@@ -42,6 +42,10 @@ SystemCallFilter=fchown
 WatchdogSec=3s
 TimeoutAbortSec=1s
 END
+    # And the one for a systemd that waits for the end of a reload.
+    if (($(systemctl --version | sed -n '1s/systemd \([0-9]*\).*/\1/p') >= 253)); then
+        printf 'Type=notify-reload\nExecReload=\n' >>/etc/systemd/system/bearerd.service.d/test.conf
+    fi
     systemctl daemon-reload
 }
 
@@ -70,6 +74,7 @@ reload() {
     sed -i "s|$tokens/added|$tokens/below/added|" /etc/bearerd/conf.d/added.toml
     test_that "root checks as the user bearerd" says "checking as user bearerd" bearerd check
     test_that "as that user itself does" runuser -u bearerd -- bearerd check
+    echo "# systemctl reload, with Type=$(systemctl show -P Type bearerd.service)"
     test_that "reload succeeds" systemctl reload bearerd.service
     test_that "and brings the new token" eventually 10 test -s $tokens/below/added
     test_that "readable by the group in a directory it made" runuser -u member -- cat $tokens/below/added
