@@ -156,7 +156,9 @@ impl World {
 
     /// Waits for the next wish, which must be to refresh `name`. Returns the generation that is not wanted.
     pub fn asked_for(&mut self, name: &str) -> Option<u64> {
-        let wish = self.refreshes.blocking_recv().expect("a daemon");
+        let Some(wish) = self.refreshes.blocking_recv() else {
+            panic!("nobody serves");
+        };
         assert_eq!(wish.name.as_str(), name);
         wish.instead_of
     }
