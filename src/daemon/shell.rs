@@ -107,7 +107,7 @@ impl Shell {
                 self.obtain(now, &name, attempt, by);
                 name
             }
-            // The core tells apart what changes with these two.
+            // What else changes with these two, the core tells on its own.
             Command::AskForLogin { name, until } => {
                 match until.map(|until| clock::utc(now, until)) {
                     Some(until) => warn!(token = %name, %until, "somebody has to log in soon"),
