@@ -11,7 +11,7 @@ use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use tokio::net::UnixStream;
-use tokio::task::{AbortHandle, Id, JoinSet, yield_now};
+use tokio::task::{AbortHandle, Id, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use super::connection::{self, Activity, Server};
@@ -179,8 +179,6 @@ pub async fn serve(
         }
         let open = u64::try_from(connections.open.len()).unwrap_or(u64::MAX);
         server.open.store(open, Ordering::Relaxed);
-        // Who comes in a crowd does not keep those waiting who are here.
-        yield_now().await;
     }
 }
 
