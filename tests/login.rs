@@ -351,16 +351,22 @@ fn a_device_that_says_no() {
     }
 }
 
+/// A login at whose end the browser stands: that address is still to be pasted.
+fn browsed() -> (Provider, Host, Daemon, Login, String) {
+    let provider = Provider::start(ELSEWHERE);
+    let host = Host::new();
+    configure(&host, &provider, &by_code(ELSEWHERE));
+    let daemon = host.start_ready();
+    let mut login = Login::begin(&host);
+    let end = browse(&provider, &login.url());
+    (provider, host, daemon, login, end)
+}
+
 /// Nobody has to log in twice because a server is out for a moment.
 #[test]
 fn a_login_outlasts_a_short_outage() {
     for out in ["/token", "/jwks"] {
-        let provider = Provider::start(ELSEWHERE);
-        let host = Host::new();
-        configure(&host, &provider, &by_code(ELSEWHERE));
-        let _daemon = host.start_ready();
-        let mut login = Login::begin(&host);
-        let end = browse(&provider, &login.url());
+        let (provider, host, _daemon, mut login, end) = browsed();
         provider.op().out = Some((out, 2));
         login.paste(&end);
         let (code, text) = login.end();
@@ -375,12 +381,7 @@ fn a_login_outlasts_a_short_outage() {
 #[test]
 fn a_login_heeds_retry_after() {
     for (after, outcome) in [(3, 0), (21, 3)] {
-        let provider = Provider::start(ELSEWHERE);
-        let host = Host::new();
-        configure(&host, &provider, &by_code(ELSEWHERE));
-        let _daemon = host.start_ready();
-        let mut login = Login::begin(&host);
-        let end = browse(&provider, &login.url());
+        let (provider, _host, _daemon, mut login, end) = browsed();
         provider.op().out = Some(("/token", 1));
         provider.op().retry_after = Some(after);
         let begun = bearerd::clock::now();

@@ -150,7 +150,7 @@ pub fn page(api: &Api, caller: &Caller) -> StatusPage {
     let moment = Moment::now();
     // The daemon does not wait for the page.
     let daemon = api.daemon.borrow().clone();
-    let texts = |texts: &[std::sync::Arc<str>]| texts.iter().map(|t| t.to_string()).collect();
+    let texts = |texts: &[Arc<str>]| texts.iter().map(|t| t.to_string()).collect();
     let tokens = Arc::clone(&api.tokens.borrow());
     StatusPage {
         daemon: DaemonStatus {

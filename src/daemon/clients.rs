@@ -81,7 +81,7 @@ impl Clients {
         };
         // Not before all else that can fail: tasks may not drop a runtime.
         let mut runtime = super::runtime(4);
-        // A crowd that comes or goes keeps nobody waiting who has just asked for something.
+        // A crowd that goes keeps nobody waiting who has just asked for something.
         let runtime = runtime.event_interval(2).build();
         let runtime = runtime.map_err(DaemonError::Runtime)?;
         let thread = tokio::task::spawn_blocking(move || {

@@ -121,6 +121,11 @@ fn at(seconds: u64) -> Instant {
     Instant::since_boot(Duration::from_secs(seconds))
 }
 
+fn restored(restored: Restored) -> Event {
+    let name = name("a");
+    Event::Restored { name, restored }
+}
+
 fn name(name: &str) -> TokenName {
     TokenName::parse(name).unwrap()
 }
@@ -178,30 +183,28 @@ fn a_restored_token_is_not_requested_before_its_time() {
         refresh: None,
         id_token_expires_at: None,
     };
-    let restored = |current, open_intent| Event::Restored {
-        name: name("a"),
-        restored: Restored {
+    let told = |current, open_intent| {
+        restored(Restored {
             validity,
             current,
             open_intent,
             window_fixed: false,
-        },
+        })
     };
-    assert_eq!(bench.event(restored(true, false)), []);
+    assert_eq!(bench.event(told(true, false)), []);
     assert_eq!(bench.until(at(1050)), []);
     assert_eq!(bench.status().health, Health::Fresh);
     assert_eq!(bench.request(20).1, Use::Primary);
     // Obtained under another configuration: served, and replaced at once.
     let mut bench = Bench::new(Grant::Password);
-    assert_eq!(bench.event(restored(false, false)), []);
+    assert_eq!(bench.event(told(false, false)), []);
     bench.request(0);
 }
 
 #[test]
 fn a_persisted_refresh_token_of_doubtful_standing() {
-    let restored = |current, open_intent| Event::Restored {
-        name: name("a"),
-        restored: Restored {
+    let told = |current, open_intent| {
+        restored(Restored {
             validity: Validity {
                 obtained_at: at(10),
                 expires_at: at(20),
@@ -211,7 +214,7 @@ fn a_persisted_refresh_token_of_doubtful_standing() {
             current,
             open_intent,
             window_fixed: false,
-        },
+        })
     };
     for (grant, current, open_intent, commands, by) in [
         (Grant::Password, true, false, vec![], Use::RefreshToken),
@@ -239,7 +242,7 @@ fn a_persisted_refresh_token_of_doubtful_standing() {
         ),
     ] {
         let mut bench = Bench::new(grant);
-        assert_eq!(bench.event(restored(current, open_intent)), commands);
+        assert_eq!(bench.event(told(current, open_intent)), commands);
         assert_eq!(bench.request(0).1, by);
     }
 }
@@ -592,15 +595,12 @@ fn a_token_from_the_future_is_replaced_like_any_other() {
         refresh: None,
         id_token_expires_at: None,
     };
-    bench.event(Event::Restored {
-        name: name("a"),
-        restored: Restored {
-            validity,
-            current: true,
-            open_intent: false,
-            window_fixed: false,
-        },
-    });
+    bench.event(restored(Restored {
+        validity,
+        current: true,
+        open_intent: false,
+        window_fixed: false,
+    }));
     bench.event(Event::RefreshRequested { name: name("a") });
     let (attempt, _) = bench.request(1);
     let sent_at = bench.now;

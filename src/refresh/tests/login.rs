@@ -221,15 +221,12 @@ fn a_window_known_as_fixed_stays_so_after_a_restart() {
             }),
             id_token_expires_at: None,
         };
-        bench.event(Event::Restored {
-            name: name("a"),
-            restored: Restored {
-                validity,
-                current: true,
-                open_intent: false,
-                window_fixed,
-            },
-        });
+        bench.event(restored(Restored {
+            validity,
+            current: true,
+            open_intent: false,
+            window_fixed,
+        }));
         let known = bench.status().login_due_at;
         assert_eq!(known, Some(end).filter(|_| window_fixed));
     }
