@@ -163,6 +163,10 @@ fn run(arguments: &[&str]) {
     provoke(&server, &host, &daemon);
 
     let mut search = Search::new(&key);
+    // Signed, they cannot sing.
+    let id_tokens = server.with(|state| state.id_tokens.clone());
+    assert!(!id_tokens.is_empty());
+    search.needles.extend(id_tokens);
     search.search_process(&daemon);
     let check = support::daemon::command(&host)
         .args(["check", "--config"])

@@ -71,11 +71,14 @@ impl TokenConfig {
         match (&self.client, &self.grant) {
             // Two places of metadata, and the token request, again where the clock was wrong. A rotated refresh
             // token in the last answer must not be given up before.
-            // A login's pages take two more, and the keys that its ID token is verified with as many.
+            // The keys that an ID token is verified with take two more, and a login's pages as many.
             (Some(client), GrantConfig::AuthorizationCode(_) | GrantConfig::DeviceCode) => {
                 8 * client.timeout
             }
-            (Some(client), _) => 4 * client.timeout,
+            (Some(client), _) => match client.endpoint {
+                Endpoint::Issuer(_) => 6 * client.timeout,
+                Endpoint::TokenEndpoint(_) => 4 * client.timeout,
+            },
             (None, GrantConfig::Command(grant)) => grant.timeout,
             (None, GrantConfig::Http(grant)) => 2 * grant.transport.timeout,
             (None, _) => Duration::ZERO,

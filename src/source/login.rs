@@ -19,7 +19,6 @@ pub use error::LoginError;
 pub(super) use form::Fields;
 
 use super::error::SourceError;
-use super::id_token::Claims;
 use super::registration::Registration;
 use super::token_request::GrantRequest;
 use crate::clock;
@@ -157,38 +156,6 @@ async fn verified(
             return Err(SourceError::Login(LoginError::NoIdToken));
         }
         None => {}
-    }
-    Ok(brought)
-}
-
-/// What a refresh has brought of a login. An ID token that speaks of another login is refused, and all
-/// with it; one that cannot be verified is left out: the refresh token beside it may be the only way on.
-pub(super) async fn continued(
-    registration: &Registration,
-    mut brought: Token,
-    before: Option<&str>,
-) -> Result<Token, SourceError> {
-    let Some(id_token) = &brought.id_token else {
-        return Ok(brought);
-    };
-    let access_token = &brought.access_token;
-    let verified = match registration.config.endpoint {
-        Endpoint::TokenEndpoint(_) => Err(SourceError::NoIssuer),
-        Endpoint::Issuer(_) => {
-            let verified = registration.verify_id_token(id_token, access_token, None);
-            verified.await
-        }
-    };
-    match (verified, before.map(Claims::of_verified)) {
-        (Ok(claims), Some(Ok(before))) => {
-            claims.continues(&before).map_err(SourceError::IdToken)?
-        }
-        (Ok(_), _) => {}
-        (Err(error), _) => {
-            tracing::warn!(%error, "the ID token of a refresh is left out");
-            brought.id_token = None;
-            brought.validity.id_token_expires_at = None;
-        }
     }
     Ok(brought)
 }

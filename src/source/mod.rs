@@ -46,11 +46,13 @@ pub use transport::Trouble;
 
 use self::client_auth::Credentials;
 use self::http::Answer;
+use self::id_token::Claims;
 use self::token_request::{GrantRequest, Parameters, Proof};
 use self::token_response::{Granted, Reply, Request};
 use crate::clock;
-use crate::config::{BodyFormat, Environment, GrantConfig, HttpsUrl, TokenConfig};
+use crate::config::{BodyFormat, Endpoint, Environment, GrantConfig, HttpsUrl, TokenConfig};
 use crate::credential::Token;
+use crate::error_chain::explain;
 use crate::refresh::{FailureKind, Use};
 
 /// Obtains a token by one token request.
@@ -76,9 +78,38 @@ pub async fn obtain(
     }
     let grant = registration.grant(&token, by, &carried)?;
     let brought = redeem(&registration, &token, &grant, &carried).await?;
-    if by == Use::RefreshToken && token.is_login() {
-        let before = carried.id_token.as_ref().map(ExposeSecret::expose_secret);
-        return login::continued(&registration, brought, before).await;
+    let before = carried.id_token.as_ref().map(ExposeSecret::expose_secret);
+    with_verified_id_token(&registration, &token, brought, before).await
+}
+
+/// What a token request has brought, without an ID token that cannot be verified: the refresh token beside it
+/// may be the only way on. One that speaks of another person than the ID token held `before` is refused, and
+/// all with it (OpenID Connect Core section 12.2).
+async fn with_verified_id_token(
+    registration: &Registration,
+    token: &TokenConfig,
+    mut brought: Token,
+    before: Option<&str>,
+) -> Result<Token, SourceError> {
+    let Some(id_token) = &brought.id_token else {
+        return Ok(brought);
+    };
+    let has_issuer = matches!(registration.config.endpoint, Endpoint::Issuer(_));
+    if !has_issuer && !token.is_login() {
+        // It comes from the token endpoint itself over TLS (section 3.1.3.7), and no login rests on it.
+        return Ok(brought);
+    }
+    let claims = registration.verify_id_token(id_token, &brought.access_token, None);
+    match (claims.await, before.map(Claims::of_verified)) {
+        (Ok(claims), Some(Ok(before))) => {
+            claims.continues(&before).map_err(SourceError::IdToken)?;
+        }
+        (Ok(_), _) => {}
+        (Err(error), _) => {
+            tracing::warn!(token = %token.name, error = explain(&error, error.hint()), "an ID token is left out");
+            brought.id_token = None;
+            brought.validity.id_token_expires_at = None;
+        }
     }
     Ok(brought)
 }

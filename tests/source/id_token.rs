@@ -8,13 +8,13 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bearerd::clock;
 use bearerd::config::{Endpoint, GrantConfig};
-use bearerd::refresh::FailureKind;
+use bearerd::refresh::{FailureKind, Use};
 use bearerd::source::id_token::Claims;
-use bearerd::source::{IdTokenError, SourceError};
+use bearerd::source::{Carried, IdTokenError, SourceError};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
-use crate::configuration::{Setup, client, url};
+use crate::configuration::{Setup, client, password, url};
 use crate::server::{Act, Seen, Server, answer};
 
 static KEY: LazyLock<Ed25519KeyPair> = LazyLock::new(|| Ed25519KeyPair::generate().unwrap());
@@ -33,6 +33,15 @@ async fn provider(
     metadata: Value,
     script: impl Fn(usize) -> Act + Send + Sync + 'static,
 ) -> (Server, Setup) {
+    granting(metadata, json!({}), script).await
+}
+
+/// The same, whose ID tokens have these claims besides.
+async fn granting(
+    metadata: Value,
+    claims: Value,
+    script: impl Fn(usize) -> Act + Send + Sync + 'static,
+) -> (Server, Setup) {
     let asked = AtomicUsize::new(0);
     let server = Server::start(move |seen| {
         let host = seen
@@ -43,6 +52,13 @@ async fn provider(
         if path(seen) == "/jwks" {
             return script(asked.fetch_add(1, Ordering::Relaxed));
         }
+        if seen.head.starts_with("POST") {
+            let id_token = signed("1", &base, &claims);
+            let id_token = secrecy::ExposeSecret::expose_secret(&id_token);
+            let body = json!({"access_token": "token-1", "expires_in": 60, "token_type": "Bearer",
+                "refresh_token": "refresh-2", "id_token": id_token});
+            return answer(200, "", &body.to_string());
+        }
         let mut members =
             json!({"issuer": base, "token_endpoint": base, "jwks_uri": format!("{base}/jwks")});
         let more = metadata.as_object().unwrap().clone();
@@ -52,7 +68,7 @@ async fn provider(
     let server = server.await;
     let mut config = client("http://127.0.0.1:1/unused");
     config.endpoint = Endpoint::Issuer(url(&server.url("")));
-    (server, Setup::new(config, GrantConfig::ClientCredentials))
+    (server, Setup::new(config, password()))
 }
 
 fn path(seen: &Seen) -> &str {
@@ -65,10 +81,16 @@ fn key_requests(server: &mut Server) -> usize {
 }
 
 fn id_token(server: &Server, kid: &str) -> SecretString {
+    signed(kid, &server.url(""), &json!({"nonce": "n"}))
+}
+
+fn signed(kid: &str, issuer: &str, more: &Value) -> SecretString {
     let now = clock::unix_now().as_secs();
-    let claims = json!({
-        "iss": server.url(""), "sub": "u", "aud": "id", "nonce": "n", "iat": now, "exp": now + 60,
+    let mut claims = json!({
+        "iss": issuer, "sub": "u", "aud": "id", "iat": now, "exp": now + 60,
     });
+    let more = more.as_object().unwrap().clone();
+    claims.as_object_mut().unwrap().extend(more);
     let header = json!({"alg": "EdDSA", "kid": kid});
     let signed = format!("{}.{}", b64(header.to_string()), b64(claims.to_string()));
     let signature = b64(KEY.sign(signed.as_bytes()));
@@ -228,4 +250,72 @@ async fn what_the_metadata_says_counts() {
     let error = verify(&setup, &id_token(&server, "1")).await.unwrap_err();
     assert!(matches!(error, SourceError::NoIssuer));
     assert_eq!(error.hint(), Some("set issuer instead of token_endpoint"));
+}
+
+/// Whatever the grant: what others are made from has been verified, or is not there.
+#[tokio::test]
+async fn an_id_token_that_cannot_be_verified_is_left_out() {
+    type Keys = fn() -> Act;
+    let good = || answer(200, "", &key_set("1"));
+    let rows: [(Value, Keys, bool); 6] = [
+        (json!({}), good, true),
+        (json!({"aud": "another client"}), good, false),
+        (json!({"iss": "https://another.example"}), good, false),
+        (json!({"exp": 1_700_000_000}), good, false),
+        (json!({}), || answer(200, "", &key_set("2")), false),
+        (json!({}), || answer(500, "", ""), false),
+    ];
+    for (claims, keys, holds) in rows {
+        let (_server, setup) = granting(json!({}), claims.clone(), move |_| keys()).await;
+        let refreshed = setup.refresh("refresh-1").await.unwrap();
+        for token in [setup.primary().await.unwrap(), refreshed] {
+            assert_eq!(token.id_token.is_some(), holds, "{claims}");
+            let expires = token.validity.id_token_expires_at.is_some();
+            assert_eq!(expires, holds, "{claims}");
+            assert!(token.refresh_token.is_some());
+        }
+    }
+}
+
+/// There is nothing to verify it with; TLS says whose it is (OpenID Connect Core section 3.1.3.7).
+#[tokio::test]
+async fn without_an_issuer_an_id_token_is_as_good_as_its_token_endpoint() {
+    let keys = |_| answer(500, "", "");
+    let (server, _) = granting(json!({}), json!({"aud": "another client"}), keys).await;
+    let setup = Setup::new(client(&server.url("/token")), password());
+    assert!(setup.primary().await.unwrap().id_token.is_some());
+}
+
+#[tokio::test]
+async fn a_refresh_that_speaks_of_another_person_is_refused() {
+    let keys = |_| answer(200, "", &key_set("1"));
+    let (server, setup) = granting(json!({}), json!({"sub": "another"}), keys).await;
+    let carried = |sub: &str| Carried {
+        refresh_token: Some("refresh-1".into()),
+        id_token: Some(signed("1", &server.url(""), &json!({"sub": sub}))),
+        ..Carried::default()
+    };
+    let error = setup.obtain_with(Use::RefreshToken, carried("u")).await;
+    let Err(SourceError::IdToken(IdTokenError::Discontinuous("sub"))) = error else {
+        panic!("{:?}", error.err());
+    };
+    let same = setup.obtain_with(Use::RefreshToken, carried("another"));
+    assert!(same.await.unwrap().id_token.is_some());
+}
+
+#[tokio::test]
+async fn who_waits_for_keys_in_vain_does_not_ask_again() {
+    let (mut server, setup) = provider(json!({}), |_| answer(500, "", "")).await;
+    let token = id_token(&server, "1");
+    let [a, b, c, d] = [(); 4].map(|()| verify(&setup, &token));
+    let (a, b, c, d) = tokio::join!(a, b, c, d);
+    let errors = [a, b, c, d].map(|verdict| verdict.unwrap_err());
+    let asked_in_vain = |error: &&SourceError| error.to_string().ends_with("asked in vain");
+    assert_eq!(errors.iter().filter(asked_in_vain).count(), 3, "{errors:?}");
+    for error in &errors {
+        assert_eq!(error.failure().kind, FailureKind::Unavailable);
+    }
+    assert_eq!(key_requests(&mut server), 1);
+    verify(&setup, &token).await.unwrap_err();
+    assert_eq!(key_requests(&mut server), 1, "later it is asked again");
 }

@@ -1,19 +1,41 @@
-//! ID tokens (OpenID Connect Core section 2). Their signature is random: the server remembers what it has made.
+//! ID tokens (OpenID Connect Core section 2), and the key set that verifies them (RFC 7517).
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 use std::time::Duration;
 
+use aws_lc_rs::io::Positive;
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::{KeyPair, KeySize};
+use aws_lc_rs::signature::{self, KeyPair as _};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use bearerd::clock;
 use serde_json::{Value, json};
 
 use super::fault::Reply;
-use super::keys::random_text;
 use super::state::State;
 
 /// Those that were made.
 pub type IdTokens = BTreeSet<String>;
+
+/// One for all realms: to make one takes a while.
+static KEY: LazyLock<KeyPair> =
+    LazyLock::new(|| KeyPair::generate(KeySize::Rsa2048).expect("a key"));
+const KID: &str = "mock-1";
+
+/// The key set.
+pub fn keys() -> Value {
+    let public = KEY.public_key();
+    let number = |number: Positive<'_>| {
+        BASE64_URL_SAFE_NO_PAD.encode(number.big_endian_without_leading_zero())
+    };
+    let jwk = json!({
+        "kid": KID, "kty": "RSA", "alg": "RS256", "use": "sig",
+        "n": number(public.modulus()), "e": number(public.exponent()),
+    });
+    json!({"keys": [jwk]})
+}
 
 /// Makes one and remembers it.
 pub fn issue(state: &mut State, issuer: &str, audience: &str, lifetime: Duration) -> String {
@@ -23,9 +45,18 @@ pub fn issue(state: &mut State, issuer: &str, audience: &str, lifetime: Duration
         "iat": now, "exp": now + lifetime.as_secs(),
     });
     let encode = |part: &Value| BASE64_URL_SAFE_NO_PAD.encode(part.to_string());
-    let header = encode(&json!({"alg": "RS256", "typ": "JWT", "kid": "mock-1"}));
-    let signature = format!("{}{}", state.settings.mark, random_text(342));
-    let token = format!("{header}.{}.{signature}", encode(&claims));
+    let header = encode(&json!({"alg": "RS256", "typ": "JWT", "kid": KID}));
+    let signed = format!("{header}.{}", encode(&claims));
+    let mut signature = vec![0; KEY.public_modulus_len()];
+    let (random, message) = (SystemRandom::new(), signed.as_bytes());
+    KEY.sign(
+        &signature::RSA_PKCS1_SHA256,
+        &random,
+        message,
+        &mut signature,
+    )
+    .expect("a signature");
+    let token = format!("{signed}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature));
     state.id_tokens.insert(token.clone());
     token
 }

@@ -92,6 +92,9 @@ struct RefreshToken {
 pub fn answer(state: &mut State, request: &Request) -> Reply {
     match request.path.strip_prefix(REALM) {
         Some("/.well-known/openid-configuration") if request.method == "GET" => metadata(state),
+        Some("/protocol/openid-connect/certs") if request.method == "GET" => {
+            Reply::json(200, &id_token::keys())
+        }
         Some("/protocol/openid-connect/token") if request.method == "POST" => token(state, request),
         Some("/protocol/openid-connect/revoke")
             if request.method == "POST" && state.settings.lev.revocation =>

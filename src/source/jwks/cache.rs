@@ -18,6 +18,8 @@ use crate::source::http;
 /// The key set last seen. It outlives its time when the provider does not answer.
 pub(in crate::source) struct Cache {
     held: ArcSwapOption<Entry>,
+    /// When a request failed last.
+    failed_at: ArcSwapOption<Instant>,
     /// One request at a time: whoever comes meanwhile waits for its result.
     turn: Semaphore,
 }
@@ -45,6 +47,7 @@ impl Default for Cache {
     fn default() -> Self {
         Self {
             held: ArcSwapOption::empty(),
+            failed_at: ArcSwapOption::empty(),
             turn: Semaphore::new(1),
         }
     }
@@ -58,8 +61,9 @@ impl Cache {
         jwks_uri: &HttpsUrl,
         want: Want,
     ) -> Result<Arc<KeySet>, SourceError> {
+        let begun = clock::now();
         if let Some(entry) = self.held(jwks_uri)
-            && !entry.is_due(want, clock::now())
+            && !entry.is_due(want, begun)
         {
             return Ok(Arc::clone(&entry.keys));
         }
@@ -70,6 +74,14 @@ impl Cache {
             && !entry.is_due(want, now)
         {
             return Ok(Arc::clone(&entry.keys));
+        }
+        // A server that lets everybody wait is not asked by each of those in turn.
+        let failed_at = self.failed_at.load();
+        if held.is_none() && failed_at.as_deref().is_some_and(|at| *at >= begun) {
+            return Err(SourceError::KeySet {
+                server: http::server(&jwks_uri.url),
+                problem: KeySetProblem::AskedInVain,
+            });
         }
         match (fetch(client, jwks_uri).await, held) {
             (Ok((keys, lifetime)), _) => {
@@ -91,7 +103,10 @@ impl Cache {
                 })));
                 Ok(keys)
             }
-            (Err(error), None) => Err(error),
+            (Err(error), None) => {
+                self.failed_at.store(Some(Arc::new(clock::now())));
+                Err(error)
+            }
         }
     }
 
