@@ -436,8 +436,11 @@ fn a_device_login_that_was_replaced_is_forgotten() {
     eventually("the end of the first login's file", SOON, || {
         (!host.path("state/logins/me.json").exists()).then_some(())
     });
+    let outdated = bearerd::clock::now();
     let (code, text) = first.end();
     assert_eq!(code, 4, "who waits for it is told: {text}");
+    let took = bearerd::clock::now() - outdated;
+    assert!(took < Duration::from_secs(10), "at once, not in {took:?}");
     let mut second = Login::begin(&host);
     second.url();
     let codes = |provider: &Provider| {
