@@ -1,15 +1,13 @@
-//! Binds the socket, accepts, and keeps clients from standing in each other's way.
+//! Accepts clients, and keeps them from standing in each other's way.
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::fs::Mode;
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use tokio::net::UnixStream;
 use tokio::task::{AbortHandle, Id, JoinSet};
 use tokio::time::{sleep, timeout};
@@ -67,64 +65,10 @@ pub enum ApiError {
 /// A socket to serve.
 #[derive(Debug)]
 pub enum Listener {
-    /// Bound by [`bind`]: its mode follows the tokens' allow lists.
+    /// Bound by [`bind`](super::bind()): its mode follows the tokens' allow lists.
     Bound(tokio::net::UnixListener),
     /// Passed: its mode is somebody else's affair.
     Passed(tokio::net::UnixListener),
-}
-
-/// Listens at `path`, mode 0600, in place of a socket that nobody listens on any more.
-///
-/// # Errors
-/// [`ApiError`] when somebody listens there, when something else has that name, and when the system refuses.
-pub fn bind(path: &Path) -> Result<UnixListener, ApiError> {
-    let failed = |cause: Errno| ApiError::Bind {
-        path: path.into(),
-        cause: cause.into(),
-    };
-    let directory = path.parent().filter(|p| !p.as_os_str().is_empty());
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let directory = rustix::fs::open(directory.unwrap_or(Path::new(".")), flags, Mode::empty())
-        .map_err(|errno| match errno {
-            Errno::NOENT | Errno::NOTDIR => ApiError::NoDirectory(path.into()),
-            errno => failed(errno),
-        })?;
-    // Two daemons that start at once must not each take the other's new socket for a stale one.
-    rustix::fs::flock(&directory, FlockOperation::LockExclusive).map_err(failed)?;
-    let address = SocketAddrUnix::new(path).map_err(failed)?;
-    remove_stale(path, &address)?;
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
-        .map_err(failed)?;
-    // Linux gives the file the mode of the unbound socket, less the umask: at no time is it wider.
-    rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR).map_err(failed)?;
-    rustix::net::bind(&socket, &address).map_err(failed)?;
-    rustix::net::listen(&socket, BACKLOG).map_err(failed)?;
-    Ok(UnixListener::from(socket))
-}
-
-fn remove_stale(path: &Path, address: &SocketAddrUnix) -> Result<(), ApiError> {
-    let failed = |cause: Errno| ApiError::Bind {
-        path: path.into(),
-        cause: cause.into(),
-    };
-    let stat = match rustix::fs::lstat(path) {
-        Ok(stat) => stat,
-        Err(Errno::NOENT) => return Ok(()),
-        Err(errno) => return Err(failed(errno)),
-    };
-    if !rustix::fs::FileType::from_raw_mode(stat.st_mode).is_socket() {
-        return Err(ApiError::NotASocket(path.into()));
-    }
-    // Non-blocking: a full queue (EAGAIN) also means that somebody listens.
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let probe = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
-        .map_err(failed)?;
-    match rustix::net::connect(&probe, address) {
-        Err(Errno::CONNREFUSED) => rustix::fs::unlink(path).map_err(failed),
-        Ok(()) | Err(Errno::AGAIN) => Err(ApiError::InUse(path.into())),
-        Err(errno) => Err(failed(errno)),
-    }
 }
 
 /// What is spoken on a socket.
@@ -352,7 +296,6 @@ pub(super) fn after(error: &io::Error) -> AfterAcceptError {
 }
 
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(200);
-const BACKLOG: i32 = 1024;
 /// How long a new connection is safe from making room for others.
 const FIRST_REQUEST: Duration = Duration::from_millis(50);
 /// How long requests under way may take when the daemon ends.
@@ -364,8 +307,6 @@ const BUSY_ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: a
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     #[test]
@@ -377,58 +318,5 @@ mod tests {
         assert_eq!(sorted(Errno::CONNABORTED), AfterAcceptError::Retry);
         assert_eq!(sorted(Errno::BADF), AfterAcceptError::GiveUp);
         assert_eq!(sorted(Errno::INVAL), AfterAcceptError::GiveUp);
-    }
-
-    #[test]
-    fn binds_for_its_owner_only() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("bearerd.sock");
-        let _listener = bind(&path).unwrap();
-        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
-    }
-
-    #[test]
-    fn replaces_a_stale_socket_and_no_other() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("bearerd.sock");
-        let listener = bind(&path).unwrap();
-        assert!(matches!(bind(&path), Err(ApiError::InUse(_))));
-        drop(listener);
-        let _listener = bind(&path).unwrap();
-
-        let file = directory.path().join("file");
-        std::fs::File::create(&file).unwrap();
-        assert!(matches!(bind(&file), Err(ApiError::NotASocket(_))));
-        let link = directory.path().join("link");
-        std::os::unix::fs::symlink(&path, &link).unwrap();
-        assert!(matches!(bind(&link), Err(ApiError::NotASocket(_))));
-        let nowhere = directory.path().join("none/bearerd.sock");
-        assert!(matches!(bind(&nowhere), Err(ApiError::NoDirectory(_))));
-        let long = directory.path().join("x".repeat(108));
-        assert!(matches!(bind(&long), Err(ApiError::Bind { .. })));
-    }
-
-    #[test]
-    fn of_many_at_once_one_takes_over_a_stale_socket() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("bearerd.sock");
-        for _ in 0..100 {
-            let start = std::sync::Barrier::new(8);
-            let race = || {
-                start.wait();
-                bind(&path)
-            };
-            let bound: Vec<_> = std::thread::scope(|scope| {
-                let threads: Vec<_> = (0..8).map(|_| scope.spawn(race)).collect();
-                threads
-                    .into_iter()
-                    .map(|thread| thread.join().unwrap())
-                    .collect()
-            });
-            let won = bound.iter().filter(|bound| bound.is_ok()).count();
-            let in_use = |bound: &&Result<_, _>| matches!(bound, Err(ApiError::InUse(_)));
-            assert_eq!((won, bound.iter().filter(in_use).count()), (1, 7));
-        }
     }
 }

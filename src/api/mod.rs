@@ -3,7 +3,8 @@
 //!
 //! | module | duty |
 //! |---|---|
-//! | `listener` | binds the socket, accepts |
+//! | `bind` | binds a socket of our own |
+//! | `listener` | accepts |
 //! | [`passed`] | takes sockets that systemd has bound |
 //! | `limits` | how many clients, how long, how much |
 //! | `connection` | one HTTP client: its limits, who it is, what it asks |
@@ -28,6 +29,7 @@
 //! Nothing here owns state: every request reads the [`Registry`] and at most sends an event.
 
 mod audit;
+mod bind;
 pub mod client;
 pub mod code;
 mod connection;
@@ -52,8 +54,9 @@ pub mod tokens;
 
 use tokio::sync::{mpsc, watch};
 
+pub use bind::bind;
 pub use limits::Limits;
-pub use listener::{ApiError, Listener, Protocol, bind, serve};
+pub use listener::{ApiError, Listener, Protocol, serve};
 pub use passed::Passed;
 
 use crate::store::{Consumers, DaemonView, Newsroom, Registry};
