@@ -14,6 +14,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, kill_process};
 use support::{Host, Server, Settings, System, eventually, pause};
 
@@ -189,6 +190,23 @@ fn hooks_see_nothing_of_it() {
         !seen.contains("LISTEN_") && !seen.contains("socket:"),
         "{seen}"
     );
+}
+
+#[test]
+fn what_somebody_is_about_to_leave_is_taken_over() {
+    let server = Server::start(Settings::default());
+    let host = Host::new();
+    host.configure(&host.lev(&server));
+    let sockets = Sockets::bind(&host);
+    let daemon = host.start();
+    let soon = Timespec::try_from(SOON).unwrap();
+    // As the sockets of a killed daemon, in the hands of a program that it was about to start.
+    for leaving in [sockets.http, sockets.credentials] {
+        let mut knocked = [PollFd::new(&leaving, PollFlags::IN)];
+        assert_eq!(poll(&mut knocked, Some(&soon)), Ok(1));
+    }
+    daemon.wait_ready(SOON);
+    assert_eq!(daemon.status_json()["tokens"][0]["name"], "lev");
 }
 
 #[test]

@@ -171,7 +171,7 @@ fn no_daemon() {
     assert!(got.stderr.contains("\nhint: "), "{}", got.stderr);
 
     // The file is there, the daemon is not.
-    drop(bearerd::api::bind(&nowhere).unwrap());
+    drop(bearerd::api::bind(&nowhere, std::time::Duration::ZERO).unwrap());
     for args in [&["get", "lev"][..], &["status"], &["refresh", "lev"]] {
         let got = outcome(bearerd(&nowhere).args(args).output().unwrap());
         assert_eq!(got.code, 8, "{}", got.stderr);

@@ -1,19 +1,24 @@
 //! Binds a socket of our own, in place of one that nobody listens on any more.
 
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
+use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use super::listener::ApiError;
 
-/// Listens at `path`, mode 0600, in place of a socket that nobody listens on any more.
+/// Listens at `path`, mode 0600, in place of a socket that nobody listens on any more. Who still does is
+/// waited for, at most for `patience`: a daemon that was killed may have left its sockets to a program that it
+/// was about to start, and that has them until it begins.
 ///
 /// # Errors
 /// [`ApiError`] when somebody listens there, when something else has that name, and when the system refuses.
-pub fn bind(path: &Path) -> Result<UnixListener, ApiError> {
+pub fn bind(path: &Path, patience: Duration) -> Result<UnixListener, ApiError> {
     let failed = |cause: Errno| ApiError::Bind {
         path: path.into(),
         cause: cause.into(),
@@ -25,9 +30,10 @@ pub fn bind(path: &Path) -> Result<UnixListener, ApiError> {
             Errno::NOENT | Errno::NOTDIR => ApiError::NoDirectory(path.into()),
             errno => failed(errno),
         })?;
+    let address = SocketAddrUnix::new(path).map_err(failed)?;
+    wait_for_predecessor(&address, patience);
     // Two daemons that start at once must not each take the other's new socket for a stale one.
     rustix::fs::flock(&directory, FlockOperation::LockExclusive).map_err(failed)?;
-    let address = SocketAddrUnix::new(path).map_err(failed)?;
     remove_stale(path, &address)?;
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
@@ -52,15 +58,29 @@ fn remove_stale(path: &Path, address: &SocketAddrUnix) -> Result<(), ApiError> {
     if !rustix::fs::FileType::from_raw_mode(stat.st_mode).is_socket() {
         return Err(ApiError::NotASocket(path.into()));
     }
-    // Non-blocking: a full queue (EAGAIN) also means that somebody listens.
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let probe = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
-        .map_err(failed)?;
-    match rustix::net::connect(&probe, address) {
+    match connect(address).map(drop) {
         Err(Errno::CONNREFUSED) => rustix::fs::unlink(path).map_err(failed),
         Ok(()) | Err(Errno::AGAIN) => Err(ApiError::InUse(path.into())),
         Err(errno) => Err(failed(errno)),
     }
+}
+
+/// The kernel ends a connection that nobody has accepted when the last one that could has closed the socket.
+/// Whether somebody listens still, is found out afterwards.
+fn wait_for_predecessor(address: &SocketAddrUnix, patience: Duration) {
+    let (Ok(probe), Ok(patience)) = (connect(address), Timespec::try_from(patience)) else {
+        return;
+    };
+    let mut ended = [PollFd::new(&probe, PollFlags::empty())];
+    let _ = poll(&mut ended, Some(&patience));
+}
+
+/// Without waiting: that the queue is full (EAGAIN) also means that somebody listens.
+fn connect(address: &SocketAddrUnix) -> Result<OwnedFd, Errno> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let probe = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    rustix::net::connect(&probe, address)?;
+    Ok(probe)
 }
 
 const BACKLOG: i32 = 1024;
@@ -72,10 +92,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn waits_for_who_is_about_to_leave() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("bearerd.sock");
+        let leaving = bind(&path, Duration::ZERO).unwrap();
+        let bound = std::thread::scope(|scope| {
+            let next = scope.spawn(|| bind(&path, Duration::from_secs(20)));
+            // It is waiting now: what it has to learn by can be seen here.
+            let mut knocked = [PollFd::new(&leaving, PollFlags::IN)];
+            assert_eq!(poll(&mut knocked, None), Ok(1));
+            drop(leaving);
+            next.join().unwrap()
+        });
+        assert!(bound.is_ok(), "{bound:?}");
+    }
+
+    #[test]
     fn binds_for_its_owner_only() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("bearerd.sock");
-        let _listener = bind(&path).unwrap();
+        let _listener = bind(&path, Duration::ZERO).unwrap();
         let mode = std::fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }
@@ -84,21 +120,36 @@ mod tests {
     fn replaces_a_stale_socket_and_no_other() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("bearerd.sock");
-        let listener = bind(&path).unwrap();
-        assert!(matches!(bind(&path), Err(ApiError::InUse(_))));
+        let listener = bind(&path, Duration::ZERO).unwrap();
+        assert!(matches!(
+            bind(&path, Duration::ZERO),
+            Err(ApiError::InUse(_))
+        ));
         drop(listener);
-        let _listener = bind(&path).unwrap();
+        let _listener = bind(&path, Duration::ZERO).unwrap();
 
         let file = directory.path().join("file");
         std::fs::File::create(&file).unwrap();
-        assert!(matches!(bind(&file), Err(ApiError::NotASocket(_))));
+        assert!(matches!(
+            bind(&file, Duration::ZERO),
+            Err(ApiError::NotASocket(_))
+        ));
         let link = directory.path().join("link");
         std::os::unix::fs::symlink(&path, &link).unwrap();
-        assert!(matches!(bind(&link), Err(ApiError::NotASocket(_))));
+        assert!(matches!(
+            bind(&link, Duration::ZERO),
+            Err(ApiError::NotASocket(_))
+        ));
         let nowhere = directory.path().join("none/bearerd.sock");
-        assert!(matches!(bind(&nowhere), Err(ApiError::NoDirectory(_))));
+        assert!(matches!(
+            bind(&nowhere, Duration::ZERO),
+            Err(ApiError::NoDirectory(_))
+        ));
         let long = directory.path().join("x".repeat(108));
-        assert!(matches!(bind(&long), Err(ApiError::Bind { .. })));
+        assert!(matches!(
+            bind(&long, Duration::ZERO),
+            Err(ApiError::Bind { .. })
+        ));
     }
 
     #[test]
@@ -109,7 +160,7 @@ mod tests {
             let start = std::sync::Barrier::new(8);
             let race = || {
                 start.wait();
-                bind(&path)
+                bind(&path, Duration::ZERO)
             };
             let bound: Vec<_> = std::thread::scope(|scope| {
                 let threads: Vec<_> = (0..8).map(|_| scope.spawn(race)).collect();

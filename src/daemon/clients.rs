@@ -3,6 +3,7 @@
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::UnixListener;
 use tokio::sync::mpsc;
@@ -42,7 +43,7 @@ impl Clients {
         runtime_directory(runtime_dir)?;
         let listen = |passed: Option<_>, name| match passed {
             Some(listener) => Ok(listener),
-            None => api::bind(&runtime_dir.join(name)),
+            None => api::bind(&runtime_dir.join(name), HANDOVER),
         };
         let is_passed = passed.http.is_some();
         let http = listen(passed.http, "bearerd.sock")?;
@@ -100,6 +101,9 @@ impl Clients {
         self.thread.is_none() || self.heart.try_send(()).is_ok()
     }
 }
+
+/// How long a killed daemon's sockets may outlive it.
+const HANDOVER: Duration = Duration::from_secs(1);
 
 /// Makes the directory of the sockets.
 fn runtime_directory(path: &Path) -> Result<(), DaemonError> {

@@ -72,11 +72,11 @@ impl World {
     pub fn limited(limits: api::Limits, views: impl IntoIterator<Item = TokenView>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("bearerd.sock");
-        let listener = api::bind(&socket).unwrap();
+        let listener = api::bind(&socket, Duration::ZERO).unwrap();
         let credentials = directory.path().join("credentials.sock");
-        let credentials_listener = api::bind(&credentials).unwrap();
+        let credentials_listener = api::bind(&credentials, Duration::ZERO).unwrap();
         let oidc_agent = directory.path().join("oidc-agent.sock");
-        let oidc_agent_listener = api::bind(&oidc_agent).unwrap();
+        let oidc_agent_listener = api::bind(&oidc_agent, Duration::ZERO).unwrap();
         let (daemon, daemon_view) = watch::channel(DaemonView::default());
         let (registry, tokens) = watch::channel(Arc::default());
         let (refresh, refreshes) = mpsc::channel(16);
