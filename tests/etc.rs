@@ -202,7 +202,10 @@ fn cis2() {
     assert_eq!((source.name.as_str(), source.part), ("cis2", Part::IdToken));
     assert!(made.client.as_ref().unwrap().refresh_auth.is_some());
     let client = login.client.as_ref().unwrap();
-    let places: Vec<_> = client.documents().map(|place| &*place.pointer).collect();
+    let places: Vec<_> = client
+        .document_places()
+        .map(|place| &*place.pointer)
+        .collect();
     assert_eq!(places, ["/cis2/client_id", "/cis2/client_secret"]);
 }
 

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::environment::Environment;
 use super::model::{
-    AssertionConfig, Authorization, ClientAuth, ClientConfig, ClientId, DocumentRef, FileFormat,
-    FormValue, GrantConfig, HeaderValue, HttpGrant, JwtBearer, TlsConfig, TokenConfig, TokenRef,
-    Transport,
+    AssertionConfig, Authorization, ClientAuth, ClientConfig, ClientId, DocumentConfig,
+    DocumentRef, FileFormat, FormValue, GrantConfig, HeaderValue, HttpGrant, JwtBearer, TlsConfig,
+    TokenConfig, TokenRef, Transport,
 };
 use super::secret_ref::SecretRef;
 use crate::refresh::Source;
@@ -202,7 +203,7 @@ impl ClientConfig {
             paths.extend(secret.and_then(|secret| secret.path(environment)));
             paths.extend(assertion.and_then(|assertion| assertion.certificate.clone()));
         }
-        for place in self.documents() {
+        for place in self.document_places() {
             let document = &place.document;
             let secrets = header_secrets(&document.headers);
             paths.extend(secrets.filter_map(|(_, secret)| secret.path(environment)));
@@ -214,8 +215,18 @@ impl ClientConfig {
         paths
     }
 
+    /// The documents that it refers to, each once.
+    #[must_use]
+    pub fn documents(&self) -> Vec<&Arc<DocumentConfig>> {
+        let places = self.document_places();
+        let mut documents: Vec<_> = places.map(|place| &place.document).collect();
+        documents.sort_by_key(|document| &document.name);
+        documents.dedup();
+        documents
+    }
+
     /// What of it stands in documents.
-    pub fn documents(&self) -> impl Iterator<Item = &DocumentRef> {
+    pub fn document_places(&self) -> impl Iterator<Item = &DocumentRef> {
         let client_id = match &self.client_id {
             ClientId::Document(place) => Some(place),
             ClientId::Given(_) => None,

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use tokio::sync::Semaphore;
 
 use super::carried::Carried;
 use super::document::{Document, Values};
 use super::error::SourceError;
 use super::registration::Registration;
+use super::single_flight::SingleFlight;
 use crate::clock;
 use crate::config::{ClientConfig, Environment, TokenConfig};
 use crate::credential::Token;
@@ -31,8 +31,7 @@ pub struct Referring {
     environment: Environment,
     documents: Vec<Document>,
     held: ArcSwapOption<Held>,
-    /// One fetch at a time: whoever comes meanwhile waits for its result.
-    turn: Semaphore,
+    fetches: SingleFlight,
 }
 
 /// What the documents last said.
@@ -49,8 +48,7 @@ impl Client {
     /// # Errors
     /// [`SourceError`] naming the file or key that is missing or of no use.
     pub fn load(config: Arc<ClientConfig>, environment: Environment) -> Result<Self, SourceError> {
-        let mut documents: Vec<_> = config.documents().map(|place| &place.document).collect();
-        documents.dedup();
+        let documents = config.documents();
         if documents.is_empty() {
             let registration = Registration::load(config, environment, &Values::default())?;
             return Ok(Self::Ready(Arc::new(registration)));
@@ -60,7 +58,7 @@ impl Client {
         Ok(Self::Referring(Arc::new(Referring {
             documents: documents.collect::<Result<_, _>>()?,
             held: ArcSwapOption::empty(),
-            turn: Semaphore::new(1),
+            fetches: SingleFlight::default(),
             config,
             environment,
         })))
@@ -132,13 +130,15 @@ impl Referring {
         &self,
         refused: Option<&Arc<Registration>>,
     ) -> Result<Arc<Registration>, SourceError> {
-        if let Some(registration) = self.good(refused) {
-            return Ok(registration);
-        }
-        let _turn = self.turn.acquire().await;
-        if let Some(registration) = self.good(refused) {
-            return Ok(registration);
-        }
+        self.fetches
+            .get(|| self.good(refused), self.renew(refused))
+            .await
+    }
+
+    async fn renew(
+        &self,
+        refused: Option<&Arc<Registration>>,
+    ) -> Result<Arc<Registration>, SourceError> {
         let held = self.held.load_full();
         let fetched = self.fetch().await;
         let now = clock::now();
@@ -175,7 +175,9 @@ impl Referring {
     async fn fetch(&self) -> Result<Values, SourceError> {
         let mut values = Values::default();
         for document in &self.documents {
-            document.fetch(self.config.documents(), &mut values).await?;
+            document
+                .fetch(self.config.document_places(), &mut values)
+                .await?;
         }
         Ok(values)
     }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -130,6 +131,9 @@ pub enum SourceError {
         #[source]
         cause: SecretError,
     },
+    /// Why what many wait for cannot be had.
+    #[error(transparent)]
+    Shared(Arc<Self>),
     /// The TLS client certificate and key cannot be used.
     #[error("TLS client certificate {} and its key cannot be used: {problem}", certificate.display())]
     TlsIdentity {
@@ -233,6 +237,7 @@ impl SourceError {
             Self::IdToken(_) => (FailureKind::Unrecognized, Delivery::Unknown),
             Self::Login(error) => (error.kind(), Delivery::Answered),
             Self::KeySet { problem, .. } => (problem.kind(), Delivery::Unknown),
+            Self::Shared(error) => return error.failure(),
             // A maintenance page or a wrong endpoint: only persistence tells.
             Self::Redirect { .. } => (FailureKind::Unrecognized, Delivery::Answered),
             Self::Refused(refusal) | Self::RefusedDevice(refusal) => {
@@ -280,6 +285,7 @@ impl SourceError {
                 cause: SecretError::Permissions { .. },
                 ..
             } => Some("make it mode 0600, owned by root or the user the daemon runs as"),
+            Self::Shared(error) => error.hint(),
             Self::Transport { trouble, .. } => trouble.hint(),
             Self::Unusable { problem, .. } => problem.hint(),
             _ => None,

@@ -37,9 +37,6 @@ enum Material {
 /// Why a key set is of no use.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum KeySetProblem {
-    /// Somebody else has asked for it meanwhile, in vain.
-    #[error("the server has just been asked in vain")]
-    AskedInVain,
     /// The metadata does not say where it is.
     #[error("the provider's metadata names no usable jwks_uri")]
     NoAddress,

@@ -21,6 +21,7 @@ mod lifetime;
 pub mod login;
 mod refusal;
 mod revocation;
+mod single_flight;
 mod token_request;
 mod transport;
 

@@ -9,6 +9,7 @@
 
 mod configuration;
 mod discovery;
+mod documents;
 mod grants;
 mod http;
 mod id_token;

@@ -6,7 +6,6 @@ use std::time::Duration;
 use ::http::{HeaderMap, header};
 use arc_swap::ArcSwapOption;
 use reqwest::Client;
-use tokio::sync::Semaphore;
 
 use super::{KeySet, KeySetProblem};
 use crate::clock;
@@ -14,14 +13,13 @@ use crate::config::HttpsUrl;
 use crate::instant::Instant;
 use crate::source::error::SourceError;
 use crate::source::http;
+use crate::source::single_flight::SingleFlight;
 
 /// The key set last seen. It outlives its time when the provider does not answer.
+#[derive(Default)]
 pub(in crate::source) struct Cache {
     held: ArcSwapOption<Entry>,
-    /// When a request failed last.
-    failed_at: ArcSwapOption<Instant>,
-    /// One request at a time: whoever comes meanwhile waits for its result.
-    turn: Semaphore,
+    requests: SingleFlight,
 }
 
 #[derive(Clone)]
@@ -43,16 +41,6 @@ pub(in crate::source) enum Want {
     NewKeys,
 }
 
-impl Default for Cache {
-    fn default() -> Self {
-        Self {
-            held: ArcSwapOption::empty(),
-            failed_at: ArcSwapOption::empty(),
-            turn: Semaphore::new(1),
-        }
-    }
-}
-
 impl Cache {
     /// The key set; asked for again when it is old, and for [`Want::NewKeys`] at most once a minute.
     pub(in crate::source) async fn keys(
@@ -61,29 +49,23 @@ impl Cache {
         jwks_uri: &HttpsUrl,
         want: Want,
     ) -> Result<Arc<KeySet>, SourceError> {
-        let begun = clock::now();
-        if let Some(entry) = self.held(jwks_uri)
-            && !entry.is_due(want, begun)
-        {
-            return Ok(Arc::clone(&entry.keys));
-        }
-        let _turn = self.turn.acquire().await;
-        let held = self.held(jwks_uri);
+        let good = || {
+            let entry = self.held(jwks_uri)?;
+            (!entry.is_due(want, clock::now())).then(|| Arc::clone(&entry.keys))
+        };
+        self.requests
+            .get(good, self.renew(client, jwks_uri, want))
+            .await
+    }
+
+    async fn renew(
+        &self,
+        client: &Client,
+        jwks_uri: &HttpsUrl,
+        want: Want,
+    ) -> Result<Arc<KeySet>, SourceError> {
         let now = clock::now();
-        if let Some(entry) = &held
-            && !entry.is_due(want, now)
-        {
-            return Ok(Arc::clone(&entry.keys));
-        }
-        // A server that lets everybody wait is not asked by each of those in turn.
-        let failed_at = self.failed_at.load();
-        if held.is_none() && failed_at.as_deref().is_some_and(|at| *at >= begun) {
-            return Err(SourceError::KeySet {
-                server: http::server(&jwks_uri.url),
-                problem: KeySetProblem::AskedInVain,
-            });
-        }
-        match (fetch(client, jwks_uri).await, held) {
+        match (fetch(client, jwks_uri).await, self.held(jwks_uri)) {
             (Ok((keys, lifetime)), _) => {
                 let keys = Arc::new(keys);
                 self.held.store(Some(Arc::new(Entry {
@@ -103,10 +85,7 @@ impl Cache {
                 })));
                 Ok(keys)
             }
-            (Err(error), None) => {
-                self.failed_at.store(Some(Arc::new(clock::now())));
-                Err(error)
-            }
+            (Err(error), None) => Err(error),
         }
     }
 
