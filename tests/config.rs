@@ -157,6 +157,20 @@ fn policy() {
 }
 
 #[test]
+fn documents_have_their_time_before_the_request() {
+    let document = r#"
+[http.d]
+url = "https://mock.example.org/d"
+timeout = "40s"
+"#;
+    let given = "client_id = \"c\"";
+    let referring = "client_id = { http = \"d\", pointer = \"/id\" }";
+    let client = CLIENT.replace(given, referring);
+    let policy = token(&format!("{client}{document}{TOKEN}")).policy();
+    assert_eq!(policy.deadline, Duration::from_secs(2 * 40 + 4 * 10 + 5));
+}
+
+#[test]
 fn the_identity_is_what_is_obtained_and_nothing_else() {
     let text = format!("{CLIENT}{TOKEN}");
     let identity = |text: &str| token(text).policy().identity;

@@ -46,7 +46,7 @@ impl TokenConfig {
             login_notice: self.login_notice,
             rotation_grace: client.map_or(Duration::ZERO, |client| client.rotation_grace),
             refresh_at: self.refresh_at,
-            deadline: self.longest() + SLACK,
+            deadline: self.fetches() + self.longest() + SLACK,
             identity: self.identity,
         }
     }
@@ -64,6 +64,14 @@ impl TokenConfig {
             | GrantConfig::TokenExchange(_) => true,
             GrantConfig::DeviceCode | GrantConfig::RefreshToken { .. } => false,
         }
+    }
+
+    /// How long the client's documents may take: they are fetched before the request, and again when what they
+    /// said is refused.
+    fn fetches(&self) -> Duration {
+        let documents = self.client.iter().flat_map(|client| client.documents());
+        let once: Duration = documents.map(|document| document.transport.timeout).sum();
+        2 * once
     }
 
     /// How long a request may take, when all goes as slowly as it may: it ends by itself before.
