@@ -163,6 +163,17 @@ fn lists_and_status() {
 }
 
 #[test]
+fn a_large_answer_is_the_last_on_its_connection() {
+    let world = World::new((0..2000).map(|number| pending(&format!("t{number}")).0));
+    let small = curl(&world, &["/v1/status/t1"]);
+    assert_eq!(small.header("connection"), None);
+    let large = curl(&world, &["/v1/status"]);
+    assert!(large.body.len() > 256 * 1024);
+    assert_eq!(large.json()["tokens"].as_array().unwrap().len(), 2000);
+    assert_eq!(large.header("connection"), Some("close"));
+}
+
+#[test]
 fn health_and_readiness() {
     let world = World::new([pending("lev").0]);
     assert_eq!(curl(&world, &["/healthz"]).body, "ok\n");

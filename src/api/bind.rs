@@ -100,7 +100,8 @@ mod tests {
             let next = scope.spawn(|| bind(&path, Duration::from_secs(20)));
             // It is waiting now: what it has to learn by can be seen here.
             let mut knocked = [PollFd::new(&leaving, PollFlags::IN)];
-            assert_eq!(poll(&mut knocked, None), Ok(1));
+            let soon = Timespec::try_from(Duration::from_secs(20)).unwrap();
+            assert_eq!(poll(&mut knocked, Some(&soon)), Ok(1));
             drop(leaving);
             next.join().unwrap()
         });

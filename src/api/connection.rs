@@ -167,8 +167,6 @@ pub(super) async fn run(server: Server, stream: UnixStream, activity: Activity) 
             .header_read_timeout(limits.idle)
             .max_headers(limits.headers)
             .max_buf_size(limits.header_bytes)
-            // Most answers are small: one buffer is written faster than two.
-            .writev(false)
             .serve_connection(io, service)
     );
     // How a connection ends is the client's affair; its requests were answered or it has gone.

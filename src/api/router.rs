@@ -219,7 +219,7 @@ fn token(published: &Published, headers: &HeaderMap) -> Result<Response<Full<Byt
     let token = &published.token;
     let scope = token.scope.as_deref().unwrap_or_default();
     let texts = token.access_token.expose_secret().len() + token.token_type.len() + scope.len();
-    // JSON makes six bytes of one at worst. A buffer that never grows leaves no copies behind.
+    // JSON makes six bytes of one at worst. A buffer that grows is copied.
     let body = Vec::with_capacity(6 * texts + 256);
     json_in(body, &TokenBody::new(published, Moment::now()))
 }
@@ -280,7 +280,13 @@ fn json_in(mut body: Vec<u8>, value: &impl Serialize) -> Result<Response<Full<By
 }
 
 fn with_type(content_type: &'static str, body: Vec<u8>) -> Response<Full<Bytes>> {
+    let is_large = body.len() > LARGE;
     let mut response = Response::new(Full::new(Bytes::from(body)));
+    if is_large {
+        // hyper keeps a buffer of that size for as long as the connection lives.
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+    }
     let content_type = HeaderValue::from_static(content_type);
     response
         .headers_mut()
@@ -306,6 +312,8 @@ fn prefers_text(headers: &HeaderMap) -> bool {
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const MAX_BODY: usize = 16 * 1024;
+/// An answer above this size is the last on its connection.
+const LARGE: usize = 256 * 1024;
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[cfg(test)]

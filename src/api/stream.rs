@@ -1,6 +1,6 @@
 //! A stream whose writes do not wait for ever: a client that stops reading loses its connection.
 
-use std::io::{self, IoSlice};
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -55,6 +55,7 @@ impl AsyncRead for WriteLimited {
     }
 }
 
+// Without vectored writes hyper puts head and body into one buffer: most answers are small, and so written faster.
 impl AsyncWrite for WriteLimited {
     fn poll_write(
         mut self: Pin<&mut Self>,
@@ -62,18 +63,6 @@ impl AsyncWrite for WriteLimited {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.limited(cx, |stream, cx| stream.poll_write(cx, buf))
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.limited(cx, |stream, cx| stream.poll_write_vectored(cx, bufs))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
