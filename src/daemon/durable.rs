@@ -11,7 +11,7 @@ use crate::credential::TokenName;
 use crate::error_chain::error_chain;
 use crate::failpoint;
 use crate::instant::Instant;
-use crate::refresh::{AttemptId, Delivery, Event, Failure, FailureKind};
+use crate::refresh::{AttemptId, Delivery, Event, Failure};
 use crate::store::{Published, Record, StateWriter, Written};
 
 use super::attempts::Request;
@@ -203,9 +203,8 @@ impl Shell {
 /// An attempt that ended before anything was sent.
 pub(super) fn not_sent(name: TokenName, attempt: AttemptId) -> Event {
     let failure = Failure {
-        kind: FailureKind::Unavailable,
         delivery: Delivery::NotSent,
-        retry_after: None,
+        ..Failure::LOST
     };
     Event::Failed {
         name,

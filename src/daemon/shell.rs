@@ -15,7 +15,7 @@ use crate::credential::{Token, TokenName};
 use crate::error_chain::explain;
 use crate::failpoint;
 use crate::instant::Instant;
-use crate::refresh::{AttemptId, Command, Delivery, Event, Failure, FailureKind, Scheduler, Use};
+use crate::refresh::{AttemptId, Command, Delivery, Event, Failure, Scheduler, Use};
 use crate::store::{DaemonView, Published};
 use crate::systemd::ServiceManager;
 
@@ -270,15 +270,10 @@ impl Shell {
             }
             Err(defect) => {
                 error!(token = %name, %defect, "a request's task has died");
-                let failure = Failure {
-                    kind: FailureKind::Unavailable,
-                    delivery: Delivery::Unknown,
-                    retry_after: None,
-                };
                 let failed = Event::Failed {
                     name,
                     attempt,
-                    failure,
+                    failure: Failure::LOST,
                 };
                 self.fail(now, failed, "a defect in bearerd; see the log");
             }

@@ -165,6 +165,18 @@ pub struct Failure {
     pub delivery: Delivery,
     /// `Retry-After` (RFC 9110 section 10.2.3), as a duration from the reply.
     pub retry_after: Option<Duration>,
+    /// It is another attempt's failure, which this one has waited for: no server was asked twice.
+    pub echo: bool,
+}
+
+impl Failure {
+    /// Of a request that ended without an outcome.
+    pub const LOST: Self = Self {
+        kind: FailureKind::Unavailable,
+        delivery: Delivery::Unknown,
+        retry_after: None,
+        echo: false,
+    };
 }
 
 /// The kinds of trouble. Which [`ErrorState`] follows depends on the grant too; the core decides.

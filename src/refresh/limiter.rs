@@ -153,6 +153,7 @@ impl Server {
     ) {
         self.in_flight = self.in_flight.saturating_sub(1);
         match (failure.kind, failure.delivery) {
+            _ if failure.echo => self.breaker.ended(now, attempt),
             (FailureKind::Unavailable, _) => self.breaker.failed(now, attempt, prng),
             (FailureKind::RateLimited, _) => {
                 self.throttled = self.throttled.saturating_add(1);
@@ -239,6 +240,7 @@ mod tests {
             kind,
             delivery: Delivery::Answered,
             retry_after,
+            echo: false,
         }
     }
 
@@ -335,6 +337,23 @@ mod tests {
         assert_eq!(server.admit(at(200)), Admission::Closed);
         server.succeeded();
         assert_eq!(server.admit(at(101)), Admission::Next(name("lost")));
+    }
+
+    #[test]
+    fn an_echo_counts_for_nothing_but_itself() {
+        for kind in [FailureKind::Unavailable, FailureKind::RateLimited] {
+            let mut server = Server::new(FREE);
+            server.enqueue(&name("a"), place(104));
+            let echo = Failure {
+                echo: true,
+                ..failure(kind, None)
+            };
+            for id in 0..8 {
+                server.sent(at(100), AttemptId(id));
+                server.failed(at(100), AttemptId(id), &echo, &mut Prng::new(1));
+            }
+            assert_eq!(server.admit(at(100)), Admission::Next(name("a")));
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::event::{AttemptId, Command, Delivery, Event, Failure, FailureKind, Use};
+use super::event::{AttemptId, Command, Event, Failure, FailureKind, Use};
 use super::graph::Obstacle;
 use super::limiter::{Admission, Place, Server};
 use super::policy::ServerId;
@@ -188,7 +188,7 @@ impl Scheduler {
                     name: name.clone(),
                     attempt,
                 });
-                self.failed(now, name, attempt, LOST);
+                self.failed(now, name, attempt, Failure::LOST);
             }
             Phase::Resting(Some(due)) if due <= now || way_has_ended => self.enqueue(now, name),
             Phase::Queued(place) => self.requeue(now, name, place),
@@ -380,13 +380,6 @@ impl Scheduler {
         }
     }
 }
-
-/// What a request counts as whose deadline has passed.
-const LOST: Failure = Failure {
-    kind: FailureKind::Unavailable,
-    delivery: Delivery::Unknown,
-    retry_after: None,
-};
 
 fn under_way(slot: &Slot, attempt: AttemptId) -> bool {
     matches!(slot.phase, Phase::InFlight { attempt: current, .. } if current == attempt)

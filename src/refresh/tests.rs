@@ -93,6 +93,7 @@ impl Bench {
             kind,
             delivery,
             retry_after: None,
+            echo: false,
         };
         self.event(Event::Failed {
             name: name("a"),
@@ -278,6 +279,7 @@ fn retry_after_outranks_the_backoff() {
         kind: FailureKind::Unavailable,
         delivery,
         retry_after,
+        echo: false,
     };
     bench.event(Event::Failed {
         name: name("a"),

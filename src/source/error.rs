@@ -47,6 +47,9 @@ pub enum SourceError {
         /// `Retry-After` of the reply.
         retry_after: Option<Duration>,
     },
+    /// The same to those that have waited.
+    #[error(transparent)]
+    Echo(Arc<Self>),
     /// A document that values of the client stand in cannot be used.
     #[error("http.{name}: {problem}")]
     Document {
@@ -131,7 +134,7 @@ pub enum SourceError {
         #[source]
         cause: SecretError,
     },
-    /// Why what many wait for cannot be had.
+    /// Why what many wait for cannot be had, to the one that has asked for it.
     #[error(transparent)]
     Shared(Arc<Self>),
     /// The TLS client certificate and key cannot be used.
@@ -238,6 +241,12 @@ impl SourceError {
             Self::Login(error) => (error.kind(), Delivery::Answered),
             Self::KeySet { problem, .. } => (problem.kind(), Delivery::Unknown),
             Self::Shared(error) => return error.failure(),
+            Self::Echo(error) => {
+                return Failure {
+                    echo: true,
+                    ..error.failure()
+                };
+            }
             // A maintenance page or a wrong endpoint: only persistence tells.
             Self::Redirect { .. } => (FailureKind::Unrecognized, Delivery::Answered),
             Self::Refused(refusal) | Self::RefusedDevice(refusal) => {
@@ -253,6 +262,7 @@ impl SourceError {
             kind,
             delivery,
             retry_after: self.retry_after(),
+            echo: false,
         }
     }
 
@@ -285,7 +295,7 @@ impl SourceError {
                 cause: SecretError::Permissions { .. },
                 ..
             } => Some("make it mode 0600, owned by root or the user the daemon runs as"),
-            Self::Shared(error) => error.hint(),
+            Self::Shared(error) | Self::Echo(error) => error.hint(),
             Self::Transport { trouble, .. } => trouble.hint(),
             Self::Unusable { problem, .. } => problem.hint(),
             _ => None,

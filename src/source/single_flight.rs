@@ -9,8 +9,8 @@ use super::error::SourceError;
 use crate::clock;
 use crate::instant::Instant;
 
-/// Who comes while a request is under way waits for its outcome, whatever that is: a server that lets
-/// everybody wait is not asked by each of those in turn.
+/// Who comes while a request is under way waits for its outcome: a server that lets everybody wait is not asked by
+/// each of those in turn. Of a request that is given up there is none, and the next one asks.
 pub(super) struct SingleFlight {
     turn: Semaphore,
     failure: ArcSwapOption<(Instant, Arc<SourceError>)>,
@@ -43,7 +43,7 @@ impl SingleFlight {
         if let Some(failure) = self.failure.load_full()
             && failure.0 >= begun
         {
-            return Err(SourceError::Shared(Arc::clone(&failure.1)));
+            return Err(SourceError::Echo(Arc::clone(&failure.1)));
         }
         request.await.map_err(|error| {
             let error = Arc::new(error);

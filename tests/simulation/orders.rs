@@ -134,6 +134,7 @@ impl World {
             kind,
             delivery: Delivery::Unknown,
             retry_after: None,
+            echo: false,
         };
         meter.ended(self.now, Some(&lost));
         let used = token.record.is_some_and(|record| record.open_intent);

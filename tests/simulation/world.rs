@@ -312,6 +312,7 @@ impl Server {
                 kind,
                 delivery,
                 retry_after,
+                echo: false,
             }),
         }
     }
@@ -327,6 +328,7 @@ fn answered(kind: FailureKind) -> Failure {
         kind,
         delivery: Delivery::Answered,
         retry_after: None,
+        echo: false,
     }
 }
 

@@ -33,12 +33,15 @@ async fn who_waits_for_a_document_in_vain_hears_why() {
     let client = Client::load(Arc::new(config), environment()).unwrap();
     let [a, b, c, d] = [(); 4].map(|()| client.registration());
     let (a, b, c, d) = tokio::join!(a, b, c, d);
-    for error in [a, b, c, d].map(|registration| registration.err().unwrap()) {
+    let errors = [a, b, c, d].map(|registration| registration.err().unwrap());
+    for error in &errors {
         assert!(error.to_string().ends_with("answered 503"), "{error}");
         let failure = error.failure();
         assert_eq!(failure.kind, FailureKind::Unavailable);
         assert_eq!(failure.retry_after, Some(Duration::from_secs(7)));
     }
+    let echoes = errors.iter().filter(|error| error.failure().echo);
+    assert_eq!(echoes.count(), 3);
     assert_eq!(server.seen().len(), 1);
     assert!(client.registration().await.is_err());
     assert_eq!(server.seen().len(), 1, "later it is asked again");

@@ -119,6 +119,7 @@ impl Chain {
             kind,
             delivery: Delivery::Answered,
             retry_after: None,
+            echo: false,
         };
         self.0.event(Event::Failed {
             name: name(of),

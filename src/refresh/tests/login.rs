@@ -338,6 +338,7 @@ fn a_refresh_token_that_ends_while_it_waits_is_told_of_at_once() {
             kind: FailureKind::RateLimited,
             delivery: Delivery::Answered,
             retry_after: Some(Duration::from_secs(600)),
+            echo: false,
         },
     });
     let (attempt, _) = bench.request(600);

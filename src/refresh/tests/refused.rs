@@ -144,6 +144,7 @@ fn an_expired_only_refresh_token_needs_a_login() {
         kind: FailureKind::Unavailable,
         delivery,
         retry_after,
+        echo: false,
     };
     bench.event(Event::Failed {
         name: name("a"),

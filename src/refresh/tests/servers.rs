@@ -19,6 +19,7 @@ fn one_server_answers_for_all_its_tokens() {
                     kind,
                     delivery,
                     retry_after: None,
+                    echo: false,
                 };
                 scheduler.handle_event(
                     now,
@@ -45,6 +46,7 @@ fn what_a_server_asked_for_outlasts_its_tokens() {
         kind: FailureKind::RateLimited,
         delivery: Delivery::Answered,
         retry_after: Some(Duration::from_secs(60)),
+        echo: false,
     };
     let paused_until = bench.now + Duration::from_secs(60);
     bench.event(Event::Failed {
