@@ -167,7 +167,7 @@ timeout = "40s"
     let referring = "client_id = { http = \"d\", pointer = \"/id\" }";
     let client = CLIENT.replace(given, referring);
     let policy = token(&format!("{client}{document}{TOKEN}")).policy();
-    assert_eq!(policy.deadline, Duration::from_secs(2 * 40 + 4 * 10 + 5));
+    assert_eq!(policy.deadline, Duration::from_secs(2 * (40 + 4 * 10) + 5));
 }
 
 #[test]

@@ -46,7 +46,7 @@ impl TokenConfig {
             login_notice: self.login_notice,
             rotation_grace: client.map_or(Duration::ZERO, |client| client.rotation_grace),
             refresh_at: self.refresh_at,
-            deadline: self.fetches() + self.longest() + SLACK,
+            deadline: self.longest() + SLACK,
             identity: self.identity,
         }
     }
@@ -66,16 +66,18 @@ impl TokenConfig {
         }
     }
 
-    /// How long the client's documents may take: they are fetched before the request, and again when what they
-    /// said is refused.
-    fn fetches(&self) -> Duration {
+    /// How long an attempt may take, when all goes as slowly as it may: it ends by itself before.
+    fn longest(&self) -> Duration {
         let documents = self.client.iter().flat_map(|client| client.documents());
-        let once: Duration = documents.map(|document| document.transport.timeout).sum();
-        2 * once
+        let fetches: Duration = documents.map(|document| document.transport.timeout).sum();
+        if fetches == Duration::ZERO {
+            return self.longest_request();
+        }
+        // The documents are fetched before the request; and again, with another request, when what they said is refused.
+        2 * (fetches + self.longest_request())
     }
 
-    /// How long a request may take, when all goes as slowly as it may: it ends by itself before.
-    fn longest(&self) -> Duration {
+    fn longest_request(&self) -> Duration {
         match (&self.client, &self.grant) {
             // Two places of metadata, and the token request, again where the clock was wrong. A rotated refresh
             // token in the last answer must not be given up before.
