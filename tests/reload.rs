@@ -278,6 +278,28 @@ fn a_secret_replaced_under_a_refused_configuration_is_used_after_it() {
     assert_eq!(wait_state(&daemon, "ardengem", "fresh")["failures"], 0);
 }
 
+#[test]
+fn what_waits_for_the_next_start_is_said() {
+    let server = Server::start(Settings::default());
+    let host = Host::new();
+    let tables = host.lev(&server);
+    host.configure(&tables);
+    let daemon = host.start_ready();
+    let is_said = || {
+        let warnings = daemon.status_json()["daemon"]["warnings"].to_string();
+        warnings.contains("[daemon] has changed")
+    };
+    assert!(!is_said());
+    let notify = "[daemon.notify]\ncommand = [\"/bin/true\"]\n";
+    host.configure(&format!("{tables}{notify}"));
+    daemon.reload();
+    assert!(is_said());
+    host.configure(&tables);
+    daemon.reload();
+    assert!(!is_said(), "it is as it was");
+    assert_eq!(daemon.logged().matches("[daemon] has changed").count(), 1);
+}
+
 /// A key of no use is in the warnings until it is replaced, whatever else is loaded meanwhile.
 #[test]
 fn a_bad_key_is_warned_of_until_it_is_replaced() {

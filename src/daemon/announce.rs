@@ -85,8 +85,16 @@ impl Shell {
         }
     }
 
+    /// Whether a part of the configuration waits for the next start.
+    pub(super) fn is_outdated(&self) -> bool {
+        self.inputs.config.daemon != self.started_with
+    }
+
     fn warnings(&self) -> Vec<Arc<str>> {
         let mut warnings = self.start_warnings.clone();
+        if self.is_outdated() {
+            warnings.push(OUTDATED.into());
+        }
         warnings.extend(self.inputs.warnings.values().cloned());
         warnings.extend(self.socket_warning.clone());
         if self.durable.has_unsaved() {
@@ -96,3 +104,5 @@ impl Shell {
         warnings
     }
 }
+
+pub(super) const OUTDATED: &str = "[daemon] has changed: that takes effect at the next start";

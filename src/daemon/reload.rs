@@ -14,6 +14,7 @@ use crate::sink;
 use crate::store::{Published, Topic};
 use crate::watch::Followed;
 
+use super::announce::OUTDATED;
 use super::inputs::{Changed, Inputs};
 use super::shell::Shell;
 
@@ -102,8 +103,8 @@ impl Shell {
     /// Puts inputs in force: the first ones at start, and each later reload.
     pub(super) fn apply(&mut self, now: Instant, inputs: Inputs, changed: Changed) {
         let before = std::mem::replace(&mut self.inputs, inputs);
-        if before.config.daemon != self.inputs.config.daemon {
-            warn!("[daemon] has changed: that takes effect at the next start");
+        if before.config.daemon != self.inputs.config.daemon && self.is_outdated() {
+            warn!("{OUTDATED}");
         }
         let (new, revocable) = self.tokens.configure(&self.inputs.config.tokens);
         let policies = self.inputs.config.tokens.iter();

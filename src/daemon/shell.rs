@@ -10,7 +10,7 @@ use tracing::{debug, error, info, warn};
 use crate::api::code::State;
 use crate::api::tokens::RefreshWish;
 use crate::clock;
-use crate::config::Environment;
+use crate::config::{DaemonConfig, Environment};
 use crate::credential::{Token, TokenName};
 use crate::error_chain::explain;
 use crate::failpoint;
@@ -47,6 +47,8 @@ pub(super) struct Shell {
     pub(super) view: watch::Sender<DaemonView>,
     pub(super) service: ServiceManager,
     pub(super) announced: Announced,
+    /// `[daemon]` as it is until the next start.
+    pub(super) started_with: DaemonConfig,
     /// What start-up found and what stays true until the next one.
     pub(super) start_warnings: Vec<Arc<str>>,
     /// Where the HTTP socket is bound that somebody else has bound.

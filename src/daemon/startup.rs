@@ -97,14 +97,13 @@ pub(super) fn assemble(
     inputs: Inputs,
     passed: Passed,
 ) -> Result<(Shell, Turns), DaemonError> {
-    let daemon = inputs.config.daemon.clone();
-    let state = open_state(&daemon, &environment)?;
+    let state = open_state(&inputs.config.daemon, &environment)?;
     let (report_sender, reports) = mpsc::channel(64);
     let (refresh_sender, refreshes) = mpsc::channel(64);
     let (login_sender, login_wishes) = mpsc::channel(16);
     let (logout_sender, logouts) = mpsc::channel(16);
     let (view, daemon_view) = watch::channel(DaemonView::default());
-    let consumers = Consumers::restore(&daemon.state_dir);
+    let consumers = Consumers::restore(&inputs.config.daemon.state_dir);
     let tokens = Tokens::new(state.records, &environment, report_sender, &consumers);
     sink::sweep(inputs.config.tokens.values().map(AsRef::as_ref));
     let mut shell = Shell {
@@ -121,6 +120,7 @@ pub(super) fn assemble(
         view,
         service: ServiceManager::of_process(),
         announced: Default::default(),
+        started_with: inputs.config.daemon.clone(),
         start_warnings: state.warnings,
         passed_socket: passed.http.as_ref().and_then(api::passed::path),
         socket_warning: None,
@@ -141,7 +141,7 @@ pub(super) fn assemble(
     // A single pass serves nobody: a daemon may be running beside it.
     let clients = (!shell.options.once).then(|| {
         shell.resume_logins();
-        Clients::serve(&daemon, passed, api, &shell.environment)
+        Clients::serve(&shell.started_with, passed, api, &shell.environment)
     });
     let turns = Turns {
         alarm: Alarm::new().map_err(DaemonError::Alarm)?,
