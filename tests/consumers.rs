@@ -272,7 +272,11 @@ fn go() {
 /// The recipe for Prometheus, with this as the server to scrape.
 fn prometheus_config(scene: &Scene, target: &str) -> std::path::PathBuf {
     let recipe = scene.recipe("Prometheus", "yaml", 0);
-    let recipe = recipe.replace("api.example.org", target);
+    let secure = "    scheme: https\n";
+    assert!(recipe.contains(secure), "no server gets it without TLS");
+    let recipe = recipe
+        .replace(secure, "")
+        .replace("api.example.org", target);
     let scrapes_soon = "global: { scrape_interval: 1s }";
     scene.write("prometheus.yml", &format!("{scrapes_soon}\n{recipe}"))
 }

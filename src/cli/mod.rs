@@ -33,8 +33,8 @@ use crate::logging::LogFormat;
 #[derive(Debug, Parser)]
 #[command(name = "bearerd", version, after_help = EXIT_CODES, max_term_width = 100)]
 struct Cli {
-    /// The daemon's socket [default: $BEARERD_SOCKET, else the user's own daemon's, else
-    /// /run/bearerd/bearerd.sock]
+    /// The socket of the daemon to ask; not with run, check, keygen and completions [default:
+    /// $BEARERD_SOCKET, else the user's own daemon's, else /run/bearerd/bearerd.sock]
     #[arg(long, global = true, value_name = "PATH")]
     socket: Option<PathBuf>,
     #[command(subcommand)]
@@ -45,7 +45,7 @@ struct Cli {
 enum Command {
     /// Run the service
     Run(RunArgs),
-    /// Validate configuration, secrets and permissions; for root, as the user that the service runs as
+    /// Validate configuration, secrets and their permissions; for root, as the user that the service runs as
     Check(CheckArgs),
     /// Print a token
     Get(get::GetArgs),
