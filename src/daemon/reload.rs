@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tracing::{error, info, warn};
 
-use crate::config::{Config, ConfigErrors};
+use crate::config::ConfigErrors;
 use crate::credential::TokenName;
 use crate::instant::Instant;
 use crate::refresh::{Event, Restored};
@@ -136,8 +136,8 @@ impl Shell {
         {
             self.refresh_status(&name);
         }
-        let Config { daemon, tokens, .. } = self.inputs.config.as_ref();
-        sink::make_directories(&daemon.runtime_dir, tokens.values().map(AsRef::as_ref));
+        let tokens = self.inputs.config.tokens.values().map(AsRef::as_ref);
+        sink::make_directories(&self.started_with.runtime_dir, tokens);
         self.tokens.start_sinks();
         for text in self.inputs.warnings.values() {
             warn!("{text}");
