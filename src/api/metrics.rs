@@ -82,7 +82,7 @@ impl Scrape {
         };
         gauge(
             "bearerd_ready",
-            "1 when every required token has been published once",
+            "1 when every required token has been published and written to its files once",
             self.ready.into(),
         )?;
         if let Some((configuration_error, counts)) = self.daemon {

@@ -30,7 +30,7 @@ pub struct StatusPage {
 pub struct DaemonStatus {
     /// Its version.
     pub version: Cow<'static, str>,
-    /// Every required token has been published once.
+    /// Every required token has been published, and written to its files, once.
     pub ready: bool,
     /// Why the newest configuration is not in force.
     pub configuration_error: Option<String>,

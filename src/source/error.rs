@@ -47,9 +47,6 @@ pub enum SourceError {
         /// `Retry-After` of the reply.
         retry_after: Option<Duration>,
     },
-    /// The same to those that have waited.
-    #[error(transparent)]
-    Echo(Arc<Self>),
     /// A document that values of the client stand in cannot be used.
     #[error("http.{name}: {problem}")]
     Document {
@@ -137,6 +134,9 @@ pub enum SourceError {
     /// Why what many wait for cannot be had, to the one that has asked for it.
     #[error(transparent)]
     Shared(Arc<Self>),
+    /// [`Shared`](Self::Shared), to those that have waited for it.
+    #[error(transparent)]
+    Echo(Arc<Self>),
     /// The TLS client certificate and key cannot be used.
     #[error("TLS client certificate {} and its key cannot be used: {problem}", certificate.display())]
     TlsIdentity {

@@ -59,7 +59,7 @@ pub type Registry = watch::Receiver<Arc<BTreeMap<TokenName, watch::Receiver<Toke
 /// The daemon as a whole, for status and readiness.
 #[derive(Clone, Debug, Default)]
 pub struct DaemonView {
-    /// Every required token has been published once.
+    /// Every required token has been published, and written to its files, once.
     pub ready: bool,
     /// Why the newest configuration is not in force; the one before it is.
     pub configuration_error: Option<Arc<str>>,
