@@ -92,9 +92,28 @@ impl Bench {
         let failure = Failure {
             kind,
             delivery,
-            retry_after: None,
+            ..Failure::LOST
+        };
+        self.ended(attempt, failure)
+    }
+
+    /// The server answers with `Retry-After`.
+    fn put_off(
+        &mut self,
+        attempt: AttemptId,
+        kind: FailureKind,
+        retry_after: Duration,
+    ) -> Vec<Command> {
+        let failure = Failure {
+            kind,
+            delivery: Delivery::Answered,
+            retry_after: Some(retry_after),
             echo: false,
         };
+        self.ended(attempt, failure)
+    }
+
+    fn ended(&mut self, attempt: AttemptId, failure: Failure) -> Vec<Command> {
         self.event(Event::Failed {
             name: name("a"),
             attempt,
@@ -273,20 +292,9 @@ fn requests_join_and_keep_the_floor() {
 fn retry_after_outranks_the_backoff() {
     let mut bench = Bench::holding(Grant::ClientCredentials);
     let (attempt, _) = bench.request(75);
-    let retry_after = Some(Duration::from_secs(20));
-    let delivery = Delivery::Answered;
-    let failure = Failure {
-        kind: FailureKind::Unavailable,
-        delivery,
-        retry_after,
-        echo: false,
-    };
-    bench.event(Event::Failed {
-        name: name("a"),
-        attempt,
-        failure,
-    });
-    let end = bench.now + Duration::from_secs(20);
+    let pause = Duration::from_secs(20);
+    bench.put_off(attempt, FailureKind::Unavailable, pause);
+    let end = bench.now + pause;
     assert_eq!(bench.status().next_attempt_at, Some(end));
     bench.event(Event::RefreshRequested { name: name("a") });
     bench.request(20);

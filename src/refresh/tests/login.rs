@@ -331,16 +331,7 @@ fn a_refresh_token_that_ends_while_it_waits_is_told_of_at_once() {
     let mut bench = Bench::new(Grant::Login);
     login(&mut bench, 4000, Some(Some(3000)));
     let (attempt, _) = bench.request(2250);
-    bench.event(Event::Failed {
-        name: name("a"),
-        attempt,
-        failure: Failure {
-            kind: FailureKind::RateLimited,
-            delivery: Delivery::Answered,
-            retry_after: Some(Duration::from_secs(600)),
-            echo: false,
-        },
-    });
+    bench.put_off(attempt, FailureKind::RateLimited, Duration::from_secs(600));
     let (attempt, _) = bench.request(600);
     bench.failed(attempt, FailureKind::Denied, Delivery::Answered);
     for _ in 0..3 {

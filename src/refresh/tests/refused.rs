@@ -138,19 +138,7 @@ fn an_expired_only_refresh_token_needs_a_login() {
     // Before it ends, not when the access token is due.
     let (attempt, by) = bench.request(30);
     assert_eq!(by, Use::RefreshToken);
-    let retry_after = Some(Duration::from_secs(60));
-    let delivery = Delivery::Answered;
-    let failure = Failure {
-        kind: FailureKind::Unavailable,
-        delivery,
-        retry_after,
-        echo: false,
-    };
-    bench.event(Event::Failed {
-        name: name("a"),
-        attempt,
-        failure,
-    });
+    bench.put_off(attempt, FailureKind::Unavailable, Duration::from_secs(60));
     assert_eq!(bench.until(at(5000)), [withdraw()]);
     let state = ErrorState::NeedsLogin;
     let expired = Health::Failing {

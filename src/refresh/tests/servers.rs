@@ -42,18 +42,9 @@ fn one_server_answers_for_all_its_tokens() {
 fn what_a_server_asked_for_outlasts_its_tokens() {
     let mut bench = Bench::new(Grant::ClientCredentials);
     let (attempt, _) = bench.request(0);
-    let failure = Failure {
-        kind: FailureKind::RateLimited,
-        delivery: Delivery::Answered,
-        retry_after: Some(Duration::from_secs(60)),
-        echo: false,
-    };
-    let paused_until = bench.now + Duration::from_secs(60);
-    bench.event(Event::Failed {
-        name: name("a"),
-        attempt,
-        failure,
-    });
+    let pause = Duration::from_secs(60);
+    let paused_until = bench.now + pause;
+    bench.put_off(attempt, FailureKind::RateLimited, pause);
     bench.scheduler.configure(bench.now, BTreeMap::new());
     assert_eq!(bench.scheduler.poll_timeout(), None);
     bench.configure(policy(Grant::ClientCredentials));
