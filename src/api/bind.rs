@@ -35,9 +35,7 @@ pub fn bind(path: &Path, patience: Duration) -> Result<UnixListener, ApiError> {
     // Two daemons that start at once must not each take the other's new socket for a stale one.
     rustix::fs::flock(&directory, FlockOperation::LockExclusive).map_err(failed)?;
     remove_stale(path, &address)?;
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
-        .map_err(failed)?;
+    let socket = stream_socket().map_err(failed)?;
     // Linux gives the file the mode of the unbound socket, less the umask: at no time is it wider.
     rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR).map_err(failed)?;
     rustix::net::bind(&socket, &address).map_err(failed)?;
@@ -77,10 +75,14 @@ fn wait_for_predecessor(address: &SocketAddrUnix, patience: Duration) {
 
 /// Without waiting: that the queue is full (EAGAIN) also means that somebody listens.
 fn connect(address: &SocketAddrUnix) -> Result<OwnedFd, Errno> {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let probe = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    let probe = stream_socket()?;
     rustix::net::connect(&probe, address)?;
     Ok(probe)
+}
+
+fn stream_socket() -> Result<OwnedFd, Errno> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
 }
 
 const BACKLOG: i32 = 1024;
