@@ -203,8 +203,7 @@ impl ClientConfig {
             paths.extend(secret.and_then(|secret| secret.path(environment)));
             paths.extend(assertion.and_then(|assertion| assertion.certificate.clone()));
         }
-        for place in self.document_places() {
-            let document = &place.document;
+        for document in self.documents() {
             let secrets = header_secrets(&document.headers);
             paths.extend(secrets.filter_map(|(_, secret)| secret.path(environment)));
             paths.extend(document.transport.tls.inputs(environment));
