@@ -314,6 +314,8 @@ async fn who_waits_for_keys_in_vain_hears_why() {
         assert!(error.to_string().ends_with("answered 500"), "{error}");
         assert_eq!(error.failure().kind, FailureKind::Unavailable);
     }
+    let echoes = errors.iter().filter(|error| error.failure().echo);
+    assert_eq!(echoes.count(), 3, "{errors:?}");
     assert_eq!(key_requests(&mut server), 1);
     verify(&setup, &token).await.unwrap_err();
     assert_eq!(key_requests(&mut server), 1, "later it is asked again");
