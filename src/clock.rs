@@ -6,13 +6,12 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use bearerd_core::instant::Instant;
 use rustix::time::{
     ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime,
     timerfd_create, timerfd_settime,
 };
 use tokio::sync::Notify;
-
-use crate::instant::Instant;
 
 /// Now, suspend included.
 #[must_use]

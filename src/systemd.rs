@@ -4,11 +4,11 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::Duration;
 
+use bearerd_core::instant::Instant;
 use sd_notify::NotifyState;
 use tracing::warn;
 
 use crate::clock;
-use crate::instant::Instant;
 
 /// The service manager, if there is one.
 ///

@@ -10,7 +10,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
 
 use crate::daemon::{configure, median, ratio, start_filled};
 use crate::floor::{Answers, Floor};
-use crate::support::Host;
+use support::Host;
 use crate::table::Row;
 use crate::token_server::TokenServer;
 

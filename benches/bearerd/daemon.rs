@@ -7,10 +7,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use bearerd::clock;
-use bearerd::instant::Instant;
+use bearerd_core::instant::Instant;
 use tempfile::TempDir;
 
-use crate::support::{Daemon, Host, pause};
+use support::{Daemon, Host, pause};
 use crate::token_server::TokenServer;
 
 /// Requests under way at once, of the daemon and of the floor.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bearerd::clock;
 
 use crate::daemon::{configure, median, ratio, start_filled};
-use crate::support::Host;
+use support::Host;
 use crate::table::Row;
 use crate::token_server::{TOKEN_LENGTH, TokenServer};
 

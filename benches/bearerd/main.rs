@@ -24,8 +24,6 @@ mod refresh;
 mod resident;
 mod scheduler;
 mod start;
-#[path = "../../tests/support/mod.rs"]
-mod support;
 mod table;
 mod token_server;
 

@@ -13,7 +13,7 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use crate::consumer::Consumer;
 use crate::daemon::{configure, in_memory, median, ratio, start_filled};
 use crate::floor::{Answers, Floor};
-use crate::support::Host;
+use support::Host;
 use crate::table::Row;
 use crate::token_server::TokenServer;
 

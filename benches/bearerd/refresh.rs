@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use crate::daemon::{
     CONCURRENCY, LogTail, configure, in_memory, median, millis, ratio, start_filled,
 };
-use crate::support::{Daemon, Host, pause};
+use support::{Daemon, Host, pause};
 use crate::table::Row;
 use crate::token_server::TokenServer;
 

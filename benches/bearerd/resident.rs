@@ -7,7 +7,7 @@ use rustix::process::Signal;
 
 use crate::daemon::{configure, in_memory, start_filled};
 use crate::process::{Memory, context_switches};
-use crate::support::{Daemon, Host, pause};
+use support::{Daemon, Host, pause};
 use crate::table::Row;
 use crate::token_server::{TOKEN_LENGTH, TokenServer};
 

@@ -5,9 +5,9 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use bearerd::clock;
-use bearerd::credential::{TokenName, Validity};
-use bearerd::instant::Instant;
-use bearerd::refresh::{Command, Event, Grant, Limits, Policy, RefreshAt, Scheduler, ServerId};
+use bearerd_core::credential::{TokenName, Validity};
+use bearerd_core::instant::Instant;
+use bearerd_core::refresh::{Command, Event, Grant, Limits, Policy, RefreshAt, Scheduler, ServerId};
 
 use crate::daemon::millis;
 use crate::table::Row;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bearerd::clock;
 
 use crate::daemon::{configure, in_memory, median, millis, ratio, start_filled};
-use crate::support::Host;
+use support::Host;
 use crate::table::Row;
 use crate::token_server::TokenServer;
 

@@ -6,8 +6,6 @@
     reason = "a program for the terminal"
 )]
 
-#[path = "../../tests/support/mod.rs"]
-mod support;
 mod terminal;
 
 use std::io::{self, IsTerminal, Read, Write};
@@ -16,7 +14,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use bearerd::clock;
-use bearerd::instant::Instant;
+use bearerd_core::instant::Instant;
 use rustix::process::Signal;
 use serde_json::Value;
 use support::{Daemon, Host, Reader, Server, Settings, SigningKey, System};

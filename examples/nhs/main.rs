@@ -2,9 +2,6 @@
 //! real identity provider. The first line of standard input says which; then `outage`, `serve` and `report`, each
 //! answered by a line of JSON. It ends with its input.
 
-#[path = "../../tests/support/mod.rs"]
-mod support;
-
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::{self, BufRead, Write};

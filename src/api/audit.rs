@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bearerd_core::credential::TokenName;
+use bearerd_core::instant::Instant;
 use tokio::sync::watch;
 
 use super::peer::{Caller, Grounds, Right};
 use crate::clock;
-use crate::credential::TokenName;
-use crate::instant::Instant;
 
 /// Who may do what with which token: user, unit, token, right.
 type Reader = (u32, Option<String>, TokenName, Right);

@@ -5,6 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use bearerd_core::instant::Instant;
 use rustix::io::Errno;
 use rustix::net::sockopt::{self, Timeout};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
@@ -12,7 +13,6 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use super::problem::Problem;
 use crate::clock;
 use crate::config::Environment;
-use crate::instant::Instant;
 
 /// Why a request got no answer, or one that says no.
 #[derive(Debug, thiserror::Error)]

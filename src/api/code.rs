@@ -1,10 +1,10 @@
 //! The one place that says what a token's state means as an HTTP status and as an exit code.
 
+use bearerd_core::instant::Instant;
+use bearerd_core::refresh::{ErrorState, Health};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
-use crate::instant::Instant;
-use crate::refresh::{ErrorState, Health};
 use crate::store::{Published, TokenView};
 
 /// Exit code: everything asked for is there and fresh.

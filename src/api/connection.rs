@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bearerd_core::credential::TokenName;
 use http::{HeaderValue, Request, Response, header};
 use http_body_util::{Either, Full};
 use hyper::body::{Bytes, Incoming};
@@ -24,7 +25,6 @@ use super::peer::{Caller, Right};
 use super::problem::Problem;
 use super::router::{self, Route};
 use super::stream::WriteLimited;
-use crate::credential::TokenName;
 use crate::store::TokenView;
 
 /// What all connections share.

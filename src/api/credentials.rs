@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bearerd_core::credential::TokenName;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::{JoinError, JoinSet};
@@ -21,7 +22,6 @@ use super::query::Query;
 use super::{Api, ApiError, tokens};
 use crate::clock;
 use crate::config::{Environment, FileConfig, FileFormat, TokenConfig};
-use crate::credential::TokenName;
 use crate::error_chain::error_chain;
 use crate::format::{self, Content, FormatError, InputError, Inputs};
 use crate::store::{Published, Registry};

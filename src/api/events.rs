@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bearerd_core::credential::TokenName;
 use http::{HeaderValue, Response, header};
 use hyper::body::{Body, Bytes, Frame};
 use serde::{Deserialize, Serialize};
@@ -20,7 +21,6 @@ use super::connection::Busy;
 use super::peer::Caller;
 use super::problem::{self, Problem};
 use super::status::Moment;
-use crate::credential::TokenName;
 use crate::store::{Kind, News, TokenNews, TokenView, Topic};
 
 /// The data of an event, one line of JSON.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use bearerd_core::instant::Instant;
 use rustix::fs::Mode;
 use rustix::io::Errno;
 use tokio::net::UnixStream;
@@ -16,7 +17,6 @@ use super::connection::{self, Activity, Server};
 use super::limits::Limits;
 use super::{Api, oidc_agent};
 use crate::clock;
-use crate::instant::Instant;
 use crate::store::Registry;
 
 /// Why the socket cannot be served.

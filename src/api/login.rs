@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bearerd_core::credential::TokenName;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
@@ -14,7 +15,6 @@ use super::query::Query;
 use super::status::Moment;
 use super::tokens;
 use crate::clock;
-use crate::credential::TokenName;
 
 /// What somebody wants of the daemon.
 #[derive(Debug)]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bearerd_core::credential::TokenName;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -11,7 +12,6 @@ use super::Api;
 use super::code::Code;
 use super::problem::Problem;
 use super::tokens::{next, stopping, subscribe};
-use crate::credential::TokenName;
 
 /// A wish to log out, for the daemon.
 #[derive(Debug)]

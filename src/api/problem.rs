@@ -3,15 +3,15 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use bearerd_core::credential::TokenName;
+use bearerd_core::instant::Instant;
+use bearerd_core::refresh::{Health, Reason};
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::code::{Code, State};
-use crate::credential::TokenName;
-use crate::instant::Instant;
-use crate::refresh::{Health, Reason};
 use crate::store::TokenView;
 
 /// An error, sent as `application/problem+json`. Never holds a secret, nor what the client sent.

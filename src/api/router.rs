@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bearerd_core::credential::TokenName;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Bytes, Incoming};
@@ -20,7 +21,6 @@ use super::problem::Problem;
 use super::query::Query;
 use super::status::{self, Moment};
 use super::tokens::{self, RefreshBody, TokenBody};
-use crate::credential::TokenName;
 use crate::store::Published;
 
 /// What is asked for.

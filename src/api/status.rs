@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bearerd_core::credential::TokenName;
+use bearerd_core::instant::Instant;
 use serde::{Deserialize, Serialize};
 
 use super::Api;
@@ -12,8 +14,6 @@ use super::peer::Caller;
 use super::problem::{self, Problem};
 use crate::clock;
 use crate::config::TokenConfig;
-use crate::credential::TokenName;
-use crate::instant::Instant;
 use crate::store::TokenView;
 
 /// `GET /v1/status`.

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use bearerd_core::credential::TokenName;
+use bearerd_core::instant::Instant;
+use bearerd_core::refresh::{ErrorState, Grant, Health};
 use aws_lc_rs::digest;
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
@@ -14,9 +17,6 @@ use super::problem::Problem;
 use super::query::Query;
 use super::status::Moment;
 use crate::clock;
-use crate::credential::TokenName;
-use crate::instant::Instant;
-use crate::refresh::{ErrorState, Grant, Health};
 use crate::store::{Published, TokenView};
 
 /// A token as JSON: RFC 6749 section 5.1 without the refresh token, plus when it expires and its number.

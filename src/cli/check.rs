@@ -5,6 +5,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bearerd_core::refresh::FailureKind;
+
 use super::error::{CliError, report};
 use super::explain::explain as explain_access;
 use super::output::{in_words, printable, write};
@@ -13,10 +15,9 @@ use super::{CheckArgs, config_path};
 use crate::api::code::{Code, EXIT_FRESH};
 use crate::clock;
 use crate::config::{self, ClientConfig, Config, ConfigErrors, Environment, TokenConfig};
-use crate::credential::Token;
+use crate::token::Token;
 use crate::error_chain::{error_chain, explain};
 use crate::logging::{self, InvalidFilter};
-use crate::refresh::FailureKind;
 use crate::source::probe::{CertificateExpiry, Probe, probe};
 use crate::source::{Carried, Client, SourceError, obtain_alone};
 

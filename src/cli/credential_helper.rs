@@ -13,13 +13,13 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::time::Duration;
 
+use bearerd_core::credential::TokenName;
 use clap::{Args, Subcommand};
 
 pub(super) use aws::StsError;
 
 use super::error::CliError;
 use super::token::{self, Token};
-use crate::credential::TokenName;
 
 #[derive(Args, Debug)]
 pub(super) struct CredentialHelperArgs {

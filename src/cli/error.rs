@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::io::{self, Write};
 
+use bearerd_core::credential::InvalidTokenName;
+
 use super::check::CheckError;
 use super::credential_helper::StsError;
 use super::exec::ExecError;
@@ -12,7 +14,6 @@ use super::output::printable;
 use crate::api::client::ClientError;
 use crate::api::code::{Code, EXIT_FRESH, EXIT_UNREACHABLE};
 use crate::api::tokens::InvalidHash;
-use crate::credential::InvalidTokenName;
 use crate::daemon::DaemonError;
 use crate::error_chain::error_chain;
 use crate::format::{FormatError, InputError};

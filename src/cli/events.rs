@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 
+use bearerd_core::credential::TokenName;
 use clap::Args;
 
 use super::error::CliError;
@@ -12,7 +13,6 @@ use crate::api::client::ClientError;
 use crate::api::code::EXIT_FRESH;
 use crate::api::events::EventData;
 use crate::api::follow::{End, follow};
-use crate::credential::TokenName;
 
 #[derive(Args, Debug)]
 pub(super) struct EventsArgs {

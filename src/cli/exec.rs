@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use bearerd_core::credential::TokenName;
 use clap::Args;
 use rustix::fs::{MemfdFlags, SealFlags};
 use secrecy::ExposeSecret;
@@ -16,7 +17,6 @@ use secrecy::ExposeSecret;
 use super::error::CliError;
 use super::token;
 use crate::api::query::parse_duration;
-use crate::credential::TokenName;
 
 #[derive(Args, Debug)]
 pub(super) struct ExecArgs {

@@ -1,11 +1,12 @@
 //! `bearerd check --explain UID|UNIT TOKEN`: may it read the token through the socket, and log in for it; and why.
 
+use bearerd_core::credential::TokenName;
+
 use super::error::CliError;
 use super::output::{printable, write};
 use crate::api::code::Code;
 use crate::api::peer::{Grounds, Peer, Right, authorize};
 use crate::config::{Config, TokenConfig, User};
-use crate::credential::TokenName;
 
 /// Why the answer is no, or there is none.
 #[derive(Debug, thiserror::Error)]

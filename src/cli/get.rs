@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use bearerd_core::credential::{TokenName, Validity};
 use clap::{Args, ValueEnum};
 
 use super::error::CliError;
@@ -13,7 +14,7 @@ use crate::api::code::EXIT_FRESH;
 use crate::api::query::parse_duration;
 use crate::clock;
 use crate::config::{Environment, FileConfig, FileFormat, NETRC_LOGIN};
-use crate::credential::{Token, TokenName, Validity};
+use crate::token::Token;
 use crate::format::{Content, Inputs, render};
 
 #[derive(Args, Debug)]

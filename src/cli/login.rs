@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
+use bearerd_core::credential::TokenName;
 use clap::Args;
 use url::Url;
 
@@ -19,7 +20,6 @@ use crate::api::code::{Code, EXIT_FRESH};
 use crate::api::login::{BeginBody, Begun, CompleteBody, Completed, PENDING, Redirect};
 use crate::clock;
 use crate::config::Environment;
-use crate::credential::TokenName;
 use loopback::Loopback;
 
 #[derive(Args, Debug)]

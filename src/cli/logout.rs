@@ -3,13 +3,13 @@
 use std::io::{self, Write};
 use std::path::Path;
 
+use bearerd_core::credential::TokenName;
 use clap::Args;
 
 use super::error::CliError;
 use crate::api::client::{self, Call};
 use crate::api::code::EXIT_FRESH;
 use crate::api::logout::{LIMIT, LogoutBody};
-use crate::credential::TokenName;
 
 #[derive(Args, Debug)]
 pub(super) struct LogoutArgs {

@@ -4,6 +4,7 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 use std::time::Duration;
 
+use bearerd_core::credential::TokenName;
 use clap::Args;
 use serde::Deserialize;
 use zeroize::Zeroizing;
@@ -14,7 +15,6 @@ use crate::api::client::{self, Call};
 use crate::api::code::EXIT_FRESH;
 use crate::api::query::parse_duration;
 use crate::api::tokens::{RefreshBody, RejectedHash};
-use crate::credential::TokenName;
 
 #[derive(Args, Debug)]
 pub(super) struct RefreshArgs {

@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::time::Duration;
 
+use bearerd_core::credential::TokenName;
 use clap::Args;
 use comfy_table::{Table, presets};
 
@@ -13,7 +14,6 @@ use super::watch;
 use crate::api::client::{self, Call};
 use crate::api::code::{Code, EXIT_FRESH, State};
 use crate::api::status::{DaemonStatus, StatusPage, TokenStatus};
-use crate::credential::TokenName;
 
 #[derive(Args, Debug)]
 pub(super) struct StatusArgs {

@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
+use bearerd_core::credential::TokenName;
 use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::error::CliError;
 use crate::api::client::{self, Call};
-use crate::credential::TokenName;
 
 pub(super) struct Token {
     pub(super) access_token: SecretString,

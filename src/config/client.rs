@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bearerd_core::refresh::Limits;
+
 use super::auth::client_auth;
 use super::document::{Documents, client_id};
 use super::environment::Environment;
@@ -16,7 +18,6 @@ use super::units::{
     boolean, count, duration, file_path, https_url, one_of, path, proxy_url, text, timeout,
 };
 use super::validate;
-use crate::refresh::Limits;
 
 /// Reads `[daemon]`.
 pub(super) fn daemon(field: Field<'_>, defaults: &DaemonConfig) -> Option<DaemonConfig> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use bearerd_core::refresh::Part;
 use toml::de::DeValue;
 use url::Url;
 
@@ -16,7 +17,6 @@ use super::model::{
 use super::references::{params, secret, token_ref};
 use super::token::{self, COMMAND_HINT};
 use super::units::{all, boolean, one_of, text, timeout, variable};
-use crate::refresh::Part;
 
 /// Reads `grant`.
 pub(super) fn grant(field: Field<'_>) -> Option<GrantConfig> {

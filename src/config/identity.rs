@@ -3,18 +3,18 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bearerd_core::credential::TokenName;
 use aws_lc_rs::digest;
 
 use super::model::{
     Authorization, ClientId, Endpoint, FormValue, GrantConfig, HeaderValue, HttpGrant, JwtBearer,
     SignedAssertion, TokenConfig,
 };
-use crate::credential::TokenName;
 
 impl TokenConfig {
     /// The first half of a SHA-256 over everything that decides what is obtained. Each part is preceded by
     /// its length: no two configurations make the same bytes. See
-    /// [`crate::refresh::Policy::identity`].
+    /// [`bearerd_core::refresh::Policy::identity`].
     pub(super) fn identify(&self, others: &BTreeMap<TokenName, Arc<Self>>) -> [u8; 16] {
         let mut hash = digest::Context::new(&digest::SHA256);
         let mut part = |text: &str| {

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bearerd_core::credential::TokenName;
+
 use super::model::TokenConfig;
 use super::reading::{Reading, Site};
-use crate::credential::TokenName;
 
 /// Tokens that are made from others: those exist, and none is made from itself. Returns the tokens with
 /// their identities, which those they are made from are part of.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bearerd_core::credential::TokenName;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -19,7 +20,6 @@ use super::reading::{Finding, Origin, Reading, Site};
 use super::source::{Section, SourceFile, Sources, sections};
 use super::token::token;
 use super::validate::unique_path;
-use crate::credential::TokenName;
 
 /// Reads the main file and `conf.d/*.toml` beside it, and checks everything.
 ///

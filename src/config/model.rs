@@ -8,14 +8,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bearerd_core::credential::TokenName;
+use bearerd_core::refresh::{Limits, RefreshAt};
 use url::Url;
 
 pub use grant::*;
 pub use output::*;
 
 use super::secret_ref::SecretRef;
-use crate::credential::TokenName;
-use crate::refresh::{Limits, RefreshAt};
 
 /// Everything the daemon is told.
 #[derive(Clone, Debug)]
@@ -327,7 +327,7 @@ pub struct TokenConfig {
     pub allow: Vec<Allow>,
     /// Who may log in for it through the socket, beside root and the daemon's own user.
     pub login: Vec<Allow>,
-    /// Names everything that decides what is obtained; see [`crate::refresh::Policy::identity`].
+    /// Names everything that decides what is obtained; see [`bearerd_core::refresh::Policy::identity`].
     pub identity: [u8; 16],
 }
 

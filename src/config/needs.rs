@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use bearerd_core::refresh::Source;
+
 use super::environment::Environment;
 use super::model::{
     AssertionConfig, Authorization, ClientAuth, ClientConfig, ClientId, DocumentConfig,
@@ -11,7 +13,6 @@ use super::model::{
     TokenConfig, TokenRef, Transport,
 };
 use super::secret_ref::SecretRef;
-use crate::refresh::Source;
 
 impl TokenConfig {
     /// The tokens that its requests carry.

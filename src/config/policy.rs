@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use bearerd_core::refresh::{Grant, Policy, ServerId};
+
 use super::client::DEFAULT_LIMITS;
 use super::model::{Endpoint, GrantConfig, JwtBearer, TokenConfig};
-use crate::refresh::{Grant, Policy, ServerId};
 
 impl TokenConfig {
     /// Whether a login is what it comes from.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use bearerd_core::credential::TokenName;
+use bearerd_core::refresh::Part;
 use serde_json::Value;
 use toml::de::DeValue;
 
@@ -9,8 +11,6 @@ use super::keys::{Field, Keys};
 use super::model::{HeaderValue, TokenRef};
 use super::secret_ref::SecretRef;
 use super::units::{file_path, one_of, text, variable};
-use crate::credential::TokenName;
-use crate::refresh::Part;
 
 /// Reads a reference to a secret. The secret itself is refused: configuration files get copied, shown to
 /// colleagues and committed.

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bearerd_core::credential::TokenName;
+use bearerd_core::refresh::RefreshAt;
 use toml::de::DeValue;
 
 use super::allow::socket;
@@ -14,8 +16,6 @@ use super::model::{ClientConfig, HookAction, HookConfig, TokenConfig};
 use super::references::params;
 use super::units::{all, boolean, duration, scope, text_or_texts, texts, timeout};
 use super::validate;
-use crate::credential::TokenName;
-use crate::refresh::RefreshAt;
 
 /// Reads `[token.NAME]`. `clients` holds every client by name, `None` where it could not be read.
 pub(super) fn token(

@@ -5,6 +5,8 @@ use std::collections::btree_map::Entry;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bearerd_core::refresh::RefreshAt;
+
 use super::keys::{Field, Keys, closest};
 use super::model::{
     AssertionConfig, ClientAuth, ClientConfig, Endpoint, FileFormat, GrantConfig, NETRC_LOGIN,
@@ -15,7 +17,6 @@ use super::secret_ref::SecretRef;
 use super::units::{
     duration, file_path, https_url, one_of, permille, text_or_texts, variable, word,
 };
-use crate::refresh::RefreshAt;
 
 /// Exactly one of `issuer` and `token_endpoint`.
 pub(super) fn endpoint(keys: &mut Keys<'_>) -> Option<Endpoint> {

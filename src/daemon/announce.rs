@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
+use bearerd_core::instant::Instant;
 use rustix::io::Errno;
 use tracing::{info, warn};
-
-use crate::instant::Instant;
 
 use super::shell::Shell;
 

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bearerd_core::credential::TokenName;
+use bearerd_core::refresh::{AttemptId, Use};
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 
 use crate::config::{Environment, TokenConfig};
-use crate::credential::{Token, TokenName};
-use crate::refresh::{AttemptId, Use};
+use crate::token::Token;
 use crate::source::{self, Carried, Client, SourceError};
 
 /// What an attempt needs.

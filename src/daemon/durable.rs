@@ -4,14 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use bearerd_core::credential::TokenName;
+use bearerd_core::instant::Instant;
+use bearerd_core::refresh::{AttemptId, Delivery, Event, Failure};
 use tracing::{info, warn};
 
 use crate::api::logout::{LoggedOut, LogoutError};
-use crate::credential::TokenName;
 use crate::error_chain::error_chain;
 use crate::failpoint;
-use crate::instant::Instant;
-use crate::refresh::{AttemptId, Delivery, Event, Failure};
 use crate::store::{Published, Record, StateWriter, Written};
 
 use super::attempts::Request;

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use bearerd_core::instant::Instant;
+use bearerd_core::refresh::{Health, Status};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{mpsc, watch};
 
 use crate::config::{Environment, TokenConfig};
-use crate::credential::Token;
-use crate::instant::Instant;
-use crate::refresh::{Health, Status};
+use crate::token::Token;
 use crate::sink::{self, Output, Report, Sinks};
 use crate::store::{
     Consumers, Kind, Newsroom, Published, Record, Sketch, Standing, TokenNews, TokenView, Topic,
@@ -307,7 +307,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::credential::{RefreshValidity, Validity};
+    use bearerd_core::credential::{RefreshValidity, Validity};
 
     fn token(refresh_token: &str, refresh_expires_in: Option<u64>) -> Token {
         let after = |seconds| Instant::BOOT + Duration::from_secs(seconds);

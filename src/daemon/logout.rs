@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bearerd_core::credential::TokenName;
+use bearerd_core::instant::Instant;
+use bearerd_core::refresh::Event;
 use tokio::sync::oneshot;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::sleep;
@@ -11,10 +14,8 @@ use tracing::{info, warn};
 
 use crate::api::logout::{LoggedOut, Logout, LogoutError};
 use crate::config::TokenConfig;
-use crate::credential::{Token, TokenName};
+use crate::token::Token;
 use crate::error_chain::explain;
-use crate::instant::Instant;
-use crate::refresh::Event;
 use crate::source::{Carried, Client, RevocationError, revoke};
 use crate::store::Record;
 

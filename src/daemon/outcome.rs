@@ -1,7 +1,7 @@
 //! How a run ended.
 
-use crate::credential::TokenName;
-use crate::refresh::{ErrorState, Health, Reason};
+use bearerd_core::credential::TokenName;
+use bearerd_core::refresh::{ErrorState, Health, Reason};
 
 use super::entry::Entry;
 use super::tokens::Tokens;

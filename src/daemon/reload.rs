@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use bearerd_core::credential::TokenName;
+use bearerd_core::instant::Instant;
+use bearerd_core::refresh::{Event, Restored};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tracing::{error, info, warn};
 
 use crate::config::ConfigErrors;
-use crate::credential::TokenName;
-use crate::instant::Instant;
-use crate::refresh::{Event, Restored};
 use crate::sink;
 use crate::store::{Published, Topic};
 use crate::watch::Followed;

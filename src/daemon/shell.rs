@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use bearerd_core::credential::TokenName;
+use bearerd_core::instant::Instant;
+use bearerd_core::refresh::{AttemptId, Command, Delivery, Event, Failure, Scheduler, Use};
 use tokio::sync::watch;
 use tracing::{debug, error, info, warn};
 
@@ -11,11 +14,9 @@ use crate::api::code::State;
 use crate::api::tokens::RefreshWish;
 use crate::clock;
 use crate::config::{DaemonConfig, Environment};
-use crate::credential::{Token, TokenName};
+use crate::token::Token;
 use crate::error_chain::explain;
 use crate::failpoint;
-use crate::instant::Instant;
-use crate::refresh::{AttemptId, Command, Delivery, Event, Failure, Scheduler, Use};
 use crate::store::{DaemonView, Published};
 use crate::systemd::ServiceManager;
 

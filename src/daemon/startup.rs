@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bearerd_core::refresh::Scheduler;
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
@@ -11,7 +12,6 @@ use crate::api::{self, Api, Passed};
 use crate::clock::{self, Alarm};
 use crate::config::{DaemonConfig, Environment};
 use crate::error_chain::error_chain;
-use crate::refresh::Scheduler;
 use crate::signals;
 use crate::sink;
 use crate::store::{

@@ -5,13 +5,13 @@ use std::ops::Bound;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use bearerd_core::credential::TokenName;
+use bearerd_core::instant::Instant;
+use bearerd_core::refresh::{Health, Reason, Source, Status};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinSet, spawn_blocking};
 
 use crate::config::{Environment, TokenConfig};
-use crate::credential::TokenName;
-use crate::instant::Instant;
-use crate::refresh::{Health, Reason, Source, Status};
 use crate::sink::{self, Report};
 use crate::source::Carried;
 use crate::store::{Consumers, Kind, Newsroom, Published, Record, Registry, TokenView};

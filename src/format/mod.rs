@@ -8,14 +8,15 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use bearerd_core::credential::TokenName;
+use bearerd_core::instant::Instant;
 use http::{HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::config::{FileConfig, FileFormat};
-use crate::credential::{Token, TokenName};
-use crate::instant::Instant;
+use crate::token::Token;
 
 pub use inputs::InputError;
 

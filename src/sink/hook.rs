@@ -3,6 +3,7 @@
 use std::process::ExitStatus;
 use std::sync::Arc;
 
+use bearerd_core::instant::Instant;
 use tokio::sync::watch;
 
 use super::command::{self, MAX_SAID};
@@ -11,7 +12,6 @@ use super::{Delivery, Output, Shared, explain};
 use crate::clock;
 use crate::config::{HookAction, HookConfig};
 use crate::failpoint;
-use crate::instant::Instant;
 use crate::program::{self, ProgramError};
 
 /// Why a hook has not done its work.

@@ -17,14 +17,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bearerd_core::credential::TokenName;
+use bearerd_core::instant::Instant;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::atomic_file::{self, Directory, WriteError};
 use crate::config::{Environment, TokenConfig};
-use crate::credential::TokenName;
 use crate::error_chain::explain;
-use crate::instant::Instant;
 use crate::store::{Consumers, TokenView};
 
 pub use notice::{Notice, notifier};

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use bearerd_core::credential::TokenName;
 use tokio::sync::mpsc;
 
 use super::command::{self, MAX_SAID};
 use crate::config::{Environment, NotifyConfig};
-use crate::credential::TokenName;
 use crate::error_chain::error_chain;
 use crate::program;
 

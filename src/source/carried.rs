@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use bearerd_core::credential::TokenName;
+use bearerd_core::refresh::Part;
 use secrecy::SecretString;
 
 use super::error::SourceError;
-use crate::credential::{Token, TokenName};
-use crate::refresh::Part;
+use crate::token::Token;
 
 /// The tokens of ours that a request carries.
 #[derive(Clone, Debug, Default)]
 pub struct Carried {
-    /// The refresh token held, for [`crate::refresh::Use::RefreshToken`].
+    /// The refresh token held, for [`bearerd_core::refresh::Use::RefreshToken`].
     pub refresh_token: Option<SecretString>,
     /// The ID token held: that of a refresh must go on from it (OpenID Connect Core section 12.2).
     pub id_token: Option<SecretString>,

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bearerd_core::instant::Instant;
+use bearerd_core::refresh::{FailureKind, Use};
 use arc_swap::ArcSwapOption;
 
 use super::carried::Carried;
@@ -12,9 +14,7 @@ use super::registration::Registration;
 use super::single_flight::SingleFlight;
 use crate::clock;
 use crate::config::{ClientConfig, Environment, TokenConfig};
-use crate::credential::Token;
-use crate::instant::Instant;
-use crate::refresh::{FailureKind, Use};
+use crate::token::Token;
 
 /// A client as it was loaded.
 #[derive(Clone)]

@@ -5,6 +5,7 @@
 
 use std::process::{ExitStatus, Stdio};
 
+use bearerd_core::refresh::FailureKind;
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 
@@ -13,7 +14,6 @@ use super::token_response::{self, Granted, Request};
 use crate::clock;
 use crate::config::{CommandGrant, Environment, TokenConfig};
 use crate::program::{self, Ended, ProgramError};
-use crate::refresh::FailureKind;
 
 /// Why a program brought no token. Nothing of what it wrote is in here.
 #[derive(Debug, thiserror::Error)]

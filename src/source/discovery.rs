@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bearerd_core::instant::Instant;
+use bearerd_core::refresh::FailureKind;
 use ::http::{StatusCode, header};
 use arc_swap::ArcSwapOption;
 use reqwest::Client;
@@ -15,8 +17,6 @@ use super::jwks;
 use super::token_response;
 use crate::clock;
 use crate::config::{HttpsUrl, SignatureAlg};
-use crate::instant::Instant;
-use crate::refresh::FailureKind;
 
 /// The last metadata seen. It outlives its hour when the server does not answer.
 #[derive(Default)]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bearerd_core::refresh::FailureKind;
 use ::http::HeaderMap;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
@@ -12,7 +13,6 @@ use super::http::{self, Http};
 use super::token_response;
 use crate::clock;
 use crate::config::{DocumentConfig, DocumentRef, Environment, SecretError};
-use crate::refresh::FailureKind;
 
 /// A document, ready to be fetched.
 pub(super) struct Document {

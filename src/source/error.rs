@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bearerd_core::credential::TokenName;
+use bearerd_core::refresh::{Delivery, Failure, FailureKind};
 use http::StatusCode;
 
 pub use super::command::CommandError;
@@ -18,8 +20,6 @@ use super::jwks::KeySetProblem;
 use super::login::LoginError;
 use super::transport::Trouble;
 use crate::config::SecretError;
-use crate::credential::TokenName;
-use crate::refresh::{Delivery, Failure, FailureKind};
 
 /// Why no token was obtained. Holds no secret, no token and nothing of a reply's body but the few members
 /// that [`Refusal`] names, so that it may be shown and logged; print it with its sources, `a: b: c`.

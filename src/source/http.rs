@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::OnceLock;
 
+use bearerd_core::refresh::Delivery;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use reqwest::{
     Certificate, Client, ClientBuilder, Identity, Proxy, RequestBuilder, redirect, retry,
@@ -18,7 +19,6 @@ use super::transport::{self, Trouble};
 use super::{assertion, certificate, client_auth};
 use crate::config::{self, Environment, TlsIdentity, Transport};
 use crate::failpoint;
-use crate::refresh::Delivery;
 
 /// The HTTP clients of one registration. New ones are built when a certificate changes: with the old ones,
 /// TLS session resumption would go on authenticating with the old certificate.

@@ -2,6 +2,7 @@
 
 pub(super) mod cache;
 
+use bearerd_core::refresh::FailureKind;
 use aws_lc_rs::signature::{self, ParsedPublicKey};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -12,7 +13,6 @@ use serde_json::{Map, Value};
 
 use super::id_token::{IdTokenError, shown};
 use crate::config::SignatureAlg;
-use crate::refresh::FailureKind;
 
 /// The keys of a provider that can verify a signature.
 pub struct KeySet(Vec<Key>);

@@ -18,13 +18,14 @@ pub use error::LoginError;
 
 pub(super) use form::Fields;
 
+use bearerd_core::refresh::Delivery;
+
 use super::error::SourceError;
 use super::registration::Registration;
 use super::token_request::GrantRequest;
 use crate::clock;
 use crate::config::{AuthorizationCode, Endpoint, RedirectUri, TokenConfig};
-use crate::credential::Token;
-use crate::refresh::Delivery;
+use crate::token::Token;
 use crate::source::Carried;
 
 /// Makes an authorization request. A loopback redirect URI without a port gets `port`.

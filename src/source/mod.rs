@@ -27,6 +27,7 @@ mod transport;
 
 use std::sync::Arc;
 
+use bearerd_core::refresh::{FailureKind, Use};
 use ::http::{HeaderValue, header};
 use hyper::body::Bytes;
 use reqwest::RequestBuilder;
@@ -52,9 +53,8 @@ use self::token_request::{GrantRequest, Parameters, Proof};
 use self::token_response::{Granted, Reply, Request};
 use crate::clock;
 use crate::config::{BodyFormat, Endpoint, Environment, GrantConfig, HttpsUrl, TokenConfig};
-use crate::credential::Token;
+use crate::token::Token;
 use crate::error_chain::explain;
-use crate::refresh::{FailureKind, Use};
 
 /// Obtains a token by one token request.
 ///

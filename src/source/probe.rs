@@ -4,14 +4,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bearerd_core::refresh::Use;
+
 use super::carried::Carried;
 use super::error::SourceError;
 use super::registration::{self, Registration};
 use super::{certificate, http, obtain, token_response};
 use crate::clock;
 use crate::config::{ClientAuth, TokenConfig};
-use crate::credential::Token;
-use crate::refresh::Use;
+use crate::token::Token;
 
 /// What was found. That certificates fit their keys was seen when the [`Registration`] was loaded.
 #[derive(Debug)]

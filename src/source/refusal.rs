@@ -3,9 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use bearerd_core::refresh::{Delivery, FailureKind};
 use http::StatusCode;
-
-use crate::refresh::{Delivery, FailureKind};
 
 /// An error response (RFC 6749 section 5.2), reduced to what may be shown.
 #[derive(Clone, Debug, Eq, PartialEq)]

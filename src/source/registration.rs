@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use bearerd_core::refresh::Use;
 use ::http::HeaderMap;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -24,7 +25,6 @@ use crate::config::{
     AuthorizationCode, ClientAuth, ClientConfig, Endpoint, Environment, FormValue, GrantConfig,
     HttpsUrl, JwtBearer, TokenConfig, TokenRef, TypedToken,
 };
-use crate::refresh::Use;
 
 /// One client's registration at one authorization server: secrets read, keys parsed, TLS set up.
 ///

@@ -15,7 +15,7 @@ use super::error::SourceError;
 use super::registration::Registration;
 use super::token_request::{GrantRequest, Parameters};
 use crate::config::{BodyFormat, HttpsUrl};
-use crate::credential::Token;
+use crate::token::Token;
 
 /// Why tokens were not revoked. Holds no secret, and of a reply nothing but its status.
 #[derive(Debug, thiserror::Error)]

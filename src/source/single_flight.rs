@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use bearerd_core::instant::Instant;
 use arc_swap::ArcSwapOption;
 use tokio::sync::Semaphore;
 
 use super::error::SourceError;
 use crate::clock;
-use crate::instant::Instant;
 
 /// Who comes while a request is under way waits for its outcome: a server that lets everybody wait is not asked by
 /// each of those in turn. Of a request that is given up there is none, and the next one asks.

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use bearerd_core::credential::{RefreshValidity, Validity};
+use bearerd_core::instant::Instant;
 use http::{HeaderMap, StatusCode, header};
 use secrecy::SecretString;
 use serde_json::{Map, Value};
@@ -12,8 +14,7 @@ use url::{Url, form_urlencoded};
 
 use super::error::{Refusal, ReplyProblem, SourceError};
 use super::lifetime;
-use crate::credential::{RefreshValidity, Token, Validity};
-use crate::instant::Instant;
+use crate::token::Token;
 
 /// A reply as received.
 #[derive(Clone, Copy, Debug)]

@@ -3,10 +3,10 @@
 use std::error::Error;
 use std::io;
 
+use bearerd_core::refresh::{Delivery, FailureKind};
 use rustls::{AlertDescription, CertificateError};
 
 use super::error::SourceError;
-use crate::refresh::{Delivery, FailureKind};
 
 /// Why no answer came.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]

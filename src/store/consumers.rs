@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use bearerd_core::credential::TokenName;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
 use crate::atomic_file::{self, Attributes, Directory, WriteError};
-use crate::credential::TokenName;
 use crate::error_chain::error_chain;
 
 /// By token, the units that have got it as a credential, each with the generation that it got last.

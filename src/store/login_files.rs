@@ -4,12 +4,12 @@ use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use bearerd_core::credential::TokenName;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::seal::{SealError, Sealed, Sealer};
 use crate::atomic_file::{self, Attributes, Directory, WriteError};
-use crate::credential::TokenName;
 
 /// The directory of logins that have begun.
 #[derive(Debug)]

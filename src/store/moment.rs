@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::instant::Instant;
+use bearerd_core::instant::Instant;
 
 /// Which boot of the machine this is; equal to nothing where the kernel does not say.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -6,12 +6,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bearerd_core::instant::Instant;
+use bearerd_core::refresh::{ErrorState, Health};
 use tokio::sync::broadcast;
 
 use super::published::TokenView;
 use crate::config::TokenConfig;
-use crate::instant::Instant;
-use crate::refresh::{ErrorState, Health};
 
 /// One thing that happened.
 #[derive(Clone, Debug)]
@@ -167,7 +167,7 @@ const KEPT: usize = 1024;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::refresh::Reason;
+    use bearerd_core::refresh::Reason;
 
     const LOGIN: Health = Health::Failing {
         state: ErrorState::NeedsLogin,

@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bearerd_core::credential::TokenName;
+use bearerd_core::refresh::Status;
 use tokio::sync::watch;
 
 use super::state_file::Record;
 use crate::config::TokenConfig;
-use crate::credential::{Token, TokenName};
-use crate::refresh::Status;
+use crate::token::Token;
 
 /// A token that is current, and its number.
 #[derive(Clone, Debug)]

@@ -6,13 +6,13 @@ use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use bearerd_core::credential::TokenName;
 use rustix::io::Errno;
 
 use super::moment::Moment;
 use super::seal::{OpenError, Sealer};
 use super::state_file::{DecodeError, Record, decode};
 use crate::atomic_file::{Directory, WriteError};
-use crate::credential::TokenName;
 
 /// The directory of the durable state, locked against a second bearerd: two that refresh with the same
 /// rotating refresh token would log each other out.

@@ -7,14 +7,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bearerd_core::credential::{RefreshValidity, TokenName, Validity};
+use bearerd_core::instant::Instant;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::moment::Moment;
 use super::seal::{OpenError, SealError, Sealed, Sealer};
-use crate::credential::{RefreshValidity, Token, TokenName, Validity};
-use crate::instant::Instant;
+use crate::token::Token;
 
 /// What is kept of a token across restarts.
 #[derive(Clone, Debug)]
@@ -23,7 +24,7 @@ pub struct Record {
     pub name: TokenName,
     /// The token's number.
     pub generation: u64,
-    /// [`crate::refresh::Policy::identity`] of the configuration it was obtained under.
+    /// [`bearerd_core::refresh::Policy::identity`] of the configuration it was obtained under.
     pub identity: [u8; 16],
     /// The token.
     pub token: Arc<Token>,

@@ -10,6 +10,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel}
 use std::thread;
 use std::time::Duration;
 
+use bearerd_core::credential::TokenName;
 use rustix::io::Errno;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -19,7 +20,6 @@ use super::state_dir::{StateDir, file_name};
 use super::state_file::{EncodeError, Record, encode};
 use crate::atomic_file::{Attributes, WriteError};
 use crate::clock;
-use crate::credential::TokenName;
 
 /// The owner's end: hands records over and never waits.
 ///

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bearerd_core::credential::TokenName;
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -14,7 +15,6 @@ use crate::api::query::Query;
 use crate::api::status::Moment;
 use crate::api::tokens;
 use crate::config::{Endpoint, TokenConfig};
-use crate::credential::TokenName;
 use crate::store::Published;
 
 /// What a client wants. Keys not known here are no matter, such as `application_hint`.

@@ -6,6 +6,7 @@ mod sts;
 use std::path::Path;
 use std::time::Duration;
 
+use bearerd_core::credential::TokenName;
 use clap::Args;
 use secrecy::ExposeSecret;
 use serde_json::json;
@@ -17,7 +18,6 @@ use crate::api::query::parse_duration;
 use crate::cli::error::CliError;
 use crate::cli::output;
 use crate::config::Environment;
-use crate::credential::TokenName;
 
 pub(in crate::cli) use sts::StsError;
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use bearerd_core::credential::TokenName;
 use clap::Args;
 use secrecy::ExposeSecret;
 use serde::Deserialize;
@@ -14,7 +15,6 @@ use crate::api::code::EXIT_FRESH;
 use crate::cli::error::CliError;
 use crate::cli::output;
 use crate::config::Environment;
-use crate::credential::TokenName;
 use crate::error_chain::error_chain;
 
 #[derive(Args, Debug)]

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use bearerd_core::credential::TokenName;
 use secrecy::ExposeSecret;
 use serde_json::json;
 
@@ -10,7 +11,6 @@ use crate::api::code::EXIT_FRESH;
 use crate::cli::error::CliError;
 use crate::cli::output;
 use crate::config::Environment;
-use crate::credential::TokenName;
 use crate::error_chain::error_chain;
 
 /// A failure is an answer, too: the libraries show its message only where the exit code is 0.

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use bearerd_core::credential::TokenName;
 use clap::Args;
 use secrecy::ExposeSecret;
 use zeroize::Zeroizing;
@@ -11,7 +12,6 @@ use super::{ask, question};
 use crate::api::code::EXIT_FRESH;
 use crate::cli::error::CliError;
 use crate::cli::output;
-use crate::credential::TokenName;
 
 #[derive(Args, Debug)]
 pub(super) struct GitArgs {

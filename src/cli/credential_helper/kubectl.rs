@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use bearerd_core::credential::TokenName;
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
@@ -11,7 +12,6 @@ use crate::api::code::EXIT_FRESH;
 use crate::cli::error::CliError;
 use crate::cli::output;
 use crate::config::Environment;
-use crate::credential::TokenName;
 
 pub(super) fn run(name: &TokenName, socket: &Path) -> Result<u8, CliError> {
     let token = ask(socket, name)?;

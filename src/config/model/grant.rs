@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use bearerd_core::credential::TokenName;
+use bearerd_core::refresh::Part;
 use url::Url;
 
 use super::super::secret_ref::SecretRef;
 use super::{AssertionConfig, HeaderValue, HttpsUrl, SignatureAlg, Transport};
-use crate::credential::TokenName;
-use crate::refresh::Part;
 
 /// `[token.NAME.grant.*]`.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bearerd_core::credential::TokenName;
+use bearerd_core::refresh::FailureKind;
 use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
 use tracing::warn;
@@ -12,9 +14,7 @@ use crate::api::login::{Begun, Redirect};
 use crate::api::problem::Problem;
 use crate::clock;
 use crate::config::{GrantConfig, RedirectUri, TokenConfig};
-use crate::credential::TokenName;
 use crate::error_chain::error_chain;
-use crate::refresh::FailureKind;
 use crate::source::login::{self, Authorization, DeviceLogin};
 use crate::source::{Carried, Client, SourceError};
 use crate::store::LoginFiles;

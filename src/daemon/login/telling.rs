@@ -1,5 +1,8 @@
 //! Tells people that somebody has to log in, and where.
 
+use bearerd_core::credential::TokenName;
+use bearerd_core::instant::Instant;
+use bearerd_core::refresh::Health;
 use tracing::warn;
 
 use super::{Logins, Reply};
@@ -8,10 +11,7 @@ use crate::api::login::{Begun, Redirect};
 use crate::api::problem::Problem;
 use crate::clock;
 use crate::config::{GrantConfig, RedirectUri, TokenConfig};
-use crate::credential::TokenName;
 use crate::daemon::shell::Shell;
-use crate::instant::Instant;
-use crate::refresh::Health;
 use crate::sink::Notice;
 
 /// Who wants to know how a login begins.

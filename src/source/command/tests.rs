@@ -9,7 +9,7 @@ const NOW: Duration = Duration::from_secs(1_700_000_000);
 /// The token and the seconds that it lives.
 fn understood(output: &str) -> Result<(String, u64), ReplyProblem> {
     let request = Request {
-        sent_at: crate::instant::Instant::BOOT,
+        sent_at: bearerd_core::instant::Instant::BOOT,
         unix_now: NOW,
         assume_lifetime: Some(Duration::from_secs(7)),
         refresh_token: None,

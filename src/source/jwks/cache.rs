@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bearerd_core::instant::Instant;
 use ::http::{HeaderMap, header};
 use arc_swap::ArcSwapOption;
 use reqwest::Client;
@@ -10,7 +11,6 @@ use reqwest::Client;
 use super::{KeySet, KeySetProblem};
 use crate::clock;
 use crate::config::HttpsUrl;
-use crate::instant::Instant;
 use crate::source::error::SourceError;
 use crate::source::http;
 use crate::source::single_flight::SingleFlight;

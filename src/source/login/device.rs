@@ -14,7 +14,7 @@ use super::error::LoginError;
 use super::secret_text;
 use crate::clock;
 use crate::config::TokenConfig;
-use crate::credential::Token;
+use crate::token::Token;
 use crate::source::Carried;
 use crate::source::error::SourceError;
 use crate::source::registration::Registration;

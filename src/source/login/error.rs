@@ -1,8 +1,7 @@
 //! Why a login failed, and what that means for the schedule.
 
+use bearerd_core::refresh::FailureKind;
 use http::StatusCode;
-
-use crate::refresh::FailureKind;
 
 /// Why a login failed. Shows nothing that a server sent but the code and the description of an error.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]

@@ -2,10 +2,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bearerd_core::credential::TokenName;
+use bearerd_core::refresh::{Limits, RefreshAt};
+
 use super::*;
 use crate::config::{ClientAuth, ClientConfig, ClientId, Endpoint, HttpsUrl, SecretRef, TlsConfig};
-use crate::credential::TokenName;
-use crate::refresh::{Limits, RefreshAt};
 
 fn token(grant: GrantConfig) -> TokenConfig {
     let text = "https://as.example/token";
