@@ -7,7 +7,7 @@
 //! |---|---|
 //! | [`config`] | TOML files to a checked [`config::Config`] |
 //! | [`refresh`] | when to obtain which token, and what a failure means |
-//! | [`source`] | one token request to an authorization server |
+//! | [`oauth`] | one token request to an authorization server |
 //! | [`store`] | current tokens by name; their durable state |
 //! | [`format`](mod@format) | a token as raw bytes, headers, JSON, ... |
 //! | [`sink`] | files and hooks that follow a token |
@@ -32,10 +32,10 @@ pub mod error_chain;
 pub mod failpoint;
 pub mod format;
 pub mod logging;
+pub mod oauth;
 pub mod program;
 pub mod signals;
 pub mod sink;
-pub mod source;
 pub mod store;
 pub mod systemd;
 pub mod token;

@@ -31,7 +31,7 @@ pub enum LogFormat {
 
 /// A log filter that cannot be understood.
 #[derive(Debug, thiserror::Error)]
-#[error("log filter `{0}`: expected levels such as `info` or `bearerd::source=debug,info`")]
+#[error("log filter `{0}`: expected levels such as `info` or `bearerd::oauth=debug,info`")]
 pub struct InvalidFilter(String);
 
 impl LogFormat {
@@ -54,7 +54,7 @@ fn is_journal(journal_stream: Option<&str>) -> bool {
     journal_stream.is_some_and(|stream| stderr.is_ok_and(|stderr| stderr == stream))
 }
 
-/// Checks a filter such as `info` or `bearerd::source=debug,info`.
+/// Checks a filter such as `info` or `bearerd::oauth=debug,info`.
 ///
 /// # Errors
 /// [`InvalidFilter`] naming it.
@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn filters() {
         assert!(parse_filter("info").is_ok());
-        assert!(parse_filter("bearerd::source=debug,warn").is_ok());
+        assert!(parse_filter("bearerd::oauth=debug,warn").is_ok());
         assert!(parse_filter("bearerd=loud").is_err());
     }
 }

@@ -10,9 +10,9 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
 
 use crate::daemon::{configure, median, ratio, start_filled};
 use crate::floor::{Answers, Floor};
-use support::Host;
 use crate::table::Row;
 use crate::token_server::TokenServer;
+use support::Host;
 
 const READS: usize = 5000;
 

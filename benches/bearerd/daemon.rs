@@ -10,8 +10,8 @@ use bearerd::clock;
 use bearerd_core::instant::Instant;
 use tempfile::TempDir;
 
-use support::{Daemon, Host, pause};
 use crate::token_server::TokenServer;
+use support::{Daemon, Host, pause};
 
 /// Requests under way at once, of the daemon and of the floor.
 pub(crate) const CONCURRENCY: usize = 32;

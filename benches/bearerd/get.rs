@@ -6,9 +6,9 @@ use std::time::Duration;
 use bearerd::clock;
 
 use crate::daemon::{configure, median, ratio, start_filled};
-use support::Host;
 use crate::table::Row;
 use crate::token_server::{TOKEN_LENGTH, TokenServer};
+use support::Host;
 
 const ROUNDS: usize = 501;
 

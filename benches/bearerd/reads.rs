@@ -13,9 +13,9 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use crate::consumer::Consumer;
 use crate::daemon::{configure, in_memory, median, ratio, start_filled};
 use crate::floor::{Answers, Floor};
-use support::Host;
 use crate::table::Row;
 use crate::token_server::TokenServer;
+use support::Host;
 
 const TOKEN: &str = "/v1/tokens/t000000";
 const ROUNDS: usize = 301;

@@ -12,9 +12,9 @@ use rustix::process::Signal;
 use crate::daemon::{
     CONCURRENCY, LogTail, configure, in_memory, median, millis, ratio, start_filled,
 };
-use support::{Daemon, Host, pause};
 use crate::table::Row;
 use crate::token_server::TokenServer;
+use support::{Daemon, Host, pause};
 
 const TOKENS: usize = 10_000;
 const ROUNDS: usize = 5;

@@ -7,9 +7,9 @@ use rustix::process::Signal;
 
 use crate::daemon::{configure, in_memory, start_filled};
 use crate::process::{Memory, context_switches};
-use support::{Daemon, Host, pause};
 use crate::table::Row;
 use crate::token_server::{TOKEN_LENGTH, TokenServer};
+use support::{Daemon, Host, pause};
 
 const FEW: usize = 10;
 const MANY: usize = 100_000;

@@ -7,7 +7,9 @@ use std::time::Duration;
 use bearerd::clock;
 use bearerd_core::credential::{TokenName, Validity};
 use bearerd_core::instant::Instant;
-use bearerd_core::refresh::{Command, Event, Grant, Limits, Policy, RefreshAt, Scheduler, ServerId};
+use bearerd_core::refresh::{
+    Command, Event, Grant, Limits, Policy, RefreshAt, Scheduler, ServerId,
+};
 
 use crate::daemon::millis;
 use crate::table::Row;
@@ -60,8 +62,8 @@ fn policies(names: &[TokenName]) -> BTreeMap<TokenName, Policy> {
         refresh_at: RefreshAt::Permille(750),
         deadline: Duration::from_secs(30),
         identity: [0; 16],
-        sources: Vec::new(),
-        follows_sources: false,
+        parents: Vec::new(),
+        follows_parents: false,
         inactivity: None,
         login_notice: Duration::from_secs(900),
         rotation_grace: Duration::ZERO,

@@ -6,9 +6,9 @@ use std::time::Duration;
 use bearerd::clock;
 
 use crate::daemon::{configure, in_memory, median, millis, ratio, start_filled};
-use support::Host;
 use crate::table::Row;
 use crate::token_server::TokenServer;
+use support::Host;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_bearerd");
 const TOKENS: usize = 100;

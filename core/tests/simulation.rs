@@ -91,9 +91,9 @@ fn run(seed: u64) -> Totals {
         eprintln!("SEED={seed} cargo test -p bearerd-core --test simulation");
         for token in &world.tokens {
             let status = world.shell.scheduler.status(&token.name);
-            let (name, policy, source) = (&token.name, &token.policy, token.source);
+            let (name, policy, parent) = (&token.name, &token.policy, token.parent);
             let refresh = token.record.and_then(|record| record.refresh);
-            eprintln!("{name}, from {source:?}: {policy:?}\n    {refresh:?} {status:?}");
+            eprintln!("{name}, from {parent:?}: {policy:?}\n    {refresh:?} {status:?}");
         }
         resume_unwind(panic);
     }

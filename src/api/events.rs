@@ -21,7 +21,7 @@ use super::connection::Busy;
 use super::peer::Caller;
 use super::problem::{self, Problem};
 use super::status::Moment;
-use crate::store::{Kind, News, TokenNews, TokenView, Topic};
+use crate::store::{Event, Kind, TokenEvent, TokenView, Topic};
 
 /// The data of an event, one line of JSON.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -199,13 +199,13 @@ struct Follower {
 impl Follower {
     async fn run(&self) -> Result<(), Gone> {
         // Before the snapshot: what happens meanwhile is sent after it.
-        let mut news = self.api.news.subscribe();
+        let mut bus = self.api.events.subscribe();
         self.snapshot().await?;
         loop {
             let next = tokio::select! {
                 biased;
                 () = self.frames.closed() => return Err(Gone),
-                next = news.recv() => next,
+                next = bus.recv() => next,
                 () = self.api.stopping() => {
                     return self.send(self.plain(EventName::Stopping)).await;
                 }
@@ -215,17 +215,17 @@ impl Follower {
                 }
             };
             match next {
-                Ok(news) => {
-                    if let Some(event) = self.told(&news) {
+                Ok(event) => {
+                    if let Some(event) = self.told(&event) {
                         self.send(event).await?;
                     }
                 }
                 Err(RecvError::Lagged(missed)) => {
                     // What is left of the past must not follow the present.
-                    news = self.api.news.subscribe();
+                    bus = self.api.events.subscribe();
                     let mut data = data(EventName::Lagged);
                     data.missed = Some(missed);
-                    self.send(event(self.api.news.last_id(), &data)).await?;
+                    self.send(encode(self.api.events.last_id(), &data)).await?;
                     self.snapshot().await?;
                 }
                 Err(RecvError::Closed) => return Ok(()),
@@ -244,8 +244,8 @@ impl Follower {
             let snapshot = {
                 let view = view.borrow();
                 self.may_see(&view).then(|| {
-                    let news = TokenNews::new(Kind::Configured, &view);
-                    token_event(self.api.news.last_id(), EventName::Snapshot, &news)
+                    let event = TokenEvent::new(Kind::Configured, &view);
+                    token_event(self.api.events.last_id(), EventName::Snapshot, &event)
                 })
             };
             if let Some(snapshot) = snapshot {
@@ -264,16 +264,16 @@ impl Follower {
     }
 
     fn plain(&self, name: EventName) -> Bytes {
-        event(self.api.news.last_id(), &data(name))
+        encode(self.api.events.last_id(), &data(name))
     }
 
     /// `None` where it is not this client's to know.
-    fn told(&self, news: &News) -> Option<Bytes> {
-        match &news.topic {
+    fn told(&self, event: &Event) -> Option<Bytes> {
+        match &event.topic {
             Topic::Token(token) => {
                 let config = &token.config;
                 let told = self.wants(&config.name) && self.caller.may_see(config);
-                told.then(|| token_event(news.id, token.kind.into(), token))
+                told.then(|| token_event(event.id, token.kind.into(), token))
             }
             // It may name any token and file.
             Topic::Configuration(outcome) => {
@@ -287,7 +287,7 @@ impl Follower {
                         ..data(EventName::ConfigurationRefused)
                     },
                 };
-                Some(event(news.id, &data))
+                Some(encode(event.id, &data))
             }
         }
     }
@@ -303,15 +303,15 @@ fn data(event: EventName) -> EventData {
     }
 }
 
-fn token_event(id: u64, name: EventName, news: &TokenNews) -> Bytes {
+fn token_event(id: u64, name: EventName, event: &TokenEvent) -> Bytes {
     let moment = Moment::now();
-    let current = news
+    let current = event
         .current
         .filter(|(_, expires_at)| *expires_at > moment.now);
     let token = TokenData {
-        name: news.config.name.to_string(),
-        state: State::of_health(news.health, current.is_some()),
-        reason: problem::reason(news.health).map(str::to_owned),
+        name: event.config.name.to_string(),
+        state: State::of_health(event.health, current.is_some()),
+        reason: problem::reason(event.health).map(str::to_owned),
         generation: current.map(|(generation, _)| generation),
         expires_at: current.map(|(_, expires_at)| moment.epoch_seconds(expires_at)),
     };
@@ -319,11 +319,11 @@ fn token_event(id: u64, name: EventName, news: &TokenNews) -> Bytes {
         token: Some(token),
         ..data(name)
     };
-    event(id, &data)
+    encode(id, &data)
 }
 
 /// `event`, `id` and `data`. JSON escapes newlines: one line of data is enough.
-fn event(id: u64, data: &EventData) -> Bytes {
+fn encode(id: u64, data: &EventData) -> Bytes {
     let name = data.event.as_str();
     // Strings and numbers always serialize.
     let json = serde_json::to_string(data).unwrap_or_default();

@@ -18,7 +18,7 @@ use crate::clock;
 
 /// What somebody wants of the daemon.
 #[derive(Debug)]
-pub enum LoginWish {
+pub enum LoginRequest {
     /// To begin a login, or to go on with the one that has begun.
     Begin {
         /// Whose.
@@ -110,12 +110,12 @@ pub async fn begin(api: &Api, name: &TokenName, body: &[u8]) -> Result<Begun, Pr
     let BeginBody { port } = parse(body, r#"{"port": 49152}"#)?;
     tokens::view(api, name)?;
     let (reply, answer) = oneshot::channel();
-    let wish = LoginWish::Begin {
+    let request = LoginRequest::Begin {
         name: name.clone(),
         port: port.filter(|port| *port != 0),
         reply,
     };
-    match timeout(BEGIN_WAIT, ask(api, wish, answer)).await {
+    match timeout(BEGIN_WAIT, ask(api, request, answer)).await {
         Ok(answer) => answer,
         Err(_) => Err(Problem::new(Code::Transient, "the server takes too long")),
     }
@@ -135,13 +135,13 @@ pub async fn complete(
     let mut receiver = tokens::subscribe(api, name)?;
     let before = receiver.borrow_and_update().clone();
     let (reply, answer) = oneshot::channel();
-    let wish = LoginWish::Complete {
+    let request = LoginRequest::Complete {
         name: name.clone(),
         response: response.map(SecretString::from),
         reply,
     };
     let completed = async {
-        ask(api, wish, answer).await?;
+        ask(api, request, answer).await?;
         loop {
             if let Some(new) = tokens::newer(&receiver.borrow().clone(), &before, clock::now()) {
                 return Ok(new);
@@ -161,10 +161,10 @@ pub async fn complete(
 
 async fn ask<T>(
     api: &Api,
-    wish: LoginWish,
+    request: LoginRequest,
     answer: oneshot::Receiver<Result<T, Problem>>,
 ) -> Result<T, Problem> {
-    let sent = api.logins.send(wish).await;
+    let sent = api.logins.send(request).await;
     sent.map_err(|_| tokens::stopping())?;
     answer.await.unwrap_or_else(|_| Err(tokens::stopping()))
 }

@@ -13,7 +13,7 @@ use super::code::Code;
 use super::problem::Problem;
 use super::tokens::{next, stopping, subscribe};
 
-/// A wish to log out, for the daemon.
+/// A request to log out, for the daemon.
 #[derive(Debug)]
 pub struct Logout {
     /// Of which token.

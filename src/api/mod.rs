@@ -59,9 +59,9 @@ pub use limits::Limits;
 pub use listener::{ApiError, Listener, Protocol, serve};
 pub use passed::Passed;
 
-use crate::store::{Consumers, DaemonView, Newsroom, Registry};
+use crate::store::{Consumers, DaemonView, EventBus, Registry};
 
-/// What the API reads, and where it sends its wishes. Cheap to clone.
+/// What the API reads, and where it sends its requests. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Api {
     /// The tokens.
@@ -69,11 +69,11 @@ pub struct Api {
     /// The daemon as a whole.
     pub daemon: watch::Receiver<DaemonView>,
     /// What happens to them.
-    pub news: Newsroom,
+    pub events: EventBus,
     /// Tokens to replace.
-    pub refreshes: mpsc::Sender<tokens::RefreshWish>,
+    pub refreshes: mpsc::Sender<tokens::RefreshRequest>,
     /// Logins to begin and to complete.
-    pub logins: mpsc::Sender<login::LoginWish>,
+    pub logins: mpsc::Sender<login::LoginRequest>,
     /// Logouts.
     pub logouts: mpsc::Sender<logout::Logout>,
     /// Where it is noted which units have got which token.

@@ -183,8 +183,8 @@ pub const fn reason(health: Health) -> Option<&'static str> {
             Reason::RefreshTokenExpired => Some("refresh_token_expired"),
             Reason::RefreshTokenRefused => Some("refresh_token_refused"),
             Reason::RotationLost => Some("rotation_lost"),
-            Reason::Source => Some("source"),
-            Reason::SourceLacksPart => Some("source_lacks_part"),
+            Reason::Parent => Some("source"),
+            Reason::ParentLacksPart => Some("source_lacks_part"),
         },
         Health::Fresh | Health::Pending => None,
     }
@@ -215,8 +215,8 @@ const fn reason_in_words(health: Health) -> Option<&'static str> {
             Reason::RotationLost => {
                 Some("the answer to a refresh was lost and with it the new refresh token")
             }
-            Reason::Source => Some("a token that it is made from is failing"),
-            Reason::SourceLacksPart => {
+            Reason::Parent => Some("a token that it is made from is failing"),
+            Reason::ParentLacksPart => {
                 Some("the token that it is made from has no such field, or not a valid one")
             }
         },

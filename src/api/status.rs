@@ -220,8 +220,8 @@ pub fn token(name: &TokenName, view: &TokenView, moment: Moment) -> TokenStatus 
 }
 
 fn made_from(config: &TokenConfig) -> Vec<String> {
-    let sources = config.sources().into_iter();
-    let mut names: Vec<_> = sources.map(|source| source.name.to_string()).collect();
+    let parents = config.parents().into_iter();
+    let mut names: Vec<_> = parents.map(|parent| parent.name.to_string()).collect();
     names.sort();
     names.dedup();
     names

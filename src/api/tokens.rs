@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use aws_lc_rs::digest;
 use bearerd_core::credential::TokenName;
 use bearerd_core::instant::Instant;
 use bearerd_core::refresh::{ErrorState, Grant, Health};
-use aws_lc_rs::digest;
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -116,12 +116,12 @@ impl RefreshBody {
     }
 }
 
-/// A wish for another token, for the daemon.
+/// Asks for another token: the daemon.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct RefreshWish {
+pub struct RefreshRequest {
     /// Whose.
     pub name: TokenName,
-    /// The generation that is not good enough: a newer one that readers do not see yet is what is wished for.
+    /// The generation that is not good enough: a newer one that readers do not see yet is what is asked for.
     /// `None`: whatever there is.
     pub instead_of: Option<u64>,
 }
@@ -148,7 +148,7 @@ pub async fn read(api: &Api, name: &TokenName, query: Query) -> Result<Published
     let ask = asks_for_more(&first, clock::now());
     let wait = async {
         if ask {
-            wish(api, name, generation(&first)).await?;
+            request(api, name, generation(&first)).await?;
         }
         loop {
             let view = next(api, name, &mut receiver).await?;
@@ -193,10 +193,10 @@ pub async fn refresh(
                 return Err(lost("was rejected", name, &before, clock::now()));
             }
             if before.standing.status.health == Health::Fresh {
-                wish(api, name, generation(&before)).await?;
+                request(api, name, generation(&before)).await?;
             }
         } else {
-            wish(api, name, None).await?;
+            request(api, name, None).await?;
         }
         loop {
             let view = next(api, name, &mut receiver).await?;
@@ -247,7 +247,7 @@ fn verdict(
     is_final(view.standing.status.health).then(|| Err(lacks(name, view, min_ttl, now)))
 }
 
-/// Whether a reader's wish for a longer-lived token is passed on. Not while requests fail: readers are
+/// Whether a reader's request for a longer-lived token is passed on. Not while requests fail: readers are
 /// many, and the schedule backs off.
 fn asks_for_more(view: &TokenView, now: Instant) -> bool {
     view.standing.status.health == Health::Fresh && valid(view, now).is_some()
@@ -272,7 +272,7 @@ fn without_a_refresh_token(name: &TokenName) -> Problem {
     Problem::new(Code::NeedsLogin, detail).hinting(Some(hint.into()))
 }
 
-/// Whether the wish has led to no request, as only a person can help.
+/// Whether the request has led to no request, as only a person can help.
 fn needs_person(view: &TokenView) -> bool {
     let status = &view.standing.status;
     matches!(
@@ -336,10 +336,10 @@ pub(super) fn subscribe(
     receiver.ok_or_else(|| Problem::no_such_token(name))
 }
 
-async fn wish(api: &Api, name: &TokenName, instead_of: Option<u64>) -> Result<(), Problem> {
+async fn request(api: &Api, name: &TokenName, instead_of: Option<u64>) -> Result<(), Problem> {
     let name = name.clone();
-    let wish = RefreshWish { name, instead_of };
-    api.refreshes.send(wish).await.map_err(|_| stopping())
+    let request = RefreshRequest { name, instead_of };
+    api.refreshes.send(request).await.map_err(|_| stopping())
 }
 
 /// The next news of a token, also when a new configuration has given it a new channel.

@@ -15,11 +15,11 @@ use super::{CheckArgs, config_path};
 use crate::api::code::{Code, EXIT_FRESH};
 use crate::clock;
 use crate::config::{self, ClientConfig, Config, ConfigErrors, Environment, TokenConfig};
-use crate::token::Token;
 use crate::error_chain::{error_chain, explain};
 use crate::logging::{self, InvalidFilter};
-use crate::source::probe::{CertificateExpiry, Probe, probe};
-use crate::source::{Carried, Client, SourceError, obtain_alone};
+use crate::oauth::probe::{CertificateExpiry, Probe, probe};
+use crate::oauth::{Client, InputTokens, SourceError, obtain_alone};
+use crate::token::Token;
 
 /// Checks, prints what was found, and ends with 0 or the exit code of the worst of it.
 #[must_use]
@@ -188,11 +188,11 @@ fn online(
         }
     }
     let environment = Arc::new(environment.clone());
-    let alone = |token: &&Arc<TokenConfig>| token.client.is_none() && token.sources().is_empty();
+    let alone = |token: &&Arc<TokenConfig>| token.client.is_none() && token.parents().is_empty();
     for token in config.tokens.values().filter(alone) {
         let (token, environment) = (Arc::clone(token), Arc::clone(&environment));
         let whom = format!("token {}", token.name);
-        let found = runtime.block_on(obtain_alone(token, environment, Carried::default()));
+        let found = runtime.block_on(obtain_alone(token, environment, InputTokens::default()));
         describe_trial(&whom, &found, findings);
     }
     for (name, token) in &config.tokens {

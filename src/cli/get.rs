@@ -14,8 +14,8 @@ use crate::api::code::EXIT_FRESH;
 use crate::api::query::parse_duration;
 use crate::clock;
 use crate::config::{Environment, FileConfig, FileFormat, NETRC_LOGIN};
-use crate::token::Token;
 use crate::format::{Content, Inputs, render};
+use crate::token::Token;
 
 #[derive(Args, Debug)]
 pub(super) struct GetArgs {

@@ -81,7 +81,7 @@ fn log_filter(field: Field<'_>) -> Option<String> {
         None => level(part),
     };
     if !filter.split(',').all(known) {
-        let what = "a log filter such as \"info\" or \"bearerd::source=debug,info\"";
+        let what = "a log filter such as \"info\" or \"bearerd::oauth=debug,info\"";
         return field.must_be(what, &format!("the levels are {}", LEVELS.join(", ")));
     }
     Some(filter)

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bearerd_core::credential::TokenName;
 use aws_lc_rs::digest;
+use bearerd_core::credential::TokenName;
 
 use super::model::{
     Authorization, ClientId, Endpoint, FormValue, GrantConfig, HeaderValue, HttpGrant, JwtBearer,
@@ -35,7 +35,7 @@ impl TokenConfig {
             }
         }
         identify_grant(&self.grant, &mut part);
-        for source in self.grant.sources() {
+        for source in self.grant.parents() {
             if let Some(other) = others.get(&source.name) {
                 part(&format!("{:?} {:?}", source.part, other.identity));
             }

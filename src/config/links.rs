@@ -25,8 +25,8 @@ pub(super) fn linked(
     loop {
         let before = rest.len();
         let ready = |token: &TokenConfig| {
-            let mut sources = token.sources().into_iter();
-            sources.all(|source| linked.contains_key(&source.name))
+            let mut parents = token.parents().into_iter();
+            parents.all(|parent| linked.contains_key(&parent.name))
         };
         let names: Vec<_> = rest.iter().filter(|(_, token)| ready(token)).collect();
         let names: Vec<_> = names.into_iter().map(|(name, _)| name.clone()).collect();
@@ -41,14 +41,14 @@ pub(super) fn linked(
         }
     }
     for (name, token) in &rest {
-        for source in token.sources() {
-            if !rest.contains_key(&source.name) && !linked.contains_key(&source.name) {
+        for parent in token.parents() {
+            if !rest.contains_key(&parent.name) && !linked.contains_key(&parent.name) {
                 // One that is there but wrong has been reported already.
-                if !sites.contains_key(source.name.as_str()) && !reading.broken.get() {
-                    let hint = format!("add `[token.{}]`", source.name);
+                if !sites.contains_key(parent.name.as_str()) && !reading.broken.get() {
+                    let hint = format!("add `[token.{}]`", parent.name);
                     let message = format!(
                         "`token.{name}` is made from `{}`, which is no token",
-                        source.name
+                        parent.name
                     );
                     refuse(name, message, hint);
                 }
@@ -69,9 +69,9 @@ pub(super) fn linked(
 /// The way from a token back to itself, if there is one and it is the first of those on it.
 fn cycle(tokens: &BTreeMap<TokenName, TokenConfig>, start: &TokenName) -> Option<String> {
     let mut path = vec![start.clone()];
-    let mut trail = vec![tokens.get(start)?.sources()];
-    while let Some(sources) = trail.last_mut() {
-        let Some(next) = sources.pop() else {
+    let mut trail = vec![tokens.get(start)?.parents()];
+    while let Some(parents) = trail.last_mut() {
+        let Some(next) = parents.pop() else {
             trail.pop();
             path.pop();
             continue;
@@ -85,7 +85,7 @@ fn cycle(tokens: &BTreeMap<TokenName, TokenConfig>, start: &TokenName) -> Option
             .get(&next.name)
             .filter(|_| !path.contains(&next.name))
         {
-            trail.push(token.sources());
+            trail.push(token.parents());
             path.push(next.name);
         }
     }

@@ -41,7 +41,7 @@ pub struct DaemonConfig {
     pub notify: Option<NotifyConfig>,
     /// Whether oidc-agent's clients are served, at `oidc-agent.sock` in `runtime_dir`.
     pub oidc_agent: bool,
-    /// The log filter, such as `info` or `bearerd::source=debug,info`.
+    /// The log filter, such as `info` or `bearerd::oauth=debug,info`.
     pub log: String,
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use bearerd_core::refresh::Source;
+use bearerd_core::refresh::Parent;
 
 use super::environment::Environment;
 use super::model::{
@@ -17,10 +17,10 @@ use super::secret_ref::SecretRef;
 impl TokenConfig {
     /// The tokens that its requests carry.
     #[must_use]
-    pub fn sources(&self) -> Vec<Source> {
-        let mut sources: Vec<_> = self.grant.sources().collect();
+    pub fn parents(&self) -> Vec<Parent> {
+        let mut parents: Vec<_> = self.grant.parents().collect();
         let Some(client) = &self.client else {
-            return sources;
+            return parents;
         };
         let ClientConfig {
             auth, refresh_auth, ..
@@ -31,10 +31,10 @@ impl TokenConfig {
         ];
         for (auth, on_refresh) in proofs {
             if let Some(ClientAuth::ClientAssertion { client_assertion }) = auth {
-                sources.extend(source(client_assertion, on_refresh));
+                parents.extend(parent(client_assertion, on_refresh));
             }
         }
-        sources
+        parents
     }
 
     /// The files whose change may change this token's requests: its own and its client's.
@@ -132,7 +132,7 @@ impl GrantConfig {
     }
 
     /// The tokens of ours that it is made from.
-    pub(super) fn sources(&self) -> impl Iterator<Item = Source> {
+    pub(super) fn parents(&self) -> impl Iterator<Item = Parent> {
         let carried = match self {
             Self::JwtBearer(grant) => match &**grant {
                 JwtBearer::Made(assertion) => [Some(assertion), None],
@@ -154,7 +154,7 @@ impl GrantConfig {
             | Self::RefreshToken { .. } => [None, None],
         };
         let carried = carried.into_iter().flatten();
-        carried.filter_map(|token| source(token, false))
+        carried.filter_map(|token| parent(token, false))
     }
 }
 
@@ -243,11 +243,11 @@ impl ClientConfig {
     }
 }
 
-/// The source that a token of ours is to requests that carry it.
-fn source(token: &TokenRef, on_refresh: bool) -> Option<Source> {
+/// The parent that a token of ours is to requests that carry it.
+fn parent(token: &TokenRef, on_refresh: bool) -> Option<Parent> {
     match token {
         TokenRef::Secret(_) => None,
-        TokenRef::Token { name, part } => Some(Source {
+        TokenRef::Token { name, part } => Some(Parent {
             name: name.clone(),
             part: *part,
             on_refresh,

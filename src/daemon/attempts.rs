@@ -8,8 +8,8 @@ use bearerd_core::refresh::{AttemptId, Use};
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 
 use crate::config::{Environment, TokenConfig};
+use crate::oauth::{self, Client, InputTokens, SourceError};
 use crate::token::Token;
-use crate::source::{self, Carried, Client, SourceError};
 
 /// What an attempt needs.
 pub(super) struct Request {
@@ -20,7 +20,7 @@ pub(super) struct Request {
     /// `None` for grants that are no token request.
     pub(super) client: Option<Client>,
     pub(super) environment: Arc<Environment>,
-    pub(super) carried: Carried,
+    pub(super) input_tokens: InputTokens,
 }
 
 /// An attempt that is over.
@@ -56,13 +56,13 @@ impl Attempts {
             token,
             client,
             environment,
-            carried,
+            input_tokens,
         } = request;
         let repeatable = by == Use::Primary && token.is_repeatable();
         let tasks = &mut self.tasks;
         let task = match client {
-            Some(client) => tasks.spawn(client.obtain(token, by, carried)),
-            None => tasks.spawn(source::obtain_alone(token, environment, carried)),
+            Some(client) => tasks.spawn(client.obtain(token, by, input_tokens)),
+            None => tasks.spawn(oauth::obtain_alone(token, environment, input_tokens)),
         };
         self.running.insert(
             task.id(),

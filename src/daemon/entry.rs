@@ -10,11 +10,11 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{mpsc, watch};
 
 use crate::config::{Environment, TokenConfig};
-use crate::token::Token;
 use crate::sink::{self, Output, Report, Sinks};
 use crate::store::{
-    Consumers, Kind, Newsroom, Published, Record, Sketch, Standing, TokenNews, TokenView, Topic,
+    Consumers, EventBus, Kind, Published, Record, Snapshot, Standing, TokenEvent, TokenView, Topic,
 };
+use crate::token::Token;
 
 /// One configured token.
 pub(super) struct Entry {
@@ -22,7 +22,7 @@ pub(super) struct Entry {
     /// The number of the last token that was forgotten: the next one is told from it.
     forgotten: u64,
     view: watch::Sender<TokenView>,
-    news: Newsroom,
+    events: EventBus,
     sinks: Option<Sinks>,
     undelivered: BTreeSet<Output>,
     output_errors: BTreeMap<Output, Arc<str>>,
@@ -31,13 +31,13 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    pub(super) fn new(config: &Arc<TokenConfig>, record: Option<Record>, news: Newsroom) -> Self {
+    pub(super) fn new(config: &Arc<TokenConfig>, record: Option<Record>, events: EventBus) -> Self {
         let status = Status {
             validity: None,
             health: Health::Pending,
             in_flight: false,
             queued: false,
-            waits_for_source: false,
+            waits_for_parent: false,
             login_due_at: None,
             next_attempt_at: None,
             failures: 0,
@@ -57,7 +57,7 @@ impl Entry {
             record,
             forgotten: 0,
             view: watch::channel(view).0,
-            news,
+            events,
             sinks: None,
             undelivered: outputs(config),
             output_errors: BTreeMap::new(),
@@ -246,16 +246,16 @@ impl Entry {
 
     /// Tells followers what is not seen by comparing views.
     pub(super) fn tell(&self, kind: Kind) {
-        let news = TokenNews::new(kind, &self.view.borrow());
-        self.news.send(Topic::Token(news));
+        let news = TokenEvent::new(kind, &self.view.borrow());
+        self.events.send(Topic::Token(news));
     }
 
     /// Changes what readers see and tells followers what that means.
     fn change(&self, change: impl FnOnce(&mut TokenView) -> bool) -> bool {
-        let before = Sketch::from(&*self.view.borrow());
+        let before = Snapshot::from(&*self.view.borrow());
         let changed = self.view.send_if_modified(change);
         if changed {
-            self.news.compare(before, &self.view.borrow());
+            self.events.compare(before, &self.view.borrow());
         }
         changed
     }

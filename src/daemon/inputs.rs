@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::clock;
 use crate::config::{self, Config, ConfigErrors, Environment, GrantConfig, TokenConfig};
 use crate::error_chain::error_chain;
-use crate::source::{Client, SourceError};
+use crate::oauth::{Client, SourceError};
 use crate::watch::{Followed, Stamp};
 
 /// A client as loaded, or why it cannot be used.

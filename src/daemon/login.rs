@@ -1,8 +1,8 @@
 //! Logins under way: begun for somebody at the socket, kept across a restart, and ended by the code that
 //! the browser brings or by the device that is polled for.
 
+mod notify;
 mod pending;
-mod telling;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,20 +16,20 @@ use tokio::task::{AbortHandle, JoinSet, spawn_blocking};
 use tracing::{error, info, warn};
 
 use crate::api::code::Code;
-use crate::api::login::LoginWish;
+use crate::api::login::LoginRequest;
 use crate::api::problem::Problem;
 use crate::clock;
 use crate::config::TokenConfig;
-use crate::token::Token;
 use crate::error_chain::error_chain;
+use crate::oauth::login::{self, DeviceLogin, Redemption};
+use crate::oauth::{Client, InputTokens, SourceError};
 use crate::sink::Notice;
-use crate::source::login::{self, DeviceLogin, Redemption};
-use crate::source::{Carried, Client, SourceError};
 use crate::store::LoginFiles;
+use crate::token::Token;
 
 use super::shell::Shell;
+use notify::Asker;
 use pending::{Pending, Way, begin, begun, problem, save};
-use telling::Asker;
 
 /// Logins under way.
 pub(super) struct Logins {
@@ -138,14 +138,16 @@ impl Logins {
         &mut self,
         attempt: AttemptId,
         client: Client,
-        (token, carried): (Arc<TokenConfig>, Carried),
+        (token, input_tokens): (Arc<TokenConfig>, InputTokens),
         redemption: Redemption,
     ) {
         self.redeeming.insert(attempt, token.name.clone());
         self.tasks.spawn(async move {
             let name = token.name.clone();
             let brought = match client.registration().await {
-                Ok(registration) => login::redeem(registration, token, redemption, &carried).await,
+                Ok(registration) => {
+                    login::redeem(registration, token, redemption, &input_tokens).await
+                }
                 Err(error) => Err(error),
             };
             Ended::Brought(name, attempt, brought)
@@ -186,12 +188,12 @@ impl Shell {
         }
     }
 
-    pub(super) fn login_wished(&mut self, wish: LoginWish) {
-        match wish {
-            LoginWish::Begin { name, port, reply } => {
+    pub(super) fn login_requested(&mut self, request: LoginRequest) {
+        match request {
+            LoginRequest::Begin { name, port, reply } => {
                 self.begin_login(&name, port, Asker::Person(reply));
             }
-            LoginWish::Complete {
+            LoginRequest::Complete {
                 name,
                 response: Some(response),
                 reply,
@@ -203,7 +205,7 @@ impl Shell {
                     self.logins.waiting.entry(name).or_default().push(reply);
                 }
             }
-            LoginWish::Complete { name, reply, .. } => {
+            LoginRequest::Complete { name, reply, .. } => {
                 let token = self.tokens.get(&name).map(|entry| entry.config());
                 let pending = token.and_then(|token| {
                     let pending = self.logins.current(&token)?;
@@ -239,10 +241,10 @@ impl Shell {
             return;
         }
         let files = Arc::clone(&self.logins.files);
-        let carried = self.tokens.sources_of(&token);
+        let input_tokens = self.tokens.input_tokens_of(&token);
         self.logins.tasks.spawn(async move {
             let name = token.name.clone();
-            let pending = begin(&client, &token, &carried, port).await;
+            let pending = begin(&client, &token, &input_tokens, port).await;
             if let Ok(pending) = &pending {
                 save(files, &name, pending).await;
             }
@@ -277,9 +279,9 @@ impl Shell {
         };
         self.logins.forget(name);
         let attempt = self.scheduler.begin_attempt();
-        let carried = self.tokens.sources_of(&token);
+        let input_tokens = self.tokens.input_tokens_of(&token);
         self.logins
-            .redeem(attempt, client, (token, carried), redemption);
+            .redeem(attempt, client, (token, input_tokens), redemption);
         Ok(())
     }
 
@@ -357,14 +359,18 @@ impl Shell {
         if let Way::Device(device) = &pending.way {
             let left = pending.until.saturating_sub(clock::unix_now().as_secs());
             let (device, token) = (DeviceLogin::clone(device), Arc::clone(token));
-            let carried = self.tokens.sources_of(&token);
+            let input_tokens = self.tokens.input_tokens_of(&token);
             let attempt = self.scheduler.begin_attempt();
             let name = token.name.clone();
             let task = self.logins.tasks.spawn(async move {
                 let name = token.name.clone();
                 let left = Duration::from_secs(left);
                 let brought = match client.registration().await {
-                    Ok(registration) => device.complete(registration, token, carried, left).await,
+                    Ok(registration) => {
+                        device
+                            .complete(registration, token, input_tokens, left)
+                            .await
+                    }
                     Err(error) => Err(error),
                 };
                 Ended::Brought(name, attempt, brought)

@@ -14,10 +14,10 @@ use tracing::{info, warn};
 
 use crate::api::logout::{LoggedOut, Logout, LogoutError};
 use crate::config::TokenConfig;
-use crate::token::Token;
 use crate::error_chain::explain;
-use crate::source::{Carried, Client, RevocationError, revoke};
+use crate::oauth::{Client, InputTokens, RevocationError, revoke};
 use crate::store::Record;
+use crate::token::Token;
 
 use super::durable::Step;
 use super::inputs::Inputs;
@@ -30,7 +30,7 @@ pub(super) type Answer = oneshot::Sender<Result<LoggedOut, LogoutError>>;
 struct Held<'a> {
     client: Client,
     record: &'a Record,
-    carried: Arc<Carried>,
+    input_tokens: Arc<InputTokens>,
 }
 
 /// Revocations under way.
@@ -100,10 +100,10 @@ impl Shell {
             Ok(Some(Held {
                 client,
                 record,
-                carried,
+                input_tokens,
             })) => {
                 info!(token = %name, "logging out");
-                let work = revoke(client, Arc::clone(&record.token), carried);
+                let work = revoke(client, Arc::clone(&record.token), input_tokens);
                 let running = Running {
                     name,
                     generation: record.generation,
@@ -134,7 +134,7 @@ impl Shell {
             Some(Ok(client)) => Ok(Some(Held {
                 client: client.clone(),
                 record,
-                carried: Arc::new(self.tokens.sources_of(&config)),
+                input_tokens: Arc::new(self.tokens.input_tokens_of(&config)),
             })),
             Some(Err(error)) => {
                 let why = explain(error.as_ref(), error.hint());
@@ -199,8 +199,8 @@ impl Shell {
             let name = config.name.clone();
             self.durable.remove(name.clone(), None);
             if let Some(Ok(client)) = before.client(&config) {
-                let carried = Arc::new(self.tokens.sources_of(&config));
-                let work = revoke_persistently(client.clone(), record.token, carried);
+                let input_tokens = Arc::new(self.tokens.input_tokens_of(&config));
+                let work = revoke_persistently(client.clone(), record.token, input_tokens);
                 let running = Running {
                     name,
                     generation: record.generation,
@@ -217,15 +217,15 @@ impl Shell {
 async fn revoke_persistently(
     client: Client,
     token: Arc<Token>,
-    carried: Arc<Carried>,
+    input_tokens: Arc<InputTokens>,
 ) -> Result<(), RevocationError> {
     for pause in PAUSES {
-        match revoke(client.clone(), token.clone(), carried.clone()).await {
+        match revoke(client.clone(), token.clone(), input_tokens.clone()).await {
             Err(error) if !error.is_final() => sleep(pause).await,
             ended => return ended,
         }
     }
-    revoke(client, token, carried).await
+    revoke(client, token, input_tokens).await
 }
 
 /// Between the tries for a token that is no longer configured.

@@ -29,9 +29,9 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 use tracing::info;
 
-use crate::api::login::LoginWish;
+use crate::api::login::LoginRequest;
 use crate::api::logout::Logout;
-use crate::api::tokens::RefreshWish;
+use crate::api::tokens::RefreshRequest;
 use crate::api::{ApiError, Passed};
 use crate::clock::{self, Alarm};
 use crate::config::{ConfigErrors, Environment};
@@ -102,10 +102,10 @@ enum Turn {
     Logout(Logout),
     Loaded(Result<Inputs, ConfigErrors>),
     Login(login::Ended),
-    LoginWished(LoginWish),
+    LoginRequested(LoginRequest),
     PatienceOver,
     Reported(Report),
-    RefreshWished(RefreshWish),
+    RefreshRequested(RefreshRequest),
     Retired,
     Revoked(logout::Ended),
     ServerEnded(Result<Result<(), ApiError>, JoinError>),
@@ -121,9 +121,9 @@ struct Turns {
     clients: Clients,
     logouts: mpsc::Receiver<Logout>,
     loading: Option<JoinHandle<Result<Inputs, ConfigErrors>>>,
-    refreshes: mpsc::Receiver<RefreshWish>,
+    refreshes: mpsc::Receiver<RefreshRequest>,
     patience: Option<std::pin::Pin<Box<tokio::time::Sleep>>>,
-    logins: mpsc::Receiver<LoginWish>,
+    logins: mpsc::Receiver<LoginRequest>,
     reports: mpsc::Receiver<Report>,
     signals: mpsc::Receiver<Signal>,
     watch: Watch,
@@ -155,11 +155,11 @@ async fn turn_until_stopped(mut shell: Shell, mut turns: Turns) -> Result<Outcom
             Turn::Changed(changed) => shell.note_change(changed),
             Turn::Loaded(loaded) => turns.watch_loaded(&mut shell, loaded),
             Turn::Login(ended) => shell.login_ended(clock::now(), ended),
-            Turn::LoginWished(wish) => shell.login_wished(wish),
+            Turn::LoginRequested(request) => shell.login_requested(request),
             Turn::Logout(logout) => shell.log_out(logout),
             Turn::PatienceOver => shell.lose_patience(),
             Turn::Reported(report) => shell.tokens.report(report),
-            Turn::RefreshWished(wish) => shell.refresh_wished(clock::now(), wish),
+            Turn::RefreshRequested(request) => shell.refresh_requested(clock::now(), request),
             Turn::Retired => shell.tokens.start_sinks(),
             Turn::Revoked(ended) => shell.revoked(clock::now(), ended),
             Turn::ServerEnded(end) => end.map_err(DaemonError::Died)??,
@@ -189,8 +189,8 @@ impl Turns {
             finished = shell.attempts.finished() => Turn::Attempt(finished),
             written = self.written.recv() => written.map_or(Turn::WriterEnded, Turn::Written),
             ended = shell.logins.ended() => Turn::Login(ended),
-            Some(wish) = self.logins.recv() => Turn::LoginWished(wish),
-            Some(wish) = self.refreshes.recv() => Turn::RefreshWished(wish),
+            Some(request) = self.logins.recv() => Turn::LoginRequested(request),
+            Some(request) = self.refreshes.recv() => Turn::RefreshRequested(request),
             Some(logout) = self.logouts.recv() => Turn::Logout(logout),
             ended = shell.revocations.ended() => Turn::Revoked(ended),
             Some(report) = self.reports.recv() => Turn::Reported(report),

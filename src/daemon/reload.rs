@@ -72,7 +72,7 @@ impl Shell {
             Ok(inputs) => {
                 let followed = inputs.followed.clone();
                 self.apply(now, inputs, changed.unwrap_or(Changed::Anything));
-                self.tokens.news().send(Topic::Configuration(Ok(())));
+                self.tokens.events().send(Topic::Configuration(Ok(())));
                 info!(
                     tokens = self.inputs.config.tokens.len(),
                     "configuration in force"
@@ -89,7 +89,7 @@ impl Shell {
                 let shown = Some(Arc::clone(&text));
                 self.view
                     .send_modify(|view| view.configuration_error = shown);
-                self.tokens.news().send(Topic::Configuration(Err(text)));
+                self.tokens.events().send(Topic::Configuration(Err(text)));
                 None
             }
         };

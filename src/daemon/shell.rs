@@ -11,14 +11,14 @@ use tokio::sync::watch;
 use tracing::{debug, error, info, warn};
 
 use crate::api::code::State;
-use crate::api::tokens::RefreshWish;
+use crate::api::tokens::RefreshRequest;
 use crate::clock;
 use crate::config::{DaemonConfig, Environment};
-use crate::token::Token;
 use crate::error_chain::explain;
 use crate::failpoint;
 use crate::store::{DaemonView, Published};
 use crate::systemd::ServiceManager;
+use crate::token::Token;
 
 use super::Options;
 use super::announce::Announced;
@@ -184,10 +184,10 @@ impl Shell {
                 None => return,
             },
         };
-        let mut carried = self.tokens.sources_of(&token);
+        let mut input_tokens = self.tokens.input_tokens_of(&token);
         let refresh_token = record.as_ref().map(|record| &record.token.refresh_token);
-        carried.refresh_token = refresh_token.cloned().flatten();
-        carried.id_token = record
+        input_tokens.refresh_token = refresh_token.cloned().flatten();
+        input_tokens.id_token = record
             .as_ref()
             .and_then(|record| record.token.id_token.clone());
         let request = Request {
@@ -197,7 +197,7 @@ impl Shell {
             token,
             client,
             environment: Arc::clone(&self.environment),
-            carried,
+            input_tokens,
         };
         match record {
             None => self.attempts.start(request),
@@ -315,8 +315,8 @@ impl Shell {
         warn!(token = %name, client, state, error, failures, retry_at, "not obtained");
     }
 
-    pub(super) fn refresh_wished(&mut self, now: Instant, wish: RefreshWish) {
-        let RefreshWish { name, instead_of } = wish;
+    pub(super) fn refresh_requested(&mut self, now: Instant, request: RefreshRequest) {
+        let RefreshRequest { name, instead_of } = request;
         let entry = self.tokens.get(&name);
         let held = entry.and_then(|entry| Some(entry.record.as_ref()?.generation));
         // Many ask at once, and some when its replacement has come and is on its way to the disk.

@@ -133,7 +133,7 @@ pub(super) fn assemble(
         tokens: shell.tokens.registry(),
         daemon: daemon_view,
         refreshes: refresh_sender,
-        news: shell.tokens.news().clone(),
+        events: shell.tokens.events().clone(),
         consumers,
         logins: login_sender,
         logouts: logout_sender,

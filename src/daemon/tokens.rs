@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use bearerd_core::credential::TokenName;
 use bearerd_core::instant::Instant;
-use bearerd_core::refresh::{Health, Reason, Source, Status};
+use bearerd_core::refresh::{Health, Parent, Reason, Status};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinSet, spawn_blocking};
 
 use crate::config::{Environment, TokenConfig};
+use crate::oauth::InputTokens;
 use crate::sink::{self, Report};
-use crate::source::Carried;
-use crate::store::{Consumers, Kind, Newsroom, Published, Record, Registry, TokenView};
+use crate::store::{Consumers, EventBus, Kind, Published, Record, Registry, TokenView};
 
 use super::entry::Entry;
 
@@ -27,7 +27,7 @@ pub(super) struct Tokens {
     environment: Arc<Environment>,
     reports: mpsc::Sender<Report>,
     consumers: Consumers,
-    news: Newsroom,
+    events: EventBus,
     retiring: Retiring,
     /// Required tokens that have not been published and delivered yet.
     awaited: BTreeSet<TokenName>,
@@ -59,7 +59,7 @@ impl Tokens {
             environment: Arc::clone(environment),
             reports,
             consumers: consumers.clone(),
-            news: Newsroom::default(),
+            events: EventBus::default(),
             retiring: Retiring::default(),
             awaited: BTreeSet::new(),
             tally: Tally::default(),
@@ -70,8 +70,8 @@ impl Tokens {
         self.registry.subscribe()
     }
 
-    pub(super) fn news(&self) -> &Newsroom {
-        &self.news
+    pub(super) fn events(&self) -> &EventBus {
+        &self.events
     }
 
     pub(super) fn get(&self, name: &TokenName) -> Option<&Entry> {
@@ -167,7 +167,7 @@ impl Tokens {
                     new.insert(name.clone());
                     changed.push(name);
                     self.tally.enter(Health::Pending);
-                    Entry::new(config, self.dormant.remove(name), self.news.clone())
+                    Entry::new(config, self.dormant.remove(name), self.events.clone())
                 }
             };
             (name.clone(), entry)
@@ -252,18 +252,18 @@ impl Tokens {
     }
 
     /// What the requests of a token carry of others.
-    pub(super) fn sources_of(&self, token: &TokenConfig) -> Carried {
-        let mut carried = Carried::default();
-        for source in token.sources() {
+    pub(super) fn input_tokens_of(&self, token: &TokenConfig) -> InputTokens {
+        let mut input_tokens = InputTokens::default();
+        for parent in token.parents() {
             let record = self
                 .entries
-                .get(&source.name)
+                .get(&parent.name)
                 .and_then(|entry| entry.record.as_ref());
             if let Some(record) = record {
-                carried.add(&source.name, source.part, &record.token);
+                input_tokens.add(&parent.name, parent.part, &record.token);
             }
         }
-        carried
+        input_tokens
     }
 
     /// Of a token that fails with one that it is made from: the first that fails by itself, and why.
@@ -271,17 +271,17 @@ impl Tokens {
         let (mut entry, mut reason) = (entry, reason);
         let mut cause = None;
         // The graph has no cycles: this ends.
-        while reason == Reason::Source {
-            let sources = entry.config().sources();
-            let failing = |source: Source| {
-                let entry = self.entries.get(&source.name)?;
+        while reason == Reason::Parent {
+            let parents = entry.config().parents();
+            let failing = |parent: Parent| {
+                let entry = self.entries.get(&parent.name)?;
                 match entry.status().health {
-                    Health::Failing { reason, .. } => Some((source.name, entry, reason)),
+                    Health::Failing { reason, .. } => Some((parent.name, entry, reason)),
                     Health::Fresh | Health::Pending => None,
                 }
             };
-            let (name, source, why) = sources.into_iter().find_map(failing)?;
-            (entry, reason) = (source, why);
+            let (name, parent, why) = parents.into_iter().find_map(failing)?;
+            (entry, reason) = (parent, why);
             cause = Some(name);
         }
         let at = cause?;

@@ -1,9 +1,9 @@
 //! Current tokens by name: published to readers, durable across restarts. And who has had them as credentials.
 
 pub mod consumers;
+pub mod events;
 pub mod login_files;
 pub mod moment;
-pub mod news;
 pub mod published;
 pub mod seal;
 pub mod state_dir;
@@ -11,9 +11,9 @@ pub mod state_file;
 pub mod writer;
 
 pub use consumers::Consumers;
+pub use events::{Event, EventBus, Kind, Snapshot, TokenEvent, Topic};
 pub use login_files::{LoginFileError, LoginFiles};
 pub use moment::{BootId, Moment};
-pub use news::{Kind, News, Newsroom, Sketch, TokenNews, Topic};
 pub use published::{DaemonView, Published, Registry, Standing, TokenView};
 pub use seal::{Sealer, SealerError};
 pub use state_dir::{Loaded, StateDir, StateWarning};

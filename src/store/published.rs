@@ -54,7 +54,7 @@ pub struct Standing {
 }
 
 /// All configured tokens. The channel carries a new map when the configuration changes; a token's own
-/// news travel on its own channel.
+/// events travel on its own channel.
 pub type Registry = watch::Receiver<Arc<BTreeMap<TokenName, watch::Receiver<TokenView>>>>;
 
 /// The daemon as a whole, for status and readiness.

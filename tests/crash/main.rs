@@ -22,9 +22,9 @@ use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
 use bearerd::clock;
-use bearerd_core::credential::TokenName;
 use bearerd::store::state_file::decode;
 use bearerd::store::{BootId, Moment, Record, Sealer};
+use bearerd_core::credential::TokenName;
 use rustix::process::Signal;
 use secrecy::ExposeSecret;
 use serde_json::Value;

@@ -1,11 +1,4 @@
 //! What readers, other users and broken disks see of `atomic_file`.
-#![expect(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a test sets the stage with plain files, and says what it saw"
-)]
 
 use std::ffi::OsString;
 use std::fs;
@@ -416,7 +409,12 @@ fn missing_permission_is_explained() {
     let program = scratch.path().join("program");
     fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
     let output = Command::new(program)
-        .args(["--exact", "atomic_file::child_is_refused", "--ignored", "--nocapture"])
+        .args([
+            "--exact",
+            "atomic_file::child_is_refused",
+            "--ignored",
+            "--nocapture",
+        ])
         .env("TARGET", &path)
         .uid(65534)
         .gid(65534)

@@ -1,12 +1,5 @@
 //! What valid configurations come out as, and what follows from them.
 
-#![expect(
-    clippy::disallowed_methods,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking, and its own files need no atomic replacement"
-)]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -111,7 +104,7 @@ fn drop_ins_belong_to_it() {
     fs::write(drop_ins.join("20-client.toml"), CLIENT).unwrap();
     fs::write(
         drop_ins.join("10-daemon.toml"),
-        "[daemon]\nlog = \"bearerd::source=debug,warn\"\n",
+        "[daemon]\nlog = \"bearerd::oauth=debug,warn\"\n",
     )
     .unwrap();
     fs::write(drop_ins.join("notes.txt"), "not read").unwrap();
@@ -119,7 +112,7 @@ fn drop_ins_belong_to_it() {
     let environment = [("STATE_DIRECTORY", "/s"), ("RUNTIME_DIRECTORY", "/r")].into();
     let config = load(&main, &environment).unwrap();
     assert_eq!((config.clients.len(), config.tokens.len()), (1, 1));
-    assert_eq!(config.daemon.log, "bearerd::source=debug,warn");
+    assert_eq!(config.daemon.log, "bearerd::oauth=debug,warn");
     assert_eq!(config.daemon.state_dir, Path::new("/s"));
     assert_eq!(config.daemon.runtime_dir, Path::new("/r"));
     let expected: Vec<PathBuf> = vec![

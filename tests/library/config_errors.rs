@@ -3,13 +3,6 @@
 //! `tests/config_errors/NAME.toml` goes with `NAME.stderr`; a directory `NAME` holds `bearerd.toml` and
 //! `conf.d`, and goes with `NAME.stderr` beside it. `UPDATE_GOLDEN=1` writes the `.stderr` files anew: read them then.
 
-#![expect(
-    clippy::disallowed_methods,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking, and its own files need no atomic replacement"
-)]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 

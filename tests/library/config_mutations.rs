@@ -1,12 +1,6 @@
 //! Secrets that somebody wrote into the configuration, and slips of the hand all around them: nothing may
 //! panic, and no message may show any of them.
 
-#![expect(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking, and its own files need no atomic replacement"
-)]
-
 use std::fs;
 use std::path::Path;
 

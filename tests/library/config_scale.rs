@@ -1,11 +1,5 @@
 //! A hundred thousand tokens are a size to design for.
 
-#![expect(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking, and its own files need no atomic replacement"
-)]
-
 use std::fmt::Write;
 use std::fs;
 use std::process::Command;
@@ -40,9 +34,15 @@ fn peak_kib() -> u64 {
 fn a_hundred_thousand_tokens_fit() {
     let test = "config_scale::child_loads_a_hundred_thousand";
     let mut child = Command::new(std::env::current_exe().unwrap());
-    let output = child.args(["--exact", test, "--ignored", "--nocapture"]).output().unwrap();
+    let output = child
+        .args(["--exact", test, "--ignored", "--nocapture"])
+        .output()
+        .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && said.contains("at the peak of loading"), "{output:?}");
+    assert!(
+        output.status.success() && said.contains("at the peak of loading"),
+        "{output:?}"
+    );
 }
 
 #[test]

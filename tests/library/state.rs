@@ -1,9 +1,4 @@
 //! The durable state: what survives restarts, reboots, kills, damage and lost keys.
-#![expect(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    reason = "a test damages files on purpose, and says what it measured"
-)]
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -15,15 +10,15 @@ use std::time::{Duration, Instant as Stopwatch};
 
 use bearerd::clock;
 use bearerd::config::Environment;
-use bearerd_core::credential::{RefreshValidity, TokenName, Validity};
-use bearerd::token::Token;
-use bearerd_core::instant::Instant;
 use bearerd::store::seal::OpenError;
 use bearerd::store::state_dir::StateDirError;
 use bearerd::store::state_file::{DecodeError, decode, encode};
 use bearerd::store::{
     BootId, Loaded, Moment, Record, Sealer, SealerError, StateDir, StateWarning, StateWriter,
 };
+use bearerd::token::Token;
+use bearerd_core::credential::{RefreshValidity, TokenName, Validity};
+use bearerd_core::instant::Instant;
 use proptest::prelude::*;
 use secrecy::{ExposeSecret, SecretString};
 use tempfile::TempDir;
@@ -679,7 +674,12 @@ fn note(line: &str, acknowledged: &mut [u64; NAMES.len()]) -> bool {
 /// Lets a child write until it has told of `enough` commits, and kills it wherever it is by then.
 fn write_and_be_killed(dir: &Path, mut enough: u64, acknowledged: &mut [u64; NAMES.len()]) {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "state::child_writes_states", "--ignored", "--nocapture"])
+        .args([
+            "--exact",
+            "state::child_writes_states",
+            "--ignored",
+            "--nocapture",
+        ])
         .env("STATE", dir)
         .stdout(Stdio::piped())
         .spawn()

@@ -1,22 +1,14 @@
 //! What token endpoints really answer, one row for each habit known of them.
 
-#![expect(
-    clippy::panic,
-    clippy::too_many_lines,
-    clippy::type_complexity,
-    clippy::unwrap_used,
-    reason = "tests, and their tables"
-)]
-
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bearerd::oauth::SourceError;
+use bearerd::oauth::token_response::{Granted, Reply, Request, parse};
 use bearerd::token::Token;
 use bearerd_core::instant::Instant;
 use bearerd_core::refresh::{Delivery, FailureKind};
-use bearerd::source::SourceError;
-use bearerd::source::token_response::{Granted, Reply, Request, parse};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use proptest::prelude::*;
 use secrecy::{ExposeSecret, SecretString};

@@ -1,7 +1,5 @@
 //! Sockets that somebody else has bound, as systemd passes them.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::fs;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;

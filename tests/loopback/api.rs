@@ -1,12 +1,5 @@
 //! The HTTP API as its clients see it: curl, and raw bytes where curl is too polite.
 
-#![expect(
-    clippy::disallowed_methods,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test may fail, and plays a client that is slow"
-)]
-
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
@@ -21,8 +14,8 @@ use bearerd::api::client::{self, Call, ClientError};
 use bearerd::api::code::Code;
 use bearerd::clock;
 use bearerd::config::{Allow, Who};
-use bearerd_core::refresh::{ErrorState, Reason};
 use bearerd::store::DaemonView;
+use bearerd_core::refresh::{ErrorState, Reason};
 use serde_json::{Value, json};
 
 use crate::socket;

@@ -1,8 +1,6 @@
 //! `bearerd credential-helper aws`, and a raw token file, against an STS as strict as the real one: by hand,
 //! and by AWS's own library.
 
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a test may fail")]
-
 use std::fs;
 use std::io::Write;
 use std::path::Path;
@@ -10,8 +8,7 @@ use std::process::Command;
 
 use bearerd_core::refresh::{ErrorState, Reason};
 use serde_json::{Value, json};
-use support::api_server::{Answer, Request};
-use support::api_server;
+use support::api_server::{self, Answer, Request};
 use support::docs;
 use support::tool;
 

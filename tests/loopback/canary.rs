@@ -1,12 +1,6 @@
 //! Secrets stay where they belong: canaries everywhere, and then a search for them.
-#![expect(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    reason = "clippy.toml allows it within #[test] functions only"
-)]
 
 #[allow(dead_code, reason = "it is another test's, too")]
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -16,8 +10,8 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::json;
-use support::{Daemon, Fault, Host, RetryAfter, Server, Settings, SigningKey, System};
 use support::script;
+use support::{Daemon, Fault, Host, RetryAfter, Server, Settings, SigningKey, System};
 
 /// In every secret and every token, and nowhere else.
 const CANARY: &str = "cAnArY";

@@ -1,9 +1,4 @@
 //! `bearerd check --online` against loopback servers: each kind of finding, the summary, the exit code.
-#![expect(
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking"
-)]
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};

@@ -1,19 +1,12 @@
 //! The command line against the real server: output, exit codes, errors.
 
-#![expect(
-    clippy::disallowed_methods,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test may fail, and plays a client that is slow"
-)]
-
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::thread;
 
-use bearerd_core::refresh::{ErrorState, Reason};
 use bearerd::store::DaemonView;
+use bearerd_core::refresh::{ErrorState, Reason};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use support::tool;
 

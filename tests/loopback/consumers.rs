@@ -1,8 +1,6 @@
 //! Every recipe of `docs/consumers.md`, as it stands there, by the real programs: against the real daemon,
 //! and a server on loopback that wants the token.
 
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a test may fail")]
-
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
@@ -15,12 +13,10 @@ use std::time::Duration;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::json;
-use support::{Daemon, Host, Server, Settings, SigningKey, eventually};
-use support::api_server::Answer;
-use support::api_server;
-use support::docs::snippet;
-use support::docs;
+use support::api_server::{self, Answer};
+use support::docs::{self, snippet};
 use support::tool;
+use support::{Daemon, Host, Server, Settings, SigningKey, eventually};
 
 const SOON: Duration = Duration::from_secs(60);
 const NOBODY: u32 = 65534;

@@ -1,8 +1,6 @@
 //! `bearerd credential-helper`: the exchanges that git, docker, Kubernetes and Google document, and their failures.
 //! The real programs are in `git.rs` and `consumers.rs`, AWS is in `aws.rs`.
 
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a test may fail")]
-
 use std::fs;
 use std::io::Write;
 use std::path::Path;

@@ -1,11 +1,5 @@
 //! `credentials.sock` as systemd asks it: from an abstract address that names unit and credential.
 
-#![expect(
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking"
-)]
-
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;

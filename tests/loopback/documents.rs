@@ -1,20 +1,14 @@
 //! Values of a client that stand in a JSON document at a server (`[http.NAME]`), with the real daemon.
-#![expect(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    reason = "clippy.toml allows it within #[test] functions only"
-)]
 
 #[allow(dead_code, reason = "it is another test's, too")]
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use support::script::{Act, Seen, Server, answer, serving};
 use support::{Daemon, Host, eventually};
 use tokio::runtime::Runtime;
-use support::script::{Act, Seen, Server, answer, serving};
 
 const SOON: Duration = Duration::from_secs(15);
 

@@ -1,8 +1,4 @@
 //! Tokens that are made from other tokens (RFC 8693), with the real daemon.
-#![expect(
-    clippy::expect_used,
-    reason = "clippy.toml allows it within #[test] functions only"
-)]
 
 use std::time::Duration;
 

@@ -1,7 +1,5 @@
 //! `bearerd exec` against the real server: what the program finds, and what is left of bearerd.
 
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a test may fail")]
-
 use std::process::{Command, Output, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};

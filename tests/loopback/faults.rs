@@ -1,9 +1,5 @@
 //! Whatever goes wrong at the authorization server: the daemon lives, keeps what is valid published, does
 //! not storm, and recovers by itself.
-#![expect(
-    clippy::expect_used,
-    reason = "clippy.toml allows it within #[test] functions only"
-)]
 
 use std::time::Duration;
 

@@ -1,7 +1,5 @@
 //! Real git over TLS, from a server that runs git's own `http-backend` for who shows the token.
 
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a test may fail")]
-
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -9,8 +7,7 @@ use std::sync::mpsc;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use support::api_server::{Answer, Request};
-use support::api_server;
+use support::api_server::{self, Answer, Request};
 use support::docs;
 
 use crate::socket::{World, fresh};

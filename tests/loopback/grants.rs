@@ -1,12 +1,6 @@
 //! Grants that are no token request, with the real daemon: GitHub apps, HTTP requests, programs.
-#![expect(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    reason = "clippy.toml allows it within #[test] functions only"
-)]
 
 #[allow(dead_code, reason = "it is another test's, too")]
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,9 +11,9 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use bearerd::clock;
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde_json::{Value, json};
+use support::script::{Act, Seen, Server, answer, serving};
 use support::{Daemon, Host, SigningKey, eventually};
 use tokio::runtime::Runtime;
-use support::script::{Act, Seen, Server, answer, serving};
 
 const SOON: Duration = Duration::from_secs(15);
 

@@ -1,10 +1,5 @@
 //! What the journal gets of the real daemon: in a mount namespace with a journal of the test's own.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "clippy.toml allows it within #[test] functions only"
-)]
-
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;

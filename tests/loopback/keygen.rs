@@ -1,7 +1,5 @@
 //! `bearerd keygen`: what it makes is what OpenSSL, authorization servers and bearerd itself take.
 
-#![expect(clippy::unwrap_used, reason = "a test may fail")]
-
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;

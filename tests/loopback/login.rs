@@ -1,8 +1,4 @@
 //! Logins with the real binary: by form, in a browser that is a script, on another device.
-#![expect(
-    clippy::expect_used,
-    reason = "clippy.toml allows it within #[test] functions only"
-)]
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};

@@ -1,8 +1,4 @@
 //! Logins that end, and refresh tokens whose answer got lost: what is sent, what is kept, what is reported.
-#![expect(
-    clippy::expect_used,
-    reason = "clippy.toml allows it within #[test] functions only"
-)]
 
 use std::time::Duration;
 

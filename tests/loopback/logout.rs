@@ -1,9 +1,4 @@
 //! What a logout leaves behind: nothing that works, neither here nor at the server.
-#![expect(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    reason = "clippy.toml allows it within #[test] functions only"
-)]
 
 use std::fs;
 use std::process::Output;

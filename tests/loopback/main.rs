@@ -1,5 +1,14 @@
 //! The program as its users see it: the real daemon and the real commands, and servers on loopback.
 
+#![expect(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "tests may fail by panicking, and have files and tables of their own"
+)]
+
 mod activation;
 mod api;
 mod aws;

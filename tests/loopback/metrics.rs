@@ -1,11 +1,5 @@
 //! `/metrics` as a strict reader of OpenMetrics 1.0 sees it.
 
-#![expect(
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking"
-)]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -16,9 +10,9 @@ use std::time::Duration;
 
 use bearerd::clock;
 use bearerd::config::{Allow, Who};
+use bearerd::store::DaemonView;
 use bearerd_core::credential::RefreshValidity;
 use bearerd_core::refresh::{ErrorState, Reason};
-use bearerd::store::DaemonView;
 
 use crate::socket::{World, fresh, pending};
 

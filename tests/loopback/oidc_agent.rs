@@ -1,7 +1,5 @@
 //! `oidc-agent.sock`: the real `oidc-token` and `oidc-add` against it, and what no client of theirs would do.
 
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a test may fail")]
-
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::unix::fs::PermissionsExt;

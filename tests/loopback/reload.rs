@@ -1,8 +1,4 @@
 //! Living with change: configuration, secrets and keys replaced under a running daemon.
-#![expect(
-    clippy::expect_used,
-    reason = "clippy.toml allows it within #[test] functions only"
-)]
 
 use std::fs;
 use std::os::unix::fs::symlink;

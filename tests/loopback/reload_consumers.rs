@@ -1,8 +1,4 @@
 //! Units that got a token as a credential, and what is asked of systemd for them when it is replaced.
-#![expect(
-    clippy::expect_used,
-    reason = "clippy.toml allows it within #[test] functions only"
-)]
 
 use std::fs;
 use std::io::Read;

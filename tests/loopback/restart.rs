@@ -1,8 +1,4 @@
 //! Power cuts, restarts, and what is on disk in between.
-#![expect(
-    clippy::expect_used,
-    reason = "clippy.toml allows it within #[test] functions only"
-)]
 
 use std::fs;
 use std::path::{Path, PathBuf};

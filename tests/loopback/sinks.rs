@@ -1,11 +1,4 @@
 //! Files and hooks as their readers meet them.
-#![expect(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stdout,
-    reason = "a test sets the stage with plain files, and says what it saw"
-)]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -23,13 +16,13 @@ use bearerd::config::{
     GrantConfig, HeaderValue, HookAction, HookConfig, HttpsUrl, OnExpiry, SecretRef, TlsConfig,
     TokenConfig,
 };
-use bearerd_core::credential::{RefreshValidity, TokenName, Validity};
-use bearerd::token::Token;
 use bearerd::format::{Content, FormatError, Inputs, render};
-use bearerd_core::instant::Instant;
-use bearerd_core::refresh::{Health, Limits, RefreshAt, Status};
 use bearerd::sink::{self, Output, Report, Retry, Sinks};
 use bearerd::store::{Consumers, Published, Standing, TokenView};
+use bearerd::token::Token;
+use bearerd_core::credential::{RefreshValidity, TokenName, Validity};
+use bearerd_core::instant::Instant;
+use bearerd_core::refresh::{Health, Limits, RefreshAt, Status};
 use secrecy::SecretString;
 use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
@@ -151,7 +144,7 @@ impl Scene {
                     health: Health::Pending,
                     in_flight: false,
                     queued: false,
-                    waits_for_source: false,
+                    waits_for_parent: false,
                     login_due_at: None,
                     next_attempt_at: None,
                     failures: 0,

@@ -1,7 +1,5 @@
 //! Who may import whom, and how large a file may grow. ARCHITECTURE.md says why.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -3,8 +3,6 @@
 //!
 //! `BEARERD_UPDATE_MAN=1 cargo test --test repository man` writes them.
 
-#![expect(clippy::unwrap_used, reason = "a test may fail")]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write;

@@ -1,12 +1,5 @@
 //! The units as systemd itself reads and judges them.
 
-#![expect(
-    clippy::disallowed_methods,
-    clippy::print_stdout,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking, and its own files need no atomic replacement"
-)]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -82,20 +82,20 @@ impl Slot {
         self.due_now(now);
     }
 
-    /// It rests until a source is replaced, which may be failing.
-    pub(super) fn await_source(&mut self, source: TokenName, blame: Option<(ErrorState, Reason)>) {
+    /// It rests until a parent is replaced, which may be failing.
+    pub(super) fn await_parent(&mut self, parent: TokenName, blame: Option<(ErrorState, Reason)>) {
         self.phase = Phase::Resting(None);
-        self.awaits = Some(source);
+        self.awaits = Some(parent);
         if let Some((state, reason)) = blame {
             self.health = Health::Failing { state, reason };
         }
     }
 
-    /// A source was replaced.
-    pub(super) fn source_replaced(&mut self, now: Instant, source: &TokenName) {
-        self.renew |= self.policy.follows_sources && self.held.is_some();
-        let awaited = self.awaits.as_ref() == Some(source);
-        // What failed for another reason than its source fails with the next one, too: it keeps its pause.
+    /// A parent was replaced.
+    pub(super) fn parent_replaced(&mut self, now: Instant, parent: &TokenName) {
+        self.renew |= self.policy.follows_parents && self.held.is_some();
+        let awaited = self.awaits.as_ref() == Some(parent);
+        // What failed for another reason than its parent fails with the next one, too: it keeps its pause.
         let promising = match self.streak {
             None | Some((FailureKind::GrantRefused, _)) => true,
             Some(_) => false,

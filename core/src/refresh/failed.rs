@@ -46,9 +46,9 @@ impl Slot {
             self.ambiguous,
             self.seed_untried,
         );
-        // What its source has become is still to be followed, as long as that may succeed.
+        // What its parent has become is still to be followed, as long as that may succeed.
         self.renew |= by == Use::Primary
-            && self.policy.follows_sources
+            && self.policy.follows_parents
             && self.held.is_some()
             && verdict.state == ErrorState::Transient;
         self.health = Health::Failing {

@@ -26,6 +26,6 @@ mod verdict;
 pub use event::{
     AttemptId, Command, Delivery, ErrorState, Event, Failure, FailureKind, Restored, Use,
 };
-pub use policy::{Grant, Limits, Part, Policy, RefreshAt, ServerId, Source};
+pub use policy::{Grant, Limits, Parent, Part, Policy, RefreshAt, ServerId};
 pub use scheduler::Scheduler;
 pub use status::{Health, Reason, Status};

@@ -27,9 +27,9 @@ pub struct Policy {
     /// After how long a request counts as lost.
     pub deadline: Duration,
     /// The tokens that its requests carry.
-    pub sources: Vec<Source>,
+    pub parents: Vec<Parent>,
     /// Whether it is obtained anew when one of those was replaced.
-    pub follows_sources: bool,
+    pub follows_parents: bool,
     /// After how long without use the server drops a refresh token, if it does and does not say so.
     pub inactivity: Option<Duration>,
     /// How long before a person is needed this is announced.
@@ -43,7 +43,7 @@ pub struct Policy {
 
 /// A token that another token's requests carry.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Source {
+pub struct Parent {
     /// Which.
     pub name: TokenName,
     /// What of it.
@@ -77,7 +77,7 @@ pub struct Limits {
 pub enum Grant {
     /// May be repeated without harm (`client_credentials`).
     ClientCredentials,
-    /// May be repeated while its sources hold (`token_exchange`); a refresh token that it brings is used first.
+    /// May be repeated while its parents hold (`token_exchange`); a refresh token that it brings is used first.
     Exchange,
     /// A person logs in (`authorization_code`, `device_code`); from then on only the refresh token held.
     Login,
@@ -212,8 +212,8 @@ mod tests {
             grant: Grant::RefreshToken,
             refresh_at: RefreshAt::Permille(800),
             deadline: SECOND,
-            sources: Vec::new(),
-            follows_sources: false,
+            parents: Vec::new(),
+            follows_parents: false,
             inactivity: None,
             login_notice: HOUR,
             rotation_grace: Duration::ZERO,

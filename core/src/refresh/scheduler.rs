@@ -22,7 +22,7 @@ pub struct Scheduler {
     pub(super) seed: u64,
     pub(super) prng: Prng,
     pub(super) next_attempt: u64,
-    /// By source, those that are made from it.
+    /// By parent, those that are made from it.
     pub(super) dependents: BTreeMap<TokenName, Vec<TokenName>>,
     /// Boxed: a tree filled in order leaves half of each node empty.
     pub(super) slots: BTreeMap<TokenName, Box<Slot>>,
@@ -151,7 +151,7 @@ impl Scheduler {
             health: slot.health,
             in_flight: matches!(slot.phase, Phase::InFlight { .. }),
             queued: matches!(slot.phase, Phase::Queued(_)),
-            waits_for_source: slot.awaits.is_some(),
+            waits_for_parent: slot.awaits.is_some(),
             login_due_at: slot.login_due_at(),
             next_attempt_at: match slot.phase {
                 Phase::InFlight { .. } | Phase::Queued(_) => None,
@@ -212,7 +212,7 @@ impl Scheduler {
             }
         }
         if let Some((state, reason)) = obstacle {
-            self.hindered(now, name, Obstacle::Person(state, reason));
+            self.blocked(now, name, Obstacle::Person(state, reason));
         }
         self.wake_server(now, &id);
     }
@@ -223,7 +223,7 @@ impl Scheduler {
             return;
         };
         if let Err(obstacle) = self.next_use(now, slot) {
-            return self.hindered(now, name, obstacle);
+            return self.blocked(now, name, obstacle);
         }
         let Some(slot) = self.slots.get_mut(name) else {
             return;
@@ -261,7 +261,7 @@ impl Scheduler {
             server.dequeue(&name, place);
             match self.next_use(now, slot) {
                 Ok(by) => self.send(now, id, &name, by),
-                Err(obstacle) => self.hindered(now, &name, obstacle),
+                Err(obstacle) => self.blocked(now, &name, obstacle),
             }
             self.arm_token(&name);
         };
@@ -297,9 +297,9 @@ impl Scheduler {
         self.wake_server(now, &id);
         self.quarantine_if(quarantine, name);
         if failure.kind == FailureKind::GrantRefused {
-            self.distrust_sources(now, name);
+            self.refresh_parents(now, name);
         }
-        self.take_along(name);
+        self.fail_dependents(name);
     }
 
     fn logged_in(&mut self, now: Instant, name: TokenName, attempt: AttemptId, validity: Validity) {
@@ -313,7 +313,7 @@ impl Scheduler {
             name: name.clone(),
             attempt,
         });
-        self.source_replaced(now, &name);
+        self.parent_replaced(now, &name);
     }
 
     fn obtained(&mut self, now: Instant, name: &TokenName, attempt: AttemptId, validity: Validity) {
@@ -346,7 +346,7 @@ impl Scheduler {
                 .push_back(Command::Withdraw { name: name.clone() });
         }
         self.wake_server(now, &id);
-        self.source_replaced(now, &name);
+        self.parent_replaced(now, &name);
     }
 
     pub(super) fn with_slot(&mut self, name: &TokenName, change: impl FnOnce(&mut Slot)) {

@@ -48,9 +48,9 @@ pub(super) struct Slot {
     pub(super) outdated: bool,
     /// Somebody waits for a replacement of a token that is not expired.
     pub(super) asked: bool,
-    /// The source whose replacement it rests for.
+    /// The parent whose replacement it rests for.
     pub(super) awaits: Option<TokenName>,
-    /// A source that it follows was replaced: what the refresh token brings would be made from the old one.
+    /// A parent that it follows was replaced: what the refresh token brings would be made from the old one.
     pub(super) renew: bool,
     /// The last refresh did not move the refresh token's end: nothing will.
     pub(super) window_fixed: bool,

@@ -16,7 +16,7 @@ pub struct Status {
     /// Whether one is due and waits for its turn at the authorization server.
     pub queued: bool,
     /// Whether it waits for a token that its request carries.
-    pub waits_for_source: bool,
+    pub waits_for_parent: bool,
     /// When a person has to log in, as far as that is known.
     pub login_due_at: Option<Instant>,
     /// When the next request is due; `None` while one is under way or when only a change helps.
@@ -58,9 +58,9 @@ pub enum Reason {
     /// The authorization server refuses the refresh token.
     RefreshTokenRefused,
     /// A token that its request carries is failing, in the same state.
-    Source,
+    Parent,
     /// A token that its request carries lacks the part it needs, such as an ID token.
-    SourceLacksPart,
+    ParentLacksPart,
     /// A refresh was sent, no answer was kept, and the refresh token no longer works: the server has
     /// rotated it (RFC 9700 section 4.14.2).
     RotationLost,

@@ -217,7 +217,7 @@ impl World {
     }
 
     fn remove(&mut self, index: usize) {
-        let made_from_it = |other: &Token| other.configured && other.source == Some(index);
+        let made_from_it = |other: &Token| other.configured && other.parent == Some(index);
         if self.tokens.iter().any(made_from_it) {
             return;
         }
@@ -228,8 +228,8 @@ impl World {
     }
 
     fn add(&mut self, index: usize) {
-        let source = self.tokens[index].source;
-        if source.is_some_and(|source| !self.tokens[source].configured) {
+        let parent = self.tokens[index].parent;
+        if parent.is_some_and(|parent| !self.tokens[parent].configured) {
             return;
         }
         let token = &mut self.tokens[index];

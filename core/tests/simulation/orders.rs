@@ -101,9 +101,9 @@ impl World {
 
     /// Until when the token is really valid that a request carries, which the core takes for valid.
     fn subject(&mut self, index: usize, by: Use) -> Option<Instant> {
-        let source = self.tokens[index].source.filter(|_| by == Use::Primary)?;
+        let parent = self.tokens[index].parent.filter(|_| by == Use::Primary)?;
         self.totals.exchanges += 1;
-        let record = self.tokens[source].record;
+        let record = self.tokens[parent].record;
         assert!(record.is_some(), "exchanged a token that is not there");
         let record = record?;
         let time = self.shell.time(self.now);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bearerd_core::credential::TokenName;
 use bearerd_core::instant::Instant;
 use bearerd_core::refresh::{
-    AttemptId, Event, Grant, Limits, Part, Policy, RefreshAt, Scheduler, ServerId, Source,
+    AttemptId, Event, Grant, Limits, Parent, Part, Policy, RefreshAt, Scheduler, ServerId,
 };
 
 use super::chance::Chance;
@@ -191,9 +191,9 @@ impl World {
             Grant::Exchange if index == 0 => Grant::ClientCredentials,
             grant => grant,
         };
-        let source = (grant == Grant::Exchange).then(|| chance.below(index as u64) as usize);
-        let sources = source.map(|source| Source {
-            name: self.tokens[source].name.clone(),
+        let parent = (grant == Grant::Exchange).then(|| chance.below(index as u64) as usize);
+        let parents = parent.map(|parent| Parent {
+            name: self.tokens[parent].name.clone(),
             part: Part::AccessToken,
             on_refresh: false,
         });
@@ -215,8 +215,8 @@ impl World {
             refresh_at: refresh_at(chance, lifetime),
             deadline: chance.pick(&[Duration::from_secs(3), Duration::from_secs(10)]),
             identity: [0; 16],
-            sources: sources.into_iter().collect(),
-            follows_sources: chance.one_in(3),
+            parents: parents.into_iter().collect(),
+            follows_parents: chance.one_in(3),
             inactivity: None,
             login_notice: Duration::from_secs(900),
             rotation_grace: Duration::ZERO,
@@ -232,7 +232,7 @@ impl World {
             key: 0,
             seed,
             record: None,
-            source,
+            parent,
             current: None,
             watch: Watch::new(self.now),
         };

@@ -26,7 +26,7 @@ pub struct Token {
     pub seed: Option<RefreshToken>,
     pub record: Option<Record>,
     /// Which token it is made from.
-    pub source: Option<usize>,
+    pub parent: Option<usize>,
     pub current: Option<Validity>,
     pub watch: Watch,
 }
@@ -314,7 +314,7 @@ impl World {
         );
         let mut waits_for_a_person = false;
         if let Health::Failing { state, reason } = status.health {
-            if state == ErrorState::NeedsLogin && reason != Reason::Source {
+            if state == ErrorState::NeedsLogin && reason != Reason::Parent {
                 let meter = &self.meters[token.registration.server];
                 token.needs_login((self.now, now), reason, meter);
             }
@@ -330,9 +330,9 @@ impl World {
             token.registration.refused_passwords < 3,
             "the password was tried too often"
         );
-        if status.waits_for_source {
-            self.totals.waits_for_sources += 1;
-            self.check_source(index);
+        if status.waits_for_parent {
+            self.totals.waits_for_parents += 1;
+            self.check_parent(index);
         }
     }
 
@@ -342,33 +342,33 @@ impl World {
         let status = self.shell.scheduler.status(&token.name);
         // Nor is it the core's that only a login brings the next one, or that after a reboot a wrong wall
         // clock has it take a login for alive that has ended.
-        let ended = |source: usize| {
-            let source = &self.tokens[source];
-            let record = source.record.filter(|record| record.ends_at <= self.now);
-            source.is_last_of_login() && record.is_some()
+        let ended = |parent: usize| {
+            let parent = &self.tokens[parent];
+            let record = parent.record.filter(|record| record.ends_at <= self.now);
+            parent.is_last_of_login() && record.is_some()
         };
         if token.is_last_of_login()
-            || token.source.is_some_and(ended)
-            || status.is_some_and(|status| status.waits_for_source)
+            || token.parent.is_some_and(ended)
+            || status.is_some_and(|status| status.waits_for_parent)
         {
             let now = self.now;
             self.tokens[index].watch.suffers_until(now);
         }
     }
 
-    /// Whoever waits for a source waits for something that happens.
-    fn check_source(&self, index: usize) {
-        let source = self.tokens[index].source.map(|source| &self.tokens[source]);
-        let Some(source) = source else {
-            assert!(source.is_some(), "waits for a source and has none");
+    /// Whoever waits for a parent waits for something that happens.
+    fn check_parent(&self, index: usize) {
+        let parent = self.tokens[index].parent.map(|parent| &self.tokens[parent]);
+        let Some(parent) = parent else {
+            assert!(parent.is_some(), "waits for a parent and has none");
             return;
         };
-        let status = self.shell.scheduler.status(&source.name);
+        let status = self.shell.scheduler.status(&parent.name);
         let idle = status.is_none_or(|status| {
-            let under_way = status.in_flight || status.queued || status.waits_for_source;
+            let under_way = status.in_flight || status.queued || status.waits_for_parent;
             status.health == Health::Fresh && !under_way && status.next_attempt_at.is_none()
         });
-        assert!(!idle, "waits for a source that does nothing");
+        assert!(!idle, "waits for a parent that does nothing");
     }
 }
 

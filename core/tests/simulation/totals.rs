@@ -27,6 +27,6 @@ macro_rules! totals {
 totals! {
     attempts commits discarded expired quarantined deadlines outages lost_replies late_replies
     duplicated_replies restarts crashes_before_sending crashes_before_commit crashes_after_commit
-    reboots suspends clock_steps reloads changed_keys changed_passwords logins exchanges waits_for_sources
+    reboots suspends clock_steps reloads changed_keys changed_passwords logins exchanges waits_for_parents
     asked_for_logins virtual_days
 }

@@ -15,8 +15,8 @@ use crate::api::problem::Problem;
 use crate::clock;
 use crate::config::{GrantConfig, RedirectUri, TokenConfig};
 use crate::error_chain::error_chain;
-use crate::source::login::{self, Authorization, DeviceLogin};
-use crate::source::{Carried, Client, SourceError};
+use crate::oauth::login::{self, Authorization, DeviceLogin};
+use crate::oauth::{Client, InputTokens, SourceError};
 use crate::store::LoginFiles;
 
 /// A login that has begun.
@@ -38,7 +38,7 @@ pub(super) enum Way {
 pub(super) async fn begin(
     client: &Client,
     token: &TokenConfig,
-    carried: &Carried,
+    inputs: &InputTokens,
     port: Option<u16>,
 ) -> Result<Pending, SourceError> {
     let registration = &client.renewed().await?;
@@ -48,7 +48,7 @@ pub(super) async fn begin(
             (Way::Code(Box::new(authorization)), CODE_LIFETIME)
         }
         GrantConfig::DeviceCode => {
-            let device = DeviceLogin::begin(registration, token, carried).await?;
+            let device = DeviceLogin::begin(registration, token, inputs).await?;
             let expires_in = device.expires_in;
             (Way::Device(Box::new(device)), expires_in)
         }

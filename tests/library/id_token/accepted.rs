@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_lc_rs::digest;
 use aws_lc_rs::signature::RSA_PKCS1_SHA256;
 use bearerd::config::SignatureAlg;
-use bearerd::source::id_token::{Claims, Expected, IdTokenError, verify};
+use bearerd::oauth::id_token::{Claims, Expected, IdTokenError, verify};
 use proptest::prelude::*;
 use secrecy::SecretString;
 

@@ -1,12 +1,5 @@
 //! ID tokens that must be refused, each for its own reason, and ID tokens that must be taken.
 
-#![expect(
-    clippy::panic,
-    clippy::too_many_lines,
-    clippy::unwrap_used,
-    reason = "tests, and their tables"
-)]
-
 mod accepted;
 mod keys;
 mod provider;
@@ -14,8 +7,8 @@ mod refused;
 
 use std::time::Duration;
 
-use bearerd::source::id_token::{ALGORITHMS, Claims, Expected, IdTokenError, LEEWAY, verify};
-use bearerd::source::jwks::KeySet;
+use bearerd::oauth::id_token::{ALGORITHMS, Claims, Expected, IdTokenError, LEEWAY, verify};
+use bearerd::oauth::jwks::KeySet;
 use secrecy::SecretString;
 use serde_json::Value;
 

@@ -6,7 +6,7 @@ use aws_lc_rs::signature::{self, KeyPair, RSA_PKCS1_SHA256, RSA_PSS_SHA256};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD};
 use bearerd::config::SignatureAlg;
-use bearerd::source::id_token::{IdTokenError, Part};
+use bearerd::oauth::id_token::{IdTokenError, Part};
 use serde_json::json;
 
 use super::judge;

@@ -8,19 +8,20 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use bearerd::api::tokens::RefreshWish;
+use bearerd::api::tokens::RefreshRequest;
 use bearerd::api::{self, Api, Protocol};
 use bearerd::clock;
 use bearerd::config::{
     BodyFormat, ClientAuth, ClientConfig, ClientId, Endpoint, Environment, GrantConfig, HttpsUrl,
     TlsConfig, TokenConfig,
 };
-use bearerd_core::credential::{TokenName, Validity};
-use bearerd::token::Token;
-use bearerd_core::refresh::{ErrorState, Health, Limits, Reason, RefreshAt, Status};
 use bearerd::store::{
-    Consumers, DaemonView, Kind, Newsroom, Published, Sketch, Standing, TokenNews, TokenView, Topic,
+    Consumers, DaemonView, EventBus, Kind, Published, Snapshot, Standing, TokenEvent, TokenView,
+    Topic,
 };
+use bearerd::token::Token;
+use bearerd_core::credential::{TokenName, Validity};
+use bearerd_core::refresh::{ErrorState, Health, Limits, Reason, RefreshAt, Status};
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub struct World {
@@ -31,9 +32,9 @@ pub struct World {
     pub registry: watch::Sender<Arc<BTreeMap<TokenName, watch::Receiver<TokenView>>>>,
     pub daemon: watch::Sender<DaemonView>,
     pub consumers: Consumers,
-    pub news: Newsroom,
+    pub events: EventBus,
     tokens: BTreeMap<TokenName, watch::Sender<TokenView>>,
-    refreshes: mpsc::Receiver<RefreshWish>,
+    refreshes: mpsc::Receiver<RefreshRequest>,
     stop: Option<oneshot::Sender<()>>,
     server: Option<JoinHandle<()>>,
 }
@@ -83,11 +84,11 @@ impl World {
         let (refresh, refreshes) = mpsc::channel(16);
         let (stop, stopped) = oneshot::channel();
         let consumers = Consumers::default();
-        let news = Newsroom::default();
+        let events = EventBus::default();
         let api = Api {
             tokens,
             daemon: daemon_view,
-            news: news.clone(),
+            events: events.clone(),
             refreshes: refresh,
             logins: mpsc::channel(1).0,
             logouts: mpsc::channel(1).0,
@@ -103,7 +104,7 @@ impl World {
             registry,
             daemon,
             consumers,
-            news,
+            events,
             tokens: BTreeMap::new(),
             refreshes,
             stop: Some(stop),
@@ -124,7 +125,7 @@ impl World {
             new.insert(name.clone(), receiver);
             *tokens = Arc::new(new);
         });
-        self.news.send(Topic::Token(TokenNews::new(
+        self.events.send(Topic::Token(TokenEvent::new(
             Kind::Configured,
             &sender.borrow(),
         )));
@@ -139,8 +140,8 @@ impl World {
             *tokens = Arc::new(new);
         });
         let gone = self.tokens.remove(&name).unwrap();
-        self.news
-            .send(Topic::Token(TokenNews::new(Kind::Removed, &gone.borrow())));
+        self.events
+            .send(Topic::Token(TokenEvent::new(Kind::Removed, &gone.borrow())));
     }
 
     pub fn publish(&self, view: TokenView) {
@@ -150,18 +151,18 @@ impl World {
 
     pub fn update(&self, name: &str, change: impl FnOnce(&mut TokenView)) {
         let sender = &self.tokens[&TokenName::parse(name).unwrap()];
-        let before = Sketch::from(&*sender.borrow());
+        let before = Snapshot::from(&*sender.borrow());
         sender.send_modify(change);
-        self.news.compare(before, &sender.borrow());
+        self.events.compare(before, &sender.borrow());
     }
 
-    /// Waits for the next wish, which must be to refresh `name`. Returns the generation that is not wanted.
+    /// Waits for the next request, which must be to refresh `name`. Returns the generation that is not wanted.
     pub fn asked_for(&mut self, name: &str) -> Option<u64> {
-        let Some(wish) = self.refreshes.blocking_recv() else {
+        let Some(request) = self.refreshes.blocking_recv() else {
             panic!("nobody serves");
         };
-        assert_eq!(wish.name.as_str(), name);
-        wish.instead_of
+        assert_eq!(request.name.as_str(), name);
+        request.instead_of
     }
 
     /// Whether nothing was asked for since.
@@ -195,7 +196,7 @@ pub fn pending(name: &str) -> Made {
                 health: Health::Pending,
                 in_flight: true,
                 queued: false,
-                waits_for_source: false,
+                waits_for_parent: false,
                 login_due_at: None,
                 next_attempt_at: None,
                 failures: 0,

@@ -1,8 +1,4 @@
 //! The authorization server of the tests refuses what the real ones refuse.
-#![expect(
-    clippy::expect_used,
-    reason = "clippy.toml allows it within #[test] functions only"
-)]
 
 mod nhs;
 

@@ -6,8 +6,8 @@ use bearerd::clock;
 use rcgen::{KeyPair, PKCS_RSA_SHA512, SigningKey as _};
 use serde_json::{Value, json};
 
-use support::{Server, Settings, SigningKey};
 use super::{Answer, client, exchange, post, text};
+use support::{Server, Settings, SigningKey};
 
 struct Assertion {
     header: Value,

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use crate::clock;
 use aws_lc_rs::io::Positive;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair, KeySize};
 use aws_lc_rs::signature::{self, KeyPair as _};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use crate::clock;
 use serde_json::{Value, json};
 
 use super::fault::Reply;

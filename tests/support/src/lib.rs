@@ -24,6 +24,7 @@
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
+    clippy::new_without_default,
     clippy::expect_used,
     clippy::panic,
     clippy::print_stderr,

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::clock;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use crate::clock;
 use bearerd_core::instant::Instant;
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! Tokens that are made anew when their source was replaced: [`Chain`] with `follow_source`.
+//! Tokens that are made anew when their parent was replaced: [`Chain`] with `follow_source`.
 
 use super::graph::Chain;
 use super::*;
@@ -40,7 +40,7 @@ fn who_follows_is_made_anew_after_a_failure_too() {
     chain.request(1, "c");
 }
 
-/// The source is away; its own refresh token is not.
+/// The parent is away; its own refresh token is not.
 #[test]
 fn who_cannot_follow_lives_on() {
     let mut chain = Chain::following(100, 100);
@@ -68,7 +68,7 @@ fn who_cannot_follow_lives_on() {
 }
 
 #[test]
-fn another_source_is_no_news_to_who_is_denied() {
+fn another_parent_is_no_news_to_who_is_denied() {
     let mut chain = Chain::new(Grant::ClientCredentials, true);
     let (attempt, _) = chain.request(0, "a");
     chain.answer("a", attempt, 20, Some(20));

@@ -2,8 +2,8 @@
 
 use super::*;
 
-fn source(of: &str, part: Part) -> Vec<Source> {
-    vec![Source {
+fn parent(of: &str, part: Part) -> Vec<Parent> {
+    vec![Parent {
         name: name(of),
         part,
         on_refresh: false,
@@ -13,14 +13,14 @@ fn source(of: &str, part: Part) -> Vec<Source> {
 pub(super) struct Chain(pub(super) Bench);
 
 impl Chain {
-    pub(super) fn new(root: Grant, follows_sources: bool) -> Self {
+    pub(super) fn new(root: Grant, follows_parents: bool) -> Self {
         let mut bench = Bench {
             scheduler: Scheduler::new(1),
             now: at(1000),
         };
         let made = |of, part| Policy {
-            sources: source(of, part),
-            follows_sources,
+            parents: parent(of, part),
+            follows_parents,
             ..policy(Grant::Exchange)
         };
         let policies = BTreeMap::from([
@@ -137,7 +137,7 @@ impl Chain {
 fn one_after_the_other() {
     let mut chain = Chain::new(Grant::ClientCredentials, false);
     let (attempt, _) = chain.request(0, "a");
-    assert!(chain.status("b").waits_for_source && chain.status("c").waits_for_source);
+    assert!(chain.status("b").waits_for_parent && chain.status("c").waits_for_parent);
     assert_eq!(chain.status("c").health, Health::Pending);
     chain.answer("a", attempt, 600, Some(3600));
     let (attempt, _) = chain.request(0, "b");
@@ -152,7 +152,7 @@ fn one_after_the_other() {
 }
 
 #[test]
-fn a_source_that_would_not_outlive_the_request_goes_first() {
+fn a_parent_that_would_not_outlive_the_request_goes_first() {
     let mut chain = Chain::new(Grant::ClientCredentials, false);
     let (attempt, _) = chain.request(0, "a");
     chain.answer("a", attempt, 3600, Some(100));
@@ -162,7 +162,7 @@ fn a_source_that_would_not_outlive_the_request_goes_first() {
     chain.answer("c", attempt, 3600, None);
     // Due after 97 s: the ID token has 3 left, and a request may take 10.
     let (attempt, _) = chain.request(98, "a");
-    assert!(chain.status("b").waits_for_source);
+    assert!(chain.status("b").waits_for_parent);
     chain.answer("a", attempt, 3600, Some(100));
     let (_, by) = chain.request(0, "b");
     assert_eq!(by, Use::Primary);
@@ -176,7 +176,7 @@ fn the_root_names_the_state() {
     for token in ["b", "c"] {
         let expected = Health::Failing {
             state: ErrorState::Denied,
-            reason: Reason::Source,
+            reason: Reason::Parent,
         };
         assert_eq!(chain.status(token).health, expected);
     }
@@ -196,7 +196,7 @@ fn a_login_sets_the_chain_going() {
         reason,
     };
     assert_eq!(chain.status("a").health, needs_login(Reason::LoginRequired));
-    assert_eq!(chain.status("c").health, needs_login(Reason::Source));
+    assert_eq!(chain.status("c").health, needs_login(Reason::Parent));
     let attempt = chain.0.scheduler.begin_attempt();
     let validity = Validity {
         obtained_at: chain.0.now,
@@ -221,7 +221,7 @@ fn a_part_that_never_comes_is_no_loop() {
     chain.answer("a", attempt, 3600, None);
     let health = Health::Failing {
         state: ErrorState::FixConfig,
-        reason: Reason::SourceLacksPart,
+        reason: Reason::ParentLacksPart,
     };
     assert_eq!(chain.requests(2000).len(), 0);
     assert_eq!(chain.status("b").health, health);
@@ -229,7 +229,7 @@ fn a_part_that_never_comes_is_no_loop() {
         chain.status("c").health,
         Health::Failing {
             state: ErrorState::FixConfig,
-            reason: Reason::Source,
+            reason: Reason::Parent,
         }
     );
 }
@@ -270,7 +270,7 @@ fn a_part_that_ended_before_is_missing() {
 }
 
 #[test]
-fn a_refused_source_is_replaced() {
+fn a_refused_parent_is_replaced() {
     let mut chain = Chain::new(Grant::ClientCredentials, false);
     let (attempt, _) = chain.request(0, "a");
     chain.answer("a", attempt, 3600, Some(3600));
@@ -293,7 +293,7 @@ fn a_refused_source_is_replaced() {
 }
 
 #[test]
-fn a_valid_token_stays_while_its_source_fails() {
+fn a_valid_token_stays_while_its_parent_fails() {
     let mut chain = Chain::new(Grant::ClientCredentials, false);
     let (attempt, _) = chain.request(0, "a");
     chain.answer("a", attempt, 100, Some(50));

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::answer::{self, Keys, Refusal};
 use crate::api::code::Code;
-use crate::source::{is_confidential, is_loopback};
+use crate::oauth::{is_confidential, is_loopback};
 
 /// Why there are no keys.
 #[derive(Debug, thiserror::Error)]
