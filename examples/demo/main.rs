@@ -1,6 +1,7 @@
 //! bearerd at work: a loopback authorization server with short-lived tokens, the real daemon, three
 //! applications that read, and an outage whenever you like. `--script` plays one minute by itself.
 #![expect(
+    clippy::expect_used,
     clippy::print_stderr,
     clippy::print_stdout,
     reason = "a program for the terminal"
@@ -9,7 +10,9 @@
 mod terminal;
 
 use std::io::{self, IsTerminal, Read, Write};
+use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -22,8 +25,11 @@ use terminal::{Action, Keys, Screen};
 
 fn main() -> ExitCode {
     if std::env::var_os(AS_DAEMON).is_some() {
-        // The daemon is this very program: nothing else needs to have been built.
         let _ = rustix::process::set_parent_process_death_signal(Some(Signal::TERM));
+    }
+    // By that name this very program is the daemon and its commands: nothing else needs to be built.
+    let name = std::env::args_os().next();
+    if name.is_some_and(|name| Path::new(&name).ends_with(BEARERD)) {
         return bearerd::cli::main();
     }
     match std::env::args().nth(1).as_deref() {
@@ -42,6 +48,8 @@ fn main() -> ExitCode {
     }
 }
 
+/// The name by which this program is bearerd.
+const BEARERD: &str = "bearerd";
 /// Set in the environment of the child that is to be the daemon.
 const AS_DAEMON: &str = "BEARERD_DEMO_DAEMON";
 const BAR: usize = 30;
@@ -113,8 +121,11 @@ impl Demo {
         settings.leeway = LEEWAY;
         let server = Server::start(settings);
 
-        let program = std::env::current_exe().unwrap_or_else(|_| "demo".into());
-        let mut host = Host::running(vec![program.into()]);
+        let mut host = Host::running(Vec::new());
+        let program = host.path(BEARERD);
+        let this = std::env::current_exe().unwrap_or_else(|_| "demo".into());
+        symlink(this, &program).expect("a directory of its own");
+        host.program = vec![program.into()];
         host.variable(AS_DAEMON, "1");
         let tables =
             host.lev(&server) + &host.ardengem(&server) + &host.nhs(&server, "test-1", &key);
@@ -161,7 +172,7 @@ impl Demo {
         println!("about ten seconds. The daemon is the real one, and so is its configuration:\n");
         println!("  {dir}/bearerd.toml\n");
         println!("In a second terminal:\n");
-        println!("  cargo run -q -- status --socket {socket}");
+        println!("  {dir}/bearerd status --socket {socket}");
         println!("  curl -s --unix-socket {socket} http://localhost/v1/tokens/lev");
         println!("  cat {dir}/tokens/ardengem.headers        # for curl -H @file");
         println!("  tail -f {dir}/log\n");

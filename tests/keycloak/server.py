@@ -1,5 +1,6 @@
 """A Keycloak of one run: its own directory, ports, database and realm; on loopback only."""
 
+import fcntl
 import json
 import os
 import secrets
@@ -8,6 +9,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import tempfile
 import time
 import urllib.error
 import urllib.parse
@@ -19,11 +21,23 @@ START_DEADLINE = 120
 STOP_DEADLINE = 30
 
 
-def free_port():
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def own_port():
+    """A port of this run until it ends, and the lock that says so.
+
+    It is below those that the kernel gives away, so nobody else has it while the server is down.
+    """
+    locks = Path(tempfile.gettempdir()) / "bearerd-test-ports"
+    locks.mkdir(exist_ok=True)
+    for port in range(20000, 30000):
+        lock = (locks / str(port)).open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", port))
+            return port, lock
+        except OSError:
+            lock.close()
+    raise RuntimeError("no port from 20000 to 29999 is free")
 
 
 class Keycloak:
@@ -32,7 +46,7 @@ class Keycloak:
     def __init__(self, directory, authority, realm, path):
         """`path` is what the server answers below: `/auth` as up to Keycloak 16, or `/`."""
         self.home = Path(directory)
-        self.port = free_port()
+        self.port, self.port_lock = own_port()
         self.base = f"https://localhost:{self.port}{path}".rstrip("/")
         self.realm_name = realm["realm"]
         self.issuer = f"{self.base}/realms/{self.realm_name}"
@@ -67,7 +81,8 @@ class Keycloak:
         }
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [self.home / "bin" / "kc.sh", "start", "--optimized", "--import-realm",
+                # When the run is killed, the server ends, too.
+                ["setpriv", "--pdeathsig", "TERM", self.home / "bin" / "kc.sh", "start", "--optimized", "--import-realm",
                  "--cache=local", "--http-host=127.0.0.1", f"--https-port={self.port}", f"--hostname={self.base}",
                  f"--https-certificate-file={self.certificate}",
                  f"--https-certificate-key-file={self.key}",

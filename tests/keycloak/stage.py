@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -12,6 +13,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def play(scene, keep):
     """Plays `scene(directory, binary)`, which returns its checks, and prints the verdict; the exit code."""
+    for interruption in (signal.SIGHUP, signal.SIGTERM):
+        # As Control-C does: what was begun is cleared away.
+        signal.signal(interruption, interrupted)
     for variable in [name for name in os.environ if name.lower().endswith("_proxy")]:
         del os.environ[variable]
     binary = build()
@@ -28,6 +32,12 @@ def play(scene, keep):
         print(f"failed: {name}")
     print(f"{len(checks) - len(failed)} passed, {len(failed)} failed")
     return 1 if failed else 0
+
+
+def interrupted(number, _frame):
+    """Ends the run in good order; who hears it once more knows already."""
+    signal.signal(number, signal.SIG_IGN)
+    raise SystemExit(128 + number)
 
 
 def build():

@@ -1,6 +1,7 @@
 //! The HTTP API as its clients see it: curl, and raw bytes where curl is too polite.
 
 use std::io::{Read, Write};
+use std::net::Shutdown;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Output};
@@ -16,6 +17,7 @@ use bearerd::clock;
 use bearerd::config::{Allow, Who};
 use bearerd::store::DaemonView;
 use bearerd_core::refresh::{ErrorState, Reason};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::{Value, json};
 
 use crate::socket;
@@ -258,6 +260,7 @@ fn an_expired_token_is_never_served() {
     // Withdrawal is late: the expired token still stands as current.
     let expired = pending("lev").obtained(1, "canary-1", 10, 10).0;
     let dying = pending("nhs").obtained(1, "canary-2", 2, 0).0;
+    let expires_at = dying.standing.status.validity.unwrap().expires_at;
     let world = World::new([expired, dying]);
     for path in ["/v1/tokens/lev", "/v1/tokens/lev/access_token"] {
         let answer = curl(&world, &[path]);
@@ -271,8 +274,12 @@ fn an_expired_token_is_never_served() {
     );
     let before = curl(&world, &["/v1/tokens/nhs/access_token"]);
     assert_eq!(before.body, "canary-2");
-    thread::sleep(Duration::from_millis(2100));
-    assert_eq!(curl(&world, &["/v1/tokens/nhs/access_token"]).status, 503);
+    // Nothing but the time makes it so.
+    support::eventually("its expiry", Duration::from_secs(15), || {
+        let status = curl(&world, &["/v1/tokens/nhs/access_token"]).status;
+        (status == 503).then_some(())
+    });
+    assert!(clock::now() >= expires_at);
 }
 
 #[test]
@@ -361,13 +368,15 @@ fn waits_through_a_reload_but_not_for_a_removed_token() {
         };
         let kept = wait("/v1/tokens/lev/access_token?wait=15s");
         let removed = wait("/v1/tokens/nhs?wait=15s");
-        thread::sleep(Duration::from_millis(200));
+        for name in ["lev", "nhs"] {
+            world.wait_for_waiting(name, 1);
+        }
         world.configure(pending("lev").0);
         world.remove("nhs");
-        thread::sleep(Duration::from_millis(200));
+        assert_eq!(code(removed.join().unwrap()), Code::NotFound);
+        world.wait_for_waiting("lev", 1);
         world.publish(fresh("lev", "new").0);
         assert_eq!(kept.join().unwrap().unwrap(), b"new");
-        assert_eq!(code(removed.join().unwrap()), Code::NotFound);
     });
 }
 
@@ -381,7 +390,8 @@ fn a_refresh_waits_for_its_outcome() {
         world.asked_for("lev");
         // That an attempt has begun is news, but no outcome, whatever came of the one before.
         world.update("lev", |view| view.standing.status.in_flight = true);
-        thread::sleep(Duration::from_millis(50));
+        // The server's thread has seen it when it answers who asks later.
+        assert_eq!(curl(world, &["/v1/status/lev"]).status, 200);
         world.publish(answer.0);
         asking.join().unwrap()
     };
@@ -537,7 +547,13 @@ fn more_requests_than_connections_wait_their_turn() {
         .collect();
     let socket = world.socket.clone();
     let next = thread::spawn(move || get(&socket, "/v1/tokens/nhs/access_token").unwrap());
-    thread::sleep(Duration::from_millis(500));
+    // The same thread serves oidc-agent's socket: by the time of its answers it has seen the new client, too.
+    for _ in 0..10 {
+        let mut stream = UnixStream::connect(&world.oidc_agent).unwrap();
+        stream.write_all(b"no such request").unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        let _ = stream.read_to_end(&mut Vec::new());
+    }
     assert!(!next.is_finished());
     // One is answered and stays connected: being idle now, it makes room.
     world.publish(fresh("lev", "canary-1").0);
@@ -562,6 +578,17 @@ fn waiting_clients_that_leave_free_their_place() {
     assert!(took < Duration::from_secs(4), "{took:?}");
 }
 
+/// Waits until the other side has closed a connection, and reads nothing of it.
+fn wait_for_hangup(stream: &UnixStream) {
+    let mut ends = [PollFd::new(stream, PollFlags::empty())];
+    let patience = Timespec {
+        tv_sec: 30,
+        tv_nsec: 0,
+    };
+    let ended = poll(&mut ends, Some(&patience)).unwrap();
+    assert_eq!(ended, 1, "nobody hangs up");
+}
+
 #[test]
 fn slow_clients_are_cut_off() {
     let world = World::new([fresh("lev", "canary-1").0]);
@@ -569,10 +596,12 @@ fn slow_clients_are_cut_off() {
         // Headers that never end, a byte at a time.
         scope.spawn(|| {
             let mut stream = UnixStream::connect(&world.socket).unwrap();
+            // Between two bytes it waits for the server to hang up.
+            let pace = Some(Duration::from_millis(50));
+            stream.set_read_timeout(pace).unwrap();
             let begun = clock::now();
-            while stream.write_all(b"G").is_ok() {
+            while stream.write_all(b"G").is_ok() && stream.read(&mut [0]).is_err() {
                 assert!(clock::now() - begun < Duration::from_secs(9));
-                thread::sleep(Duration::from_millis(50));
             }
             assert!(clock::now() - begun > Duration::from_secs(3));
         });
@@ -599,7 +628,7 @@ fn a_client_that_does_not_read_loses_its_connection() {
     stream
         .write_all(b"GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n")
         .unwrap();
-    thread::sleep(Duration::from_secs(7));
+    wait_for_hangup(&stream);
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
     assert!(

@@ -85,7 +85,7 @@ fn get_waits_for_the_first_token() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    thread::sleep(std::time::Duration::from_millis(300));
+    world.wait_for_waiting("lev", 1);
     world.publish(fresh("lev", "canary-1").0);
     let got = outcome(waiting.wait_with_output().unwrap());
     assert_eq!((got.code, got.stdout.as_str()), (0, "canary-1"));

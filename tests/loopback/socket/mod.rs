@@ -156,6 +156,14 @@ impl World {
         self.events.compare(before, &sender.borrow());
     }
 
+    /// Waits until so many requests wait for a token: each has a receiver, as has the registry.
+    pub fn wait_for_waiting(&self, name: &str, requests: usize) {
+        let sender = &self.tokens[&TokenName::parse(name).unwrap()];
+        support::eventually("requests that wait", Duration::from_secs(15), || {
+            (sender.receiver_count() > requests).then_some(())
+        });
+    }
+
     /// Waits for the next request, which must be to refresh `name`. Returns the generation that is not wanted.
     pub fn asked_for(&mut self, name: &str) -> Option<u64> {
         let Some(request) = self.refreshes.blocking_recv() else {
