@@ -325,3 +325,74 @@ fn client_authentication() {
         ("JWT", 60)
     );
 }
+
+/// A daemon that is brought up to date goes on with the tokens that its predecessor left: the identity of a
+/// configuration stays as it is.
+#[test]
+fn the_identity_of_each_grant_stays() {
+    let alone = |grant: &str| token(&format!("[token.t.grant.{grant}")).policy().identity;
+    let of_client = |grant: &str| {
+        let token_table = "[token.t]\nclient = \"c\"\nscope = [\"a\"]\n[token.t.grant.";
+        token(&format!("{LOGIN_CLIENT}{token_table}{grant}"))
+            .policy()
+            .identity
+    };
+    let found = CLIENT_GRANTS.into_iter().map(of_client);
+    let found = found.chain(LONE_GRANTS.map(alone));
+    let found = found.map(|identity| format!("{:032x}", u128::from_be_bytes(identity)));
+    assert_eq!(found.collect::<Vec<_>>(), IDENTITIES);
+}
+
+const LOGIN_CLIENT: &str = r#"
+[client.c]
+token_endpoint = "https://sso.example.org/token"
+authorization_endpoint = "https://sso.example.org/authorize"
+device_authorization_endpoint = "https://sso.example.org/device"
+client_id = "c"
+[client.c.auth.none]
+[token.p]
+client = "c"
+[token.p.grant.client_credentials]
+"#;
+
+/// The grants of a client, with every key that counts.
+const CLIENT_GRANTS: [&str; 9] = [
+    "authorization_code]\nmock_identity_provider = true\nauthorization_params = { prompt = \"login\" }\n\
+     form_login = { user = \"u\", word = { file = \"/k/word\" } }",
+    "client_credentials]",
+    "device_code]",
+    "jwt_bearer]\nassertion = { token = \"p\" }",
+    "jwt_bearer]\nkey = { file = \"/k/key\" }\nalg = \"ES256\"\nissuer = \"i\"\nsubject = \"s\"\n\
+     audience = \"a\"\nclaims = { x = 1, y = \"z\" }",
+    "password]\nusername = \"u\"\npassword = { env = \"P\" }",
+    "refresh_token]\nrefresh_token = { env = \"R\" }",
+    "token_exchange]\nsubject_token = { token = \"p\" }",
+    "token_exchange]\nsubject_token = { file = \"/k/s\" }\nactor_token = { token = \"p\" }\n\
+     requested_token_type = \"urn:x\"",
+];
+
+/// The grants that are no token request.
+const LONE_GRANTS: [&str; 4] = [
+    "command]\ncommand = [\"/bin/token\", \"a\"]\nenvironment = [\"V\"]",
+    "github_app]\nclient_id = \"Iv1\"\ninstallation_id = 7\nkey = { file = \"/k/key\" }\nrepositories = [\"r\"]\n\
+     permissions = { contents = \"read\" }",
+    "http]\nurl = \"https://x.example.org/t\"\ntoken = \"/t\"",
+    "http]\nurl = \"https://x.example.org/t\"\ntoken = \"/t\"\nbearer = { file = \"/k/b\" }\n\
+     headers = { A = \"b\", K = { file = \"/k/h\" } }\nbody = { a = 1 }",
+];
+
+const IDENTITIES: [&str; 13] = [
+    "a69720b52c4f2d8685ca9933e49a17af",
+    "9fe9507ed9c16441147bbccca5fe4393",
+    "73aef765e55d0991492a95aacc7c98a3",
+    "c0d60188afb80ff9c481a24ad46750f5",
+    "d9fe8bded051426eb73d7ff8877a10e2",
+    "b7f4a267c745228d4b0a2dceccf63bfe",
+    "e2441a39ef27c2350caceaff69494d7e",
+    "7520ae278d55297fa9bf1fa48b71f80f",
+    "3362b0bfee2b19517e7dad3d5d893675",
+    "8c74d3222ca8c44cd56da31bcd8ac65f",
+    "8f52ee34ebc7ef1380319e14b766f94f",
+    "f15c6aa7f077e22ee86d0ba89f7912b8",
+    "f11328923a9543aca574c4f64386ef96",
+];
