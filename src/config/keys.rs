@@ -1,4 +1,4 @@
-//! Typed reading of one table: every key is asked for once, whatever is left is unknown.
+//! Typed reading of one table. Every key is asked for once; a key that nobody asked for is unknown.
 //!
 //! A reader that meets a mistake reports it and answers `None`, and reading goes on: that is how all
 //! mistakes come out at once.
@@ -16,7 +16,7 @@ pub(super) struct Field<'a> {
     pub(super) origin: &'a Origin<'a>,
     /// The dotted name of the table it is in.
     pub(super) table: &'a str,
-    /// Its key; that of its array, within one.
+    /// Its key. An element of an array has the key of the array.
     pub(super) key: &'a str,
     pub(super) value: &'a Spanned<DeValue<'a>>,
 }
@@ -30,7 +30,7 @@ impl<'a> Field<'a> {
         self.origin.site(self.value.span())
     }
 
-    /// Reports that the value is none, and what to do.
+    /// Reports what is wrong with the value, and what to do about it.
     pub(super) fn refuse<T>(&self, message: impl Display, hint: &str) -> Option<T> {
         let hint = (!hint.is_empty()).then(|| hint.to_owned());
         self.origin
@@ -38,12 +38,12 @@ impl<'a> Field<'a> {
         None
     }
 
-    /// Reports what it must be.
+    /// Reports what the value must be.
     pub(super) fn must_be<T>(&self, what: impl Display, hint: &str) -> Option<T> {
         self.refuse(format!("`{}` must be {what}", self.key), hint)
     }
 
-    /// Reports that its type is another.
+    /// Reports that the value has the wrong type.
     pub(super) fn wrong_type<T>(&self, what: impl Display, hint: &str) -> Option<T> {
         let found = match self.value() {
             DeValue::Array(_) => "an array",
@@ -65,7 +65,7 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// Its keys, when it is a table.
+    /// The keys of the value, which has to be a table.
     pub(super) fn keys(self) -> Option<Keys<'a>> {
         let name = self.name();
         match self.value() {
@@ -81,10 +81,16 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// The one entry of a table whose keys are kinds, such as `grant`: its table's name, and itself.
-    pub(super) fn kind(self, kinds: &[&'static str], what: &str) -> Option<(String, Field<'a>)> {
+    /// The one entry of a table whose keys are names of kinds, such as `grant`: the name of its table, the
+    /// entry itself, and the kind that its name stands for.
+    pub(super) fn kind<T: Copy>(
+        self,
+        kinds: &[(&'static str, T)],
+        what: &str,
+    ) -> Option<(String, Field<'a>, T)> {
         if let DeValue::String(text) = self.value() {
-            let kind = kinds.iter().find(|kind| *kind == text).unwrap_or(&"NAME");
+            let kind = kinds.iter().find(|(kind, _)| *kind == text);
+            let kind = kind.map_or("NAME", |(kind, _)| kind);
             let hint = format!("write `[{}.{kind}]` and its keys below it", self.name());
             return self.wrong_type("a table", &hint);
         }
@@ -98,7 +104,7 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// Its elements, when it is an array.
+    /// The elements of the value, which has to be an array.
     pub(super) fn elements(self, what: &str, hint: &str) -> Option<Vec<Field<'a>>> {
         match self.value() {
             DeValue::Array(array) => Some(self.each(array)),
@@ -114,7 +120,7 @@ impl<'a> Field<'a> {
 /// A table that is being read.
 #[derive(Debug)]
 pub(super) struct Keys<'a> {
-    /// Dotted, as in its header.
+    /// The table's dotted name, as in its header.
     pub(super) name: String,
     field: Field<'a>,
     table: &'a DeTable<'a>,
@@ -154,10 +160,14 @@ impl<'a> Keys<'a> {
         self.optional(key, read)
     }
 
-    fn kind(mut self, kinds: &[&'static str], what: &str) -> Option<(String, Field<'a>)> {
-        self.known.extend(kinds);
+    fn kind<T: Copy>(
+        mut self,
+        kinds: &[(&'static str, T)],
+        what: &str,
+    ) -> Option<(String, Field<'a>, T)> {
+        self.known.extend(kinds.iter().map(|(kind, _)| kind));
         let mut present: Vec<_> = self.in_file_order().collect();
-        present.retain(|(key, _)| kinds.contains(&key.get_ref().as_ref()));
+        present.retain(|(key, _)| self.known.contains(&key.get_ref().as_ref()));
         if let Some((second, _)) = present.get(1) {
             let hint = format!("keep one of them: {}", names(&present));
             let message = format!("`{}` has more than one {what}", self.name);
@@ -166,29 +176,30 @@ impl<'a> Keys<'a> {
         }
         let Some((kind, _)) = present.first() else {
             if self.table.is_empty() {
-                let hint = format!("one of {}", kinds.join(", "));
+                let hint = format!("one of {}", self.known.join(", "));
                 self.lacks(format!("its {what}"), &hint);
             }
             self.finish();
             return None;
         };
-        let kind = kind.get_ref().to_string();
-        let (key, value) = self.table.get_key_value(kind.as_str())?;
+        let name = kind.get_ref().to_string();
+        let (_, kind) = kinds.iter().find(|(kind, _)| *kind == name)?;
+        let (key, value) = self.table.get_key_value(name.as_str())?;
         let field = Field {
             key: key.get_ref(),
             value,
             ..self.field
         };
-        let name = std::mem::take(&mut self.name);
+        let table = std::mem::take(&mut self.name);
         self.finish();
-        Some((name, field))
+        Some((table, field, *kind))
     }
 
     pub(super) fn has(&self, key: &str) -> bool {
         self.table.contains_key(key)
     }
 
-    /// The value of a key, wherever it is one.
+    /// The value of a key, if the table has the key.
     pub(super) fn field(&self, key: &str) -> Option<Field<'_>> {
         let (key, value) = self.table.get_key_value(key)?;
         Some(Field {

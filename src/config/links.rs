@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use bearerd_core::credential::TokenName;
 
-use super::model::TokenConfig;
+use super::identity::identity;
 use super::reading::{Reading, Site};
+use super::token::TokenConfig;
 
 /// Tokens that are made from others: those exist, and none is made from itself. Returns the tokens with
 /// their identities, which those they are made from are part of.
@@ -32,7 +33,7 @@ pub(super) fn linked(
         let names: Vec<_> = names.into_iter().map(|(name, _)| name.clone()).collect();
         for name in names {
             if let Some(mut token) = rest.remove(&name) {
-                token.identity = token.identify(&linked);
+                token.identity = identity(&token, &linked);
                 linked.insert(name, Arc::new(token));
             }
         }

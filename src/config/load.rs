@@ -1,6 +1,7 @@
 //! From the main file's path to the configuration, or to everything that is wrong with it.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,18 +9,30 @@ use bearerd_core::credential::TokenName;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::client::{client, daemon, daemon_defaults};
+use super::client::{ClientConfig, Clients, client};
+use super::daemon::{DaemonConfig, daemon, daemon_defaults};
 use super::document::{Documents, document};
 use super::environment::Environment;
 use super::error::{ConfigErrors, Problem};
 use super::excerpt::Excerpt;
 use super::keys::{Field, Keys};
 use super::links;
-use super::model::{ClientConfig, Config, DaemonConfig, TokenConfig};
 use super::reading::{Finding, Origin, Reading, Site};
 use super::source::{Section, SourceFile, Sources, sections};
-use super::token::token;
-use super::validate::unique_path;
+use super::token::{TokenConfig, token};
+
+/// The checked configuration: everything the daemon is told.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `[daemon]`.
+    pub daemon: DaemonConfig,
+    /// `[client.*]` by name.
+    pub clients: BTreeMap<String, Arc<ClientConfig>>,
+    /// `[token.*]` by name.
+    pub tokens: BTreeMap<TokenName, Arc<TokenConfig>>,
+    /// Every file and directory that was read or looked for: the main file, `conf.d`, its drop-ins.
+    pub read_from: Vec<PathBuf>,
+}
 
 /// Reads the main file and `conf.d/*.toml` beside it, and checks everything.
 ///
@@ -106,8 +119,8 @@ enum Pass {
 }
 
 impl Pass {
-    /// The one that reads a section. What stands outside of these tables may hold any of them, as
-    /// `client.lev = { … }` does: every pass reads it.
+    /// The one pass that reads a section. What stands outside of these tables may hold any of them, as
+    /// `client.lev = { … }` does: every pass reads that.
     fn only(section: &Section<'_>) -> Option<Self> {
         match section.kind {
             _ if section.name.is_empty() => None,
@@ -125,8 +138,7 @@ struct Loader<'r> {
     daemon_at: Option<Site>,
     documents: Documents,
     documents_at: BTreeMap<String, Site>,
-    /// `None`: it is there, but wrong.
-    clients: BTreeMap<String, Option<Arc<ClientConfig>>>,
+    clients: Clients,
     clients_at: BTreeMap<String, Site>,
     tokens: BTreeMap<TokenName, TokenConfig>,
     tokens_at: BTreeMap<String, Site>,
@@ -193,10 +205,9 @@ impl Loader<'_> {
     fn documents(&mut self, field: Field<'_>) -> Option<()> {
         for field in field.keys()?.all() {
             checked_name(field, "document");
-            let site = field.site();
             let read = document(field).map(Arc::new);
             self.documents.entry(field.key.to_owned()).or_insert(read);
-            self.reading.once(&mut self.documents_at, field, site);
+            once(self.reading, &mut self.documents_at, field);
         }
         Some(())
     }
@@ -204,17 +215,16 @@ impl Loader<'_> {
     fn clients(&mut self, field: Field<'_>) -> Option<()> {
         for field in field.keys()?.all() {
             checked_name(field, "client");
-            let site = field.site();
             let read = client(field, &self.documents).map(Arc::new);
             self.clients.entry(field.key.to_owned()).or_insert(read);
-            self.reading.once(&mut self.clients_at, field, site);
+            once(self.reading, &mut self.clients_at, field);
         }
         Some(())
     }
 
     fn tokens(&mut self, field: Field<'_>) -> Option<()> {
         for field in field.keys()?.all() {
-            self.reading.once(&mut self.tokens_at, field, field.site());
+            once(self.reading, &mut self.tokens_at, field);
             let Some(name) = checked_name(field, "token") else {
                 continue;
             };
@@ -232,6 +242,32 @@ impl Loader<'_> {
             self.tokens.entry(name).or_insert(token);
         }
         Some(())
+    }
+}
+
+/// Reports a name that is configured already.
+fn once(reading: &Reading, seen: &mut BTreeMap<String, Site>, field: Field<'_>) {
+    match seen.entry(field.key.to_owned()) {
+        Entry::Vacant(vacant) => {
+            vacant.insert(field.site());
+        }
+        Entry::Occupied(first) => {
+            let message = format!("`{}.{}` is configured twice", field.table, field.key);
+            reading.again(field.site(), message, *first.get());
+        }
+    }
+}
+
+/// Two files at one path would overwrite each other.
+fn unique_path(paths: &mut BTreeMap<PathBuf, Site>, path: &Path, site: Site, reading: &Reading) {
+    match paths.entry(path.to_path_buf()) {
+        Entry::Vacant(vacant) => {
+            vacant.insert(site);
+        }
+        Entry::Occupied(first) => {
+            let message = format!("`{}` is written twice", path.display());
+            reading.again(site, message, *first.get());
+        }
     }
 }
 

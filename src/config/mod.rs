@@ -1,4 +1,7 @@
-//! TOML files to a checked [`Config`].
+//! TOML files to a checked [`Config`]. It cannot hold nonsense: parsing and validation are over by then.
+//!
+//! A table of the configuration has a file: what it holds when it is read, how it is read, and the rules that
+//! look at more than one of its keys.
 //!
 //! | module | duty |
 //! |---|---|
@@ -6,43 +9,59 @@
 //! | `keys`, `reading` | typed reading of one table; every mistake is reported, reading goes on |
 //! | `load` | all of it, in order |
 //! | `units`, `references`, `users` | single values |
-//! | `client`, `auth`, `document`, `token`, `grant`, `grant_http`, `file`, `allow` | one table each |
-//! | `links` | tokens that are made from other tokens |
-//! | `validate` | the rules that look at more than one key |
+//! | [`secret_ref`] | secrets by reference |
+//! | `daemon`, `document`, `client`, `token` | one table each; of a client, `transport` is a part |
+//! | `grant`, `refresh`, `file`, `format`, `hook`, `socket` | one table of a token each, or a part of one |
+//! | `links`, `identity` | tokens that are made from other tokens; what decides what is obtained |
 //! | [`error`], `excerpt` | what is wrong, where, and the line with its secrets hidden |
-//! | [`model`], `identity`, `needs`, `policy` | the checked result, and what follows from it |
 
 pub mod environment;
 pub mod error;
-pub mod model;
 pub mod secret_ref;
 
-mod allow;
-mod auth;
 mod client;
+mod daemon;
 mod document;
 mod excerpt;
 mod file;
+mod format;
 mod grant;
-mod grant_http;
+mod hook;
 mod identity;
 mod keys;
 mod links;
 mod load;
-mod needs;
-mod policy;
 mod reading;
 mod references;
+mod refresh;
+mod socket;
 mod source;
 mod token;
+mod transport;
 mod units;
 mod users;
-mod validate;
 
-pub use auth::SIGNATURE_ALGS;
+pub use client::{
+    AssertionConfig, BodyFormat, ClientAuth, ClientConfig, Endpoint, HmacAlg, LoginEndpoints,
+    SIGNATURE_ALGS, SignatureAlg,
+};
+pub use daemon::{DaemonConfig, NotifyConfig};
+pub use document::{ClientId, ClientSecret, DocumentConfig, DocumentRef};
 pub use environment::Environment;
 pub use error::{ConfigErrors, Problem};
-pub use load::load;
-pub use model::*;
+pub use file::{FileConfig, OnExpiry};
+pub use format::{FileFormat, Format, FormatSettings, NETRC_LOGIN};
+pub use grant::{
+    Authorization, AuthorizationCode, CommandGrant, FormValue, GrantConfig, HttpGrant, HttpMethod,
+    JwtBearer, PasswordGrant, RedirectUri, RefreshTokenGrant, SignedAssertion, TokenExchange,
+    TypedToken,
+};
+pub use hook::{HookAction, HookConfig};
+pub use load::{Config, load};
+pub use references::{HeaderValue, TokenRef};
 pub use secret_ref::{SecretError, SecretRef};
+pub use socket::{Allow, Who};
+pub use token::TokenConfig;
+pub use transport::{TlsConfig, TlsIdentity, Transport};
+pub use units::HttpsUrl;
 pub use users::User;

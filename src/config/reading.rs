@@ -1,11 +1,8 @@
 //! What has been found wrong so far, and the way from a section's offsets to places in a file.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::ops::Range;
 
-use super::keys::Field;
 use super::users::Users;
 
 /// What reading the configuration has found out so far.
@@ -13,7 +10,7 @@ use super::users::Users;
 pub(super) struct Reading {
     pub(super) findings: RefCell<Vec<Finding>>,
     pub(super) users: Users,
-    /// Some text is no TOML: what it would have defined is not missing, only unread.
+    /// Whether some text is no TOML. What it would have defined is not missing then, only unread.
     pub(super) broken: Cell<bool>,
 }
 
@@ -24,7 +21,7 @@ pub(super) struct Finding {
     pub(super) message: String,
     pub(super) hint: Option<String>,
     pub(super) broken: bool,
-    /// Where the same thing stands first: the hint says so.
+    /// Where the same thing stands first. The hint names that place.
     pub(super) first: Option<Site>,
 }
 
@@ -50,19 +47,6 @@ impl Reading {
             first: None,
         });
     }
-
-    /// Reports a name that is defined already.
-    pub(super) fn once(&self, seen: &mut BTreeMap<String, Site>, field: Field<'_>, site: Site) {
-        match seen.entry(field.key.to_owned()) {
-            Entry::Vacant(vacant) => {
-                vacant.insert(site);
-            }
-            Entry::Occupied(first) => {
-                let message = format!("`{}.{}` is configured twice", field.table, field.key);
-                self.again(site, message, *first.get());
-            }
-        }
-    }
 }
 
 /// A place in a file.
@@ -71,7 +55,7 @@ pub(super) struct Site {
     pub(super) file: usize,
     pub(super) start: usize,
     pub(super) end: usize,
-    /// Where the piece that it belongs to begins.
+    /// Where the piece of text that it belongs to begins.
     pub(super) piece: usize,
 }
 

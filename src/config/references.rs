@@ -1,16 +1,70 @@
-//! Values in the file that stand for others: secret references, header values, claims.
+//! Values that may stand elsewhere: secrets, tokens, headers. And values that are sent as JSON.
 
 use std::collections::BTreeMap;
 
 use bearerd_core::credential::TokenName;
-use bearerd_core::refresh::Part;
+use bearerd_core::refresh::{Parent, Part};
 use serde_json::Value;
 use toml::de::DeValue;
 
 use super::keys::{Field, Keys};
-use super::model::{HeaderValue, TokenRef};
 use super::secret_ref::SecretRef;
-use super::units::{file_path, one_of, text, variable};
+use super::units::{all, file_path, one_of, text, variable};
+
+/// Where a token that a request carries is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum TokenRef {
+    /// `{ file = "…" }` and the like. It is read at each request.
+    Secret(SecretRef),
+    /// `{ token = "NAME", field = "…" }`: another of bearerd's tokens.
+    Token {
+        /// The name of the token.
+        name: TokenName,
+        /// The part of the token that is sent.
+        part: Part,
+    },
+}
+
+impl TokenRef {
+    /// The secret, if the token is in one.
+    pub(super) fn secret(&self) -> Option<&SecretRef> {
+        match self {
+            Self::Secret(secret) => Some(secret),
+            Self::Token { .. } => None,
+        }
+    }
+
+    /// The parent that a token of bearerd is to the requests that carry it.
+    pub(super) fn parent(&self, on_refresh: bool) -> Option<Parent> {
+        match self {
+            Self::Secret(_) => None,
+            Self::Token { name, part } => Some(Parent {
+                name: name.clone(),
+                part: *part,
+                on_refresh,
+            }),
+        }
+    }
+}
+
+/// A header's value.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum HeaderValue {
+    /// The value as it stands in the configuration.
+    Plain(String),
+    /// A secret. It is read whenever the header is written.
+    Secret(SecretRef),
+}
+
+/// The secrets among the values of headers, each with the header's name.
+pub(super) fn header_secrets(
+    headers: &BTreeMap<String, HeaderValue>,
+) -> impl Iterator<Item = (&str, &SecretRef)> {
+    headers.iter().filter_map(|(name, value)| match value {
+        HeaderValue::Plain(_) => None,
+        HeaderValue::Secret(secret) => Some((name.as_str(), secret)),
+    })
+}
 
 /// Reads a reference to a secret. The secret itself is refused: configuration files get copied, shown to
 /// colleagues and committed.
@@ -29,19 +83,33 @@ pub(super) fn secret(field: Field<'_>) -> Option<SecretRef> {
         );
         return field.refuse(message, &hint);
     }
-    let (table, field) = field.kind(&["file", "credential", "env"], "source")?;
+    let (table, field, source) = field.kind(&SOURCES, "source")?;
     let field = Field {
         table: &table,
         ..field
     };
-    match field.key {
-        "file" => file_path(field).map(SecretRef::File),
-        "credential" => credential(field).map(SecretRef::Credential),
-        _ => variable(field).map(SecretRef::Env),
+    match source {
+        Source::File => file_path(field).map(SecretRef::File),
+        Source::Credential => credential(field).map(SecretRef::Credential),
+        Source::Env => variable(field).map(SecretRef::Env),
     }
 }
 
-/// Reads a reference to a token: another one of ours, or a secret.
+/// What holds a secret.
+#[derive(Clone, Copy)]
+enum Source {
+    File,
+    Credential,
+    Env,
+}
+
+const SOURCES: [(&str, Source); 3] = [
+    ("file", Source::File),
+    ("credential", Source::Credential),
+    ("env", Source::Env),
+];
+
+/// Reads a reference to a token: another one of bearerd's, or a secret.
 pub(super) fn token_ref(field: Field<'_>) -> Option<TokenRef> {
     let ours = matches!(field.value(), DeValue::Table(table) if table.contains_key("token"));
     if !ours {
@@ -80,7 +148,7 @@ fn credential(field: Field<'_>) -> Option<String> {
     Some(name)
 }
 
-/// Further headers of a token file.
+/// Reads the further headers of a token file.
 pub(super) fn headers(field: Field<'_>) -> Option<BTreeMap<String, HeaderValue>> {
     all_headers(field, |keys, header| {
         let hint = "leave it out: bearerd writes it, with the token";
@@ -89,7 +157,7 @@ pub(super) fn headers(field: Field<'_>) -> Option<BTreeMap<String, HeaderValue>>
     })
 }
 
-/// Headers of a request; `Authorization` by reference.
+/// Reads the headers of a request. `Authorization` has to be a reference to a secret.
 pub(super) fn request_headers(field: Field<'_>) -> Option<BTreeMap<String, HeaderValue>> {
     all_headers(field, |_, header| secret(header).map(HeaderValue::Secret))
 }
@@ -125,20 +193,7 @@ fn header_value(field: Field<'_>) -> Option<HeaderValue> {
     }
 }
 
-/// Further parameters of the token request.
-pub(super) fn params(field: Field<'_>) -> Option<BTreeMap<String, String>> {
-    let keys = field.keys()?;
-    let mut params = BTreeMap::new();
-    for param in keys.all() {
-        super::validate::param(&keys, param.key);
-        if let Some(value) = param.str("a string", "parameters are sent as text") {
-            params.insert(param.key.to_owned(), value.to_owned());
-        }
-    }
-    Some(params)
-}
-
-/// A claim's value: what TOML and JSON both know.
+/// Reads a value that TOML and JSON both know.
 pub(super) fn json(field: Field<'_>) -> Option<Value> {
     let what = "a value that JSON knows: a string, integer, finite float, boolean, list or table";
     match field.value() {
@@ -156,7 +211,7 @@ pub(super) fn json(field: Field<'_>) -> Option<Value> {
         DeValue::Datetime(_) => field.wrong_type(what, "write it as a string or as a NumericDate"),
         DeValue::Array(_) => {
             let elements = field.elements(what, "")?;
-            super::units::all(elements, json).map(Value::Array)
+            all(elements, json).map(Value::Array)
         }
         DeValue::Table(_) => {
             let keys = field.keys()?;

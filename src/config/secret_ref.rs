@@ -1,4 +1,4 @@
-//! Secrets by reference.
+//! References to secrets. The configuration holds only these.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -9,58 +9,55 @@ use secrecy::SecretString;
 use zeroize::Zeroize;
 
 use super::environment::Environment;
-use super::model::DocumentRef;
 
-/// Where a secret is: never the secret itself.
+/// Where a secret is. It never holds the secret itself.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum SecretRef {
     /// `{ credential = "NAME" }`: a file in `$CREDENTIALS_DIRECTORY` (`systemd.exec(5)`).
     Credential(String),
-    /// `{ http = "NAME", pointer = "/…" }`: in a document, which has to be fetched first.
-    Document(DocumentRef),
-    /// `{ env = "NAME" }`.
+    /// `{ env = "NAME" }`: the value of an environment variable.
     Env(String),
-    /// `{ file = "/path" }`.
+    /// `{ file = "/path" }`: the content of a file.
     File(PathBuf),
 }
 
-/// Why a secret cannot be read. Never holds any of it.
+/// Why a secret cannot be read. It never holds any part of the secret.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
-    /// The file holds nothing.
+    /// The file is empty.
     #[error("{} is empty", .0.display())]
     Empty(PathBuf),
-    /// The environment lacks it.
+    /// The environment variable is not set, or is empty.
     #[error("environment variable {0} is not set")]
     EnvUnset(String),
-    /// It is in a document that has not been fetched.
+    /// The secret is in a document that has not been fetched.
     #[error("http.{0} has not been fetched")]
     NotFetched(String),
-    /// There is no credentials directory.
+    /// systemd has given no directory with credentials.
     #[error("credential {0}: $CREDENTIALS_DIRECTORY is not set")]
     NoCredentialsDirectory(String),
-    /// A device, a directory or the like.
+    /// The path is that of a device, a directory or the like.
     #[error("{} is not a regular file", .0.display())]
     NotAFile(PathBuf),
-    /// Bytes that are no text.
+    /// The file holds bytes that are no text.
     #[error("{} is not UTF-8", .0.display())]
     NotUtf8(PathBuf),
-    /// Somebody else may read or replace it.
+    /// Somebody else may read or replace the file.
     #[error("{} is {rule} (mode {mode:04o}, owner {owner})", path.display())]
     Permissions {
         /// The file.
         path: PathBuf,
-        /// The rule it breaks.
+        /// What is wrong with its owner or mode.
         rule: &'static str,
         /// Its permission bits.
         mode: u32,
         /// Its owner's user id.
         owner: u32,
     },
-    /// No secret is that long.
+    /// The file is larger than any secret.
     #[error("{} is larger than 64 KiB", .0.display())]
     TooLarge(PathBuf),
-    /// It cannot be opened or read.
+    /// The file cannot be opened or read.
     #[error("cannot read {}", path.display())]
     Unreadable {
         /// The file.
@@ -85,7 +82,6 @@ impl SecretRef {
                     .ok_or_else(|| SecretError::NoCredentialsDirectory(name.clone()))?;
                 read_file(&path, Audit::SystemdCredential)
             }
-            Self::Document(place) => Err(SecretError::NotFetched(place.document.name.clone())),
             Self::Env(name) => match environment.var(name) {
                 Some(value) if !value.is_empty() => Ok(SecretString::from(value)),
                 _ => Err(SecretError::EnvUnset(name.clone())),
@@ -94,14 +90,14 @@ impl SecretRef {
         }
     }
 
-    /// The file that holds the secret, if a file does: the one to watch.
+    /// The file that holds the secret, if a file does. It is watched for changes.
     #[must_use]
     pub fn path(&self, environment: &Environment) -> Option<PathBuf> {
         match self {
             Self::Credential(name) => {
                 Some(environment.directory("CREDENTIALS_DIRECTORY")?.join(name))
             }
-            Self::Document(_) | Self::Env(_) => None,
+            Self::Env(_) => None,
             Self::File(path) => Some(path.clone()),
         }
     }

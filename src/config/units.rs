@@ -1,4 +1,4 @@
-//! Values that cannot hold nonsense: durations, modes, owners, URLs, paths, names.
+//! Values of one key each, checked as they are read: texts, durations, URLs, paths, names.
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -8,8 +8,16 @@ use jiff::{Span, SpanRelativeTo};
 use toml::de::DeValue;
 use url::{Host, Url};
 
-use super::keys::Field;
-use super::model::HttpsUrl;
+use super::keys::{Field, closest};
+
+/// An absolute `https` URL, or `http` to a loopback address.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct HttpsUrl {
+    /// The text as configured.
+    pub text: String,
+    /// The parsed URL.
+    pub url: Url,
+}
 
 /// A JSON pointer (RFC 6901) to something within a document.
 pub(super) fn pointer(field: Field<'_>) -> Option<String> {
@@ -81,6 +89,17 @@ pub(super) fn scope(field: Field<'_>) -> Option<Vec<String>> {
     })
 }
 
+/// `resource`: absolute URIs without fragment (RFC 8707 section 2).
+pub(super) fn resource(field: Field<'_>) -> Option<Vec<String>> {
+    let resources = text_or_texts(field)?;
+    let absolute = |text: &String| Url::parse(text).is_ok() && !text.contains('#');
+    if !resources.iter().all(absolute) {
+        return field.must_be("an absolute URI without fragment (RFC 8707)", "");
+    }
+    Some(resources)
+}
+
+/// `true` or `false`.
 pub(super) fn boolean(field: Field<'_>) -> Option<bool> {
     match field.value() {
         DeValue::Boolean(value) => Some(*value),
@@ -96,28 +115,6 @@ pub(super) fn count(field: Field<'_>) -> Option<u32> {
     match u32::from_str_radix(number.as_str(), number.radix()) {
         Ok(count) if count > 0 => Some(count),
         _ => field.must_be("a whole number above 0", ""),
-    }
-}
-
-/// A fraction above 0 and below 1, in thousandths.
-pub(super) fn permille(field: Field<'_>) -> Option<u16> {
-    let what = "a fraction of the lifetime from 0.001 to 0.999, such as 0.75";
-    let number = match field.value() {
-        DeValue::Float(number) => number.as_str().parse::<f64>().ok(),
-        DeValue::Integer(_) => None,
-        _ => {
-            let hint = "for a time before the expiry write `before_expiry = \"5m\"`";
-            return field.wrong_type(what, hint);
-        }
-    };
-    match number.map(|n| (n * 1000.0).round()) {
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "between 1 and 999"
-        )]
-        Some(permille) if (1.0..=999.0).contains(&permille) => Some(permille as u16),
-        _ => field.must_be(what, ""),
     }
 }
 
@@ -162,65 +159,6 @@ pub(super) fn duration_within(
 pub(super) fn timeout(field: Field<'_>) -> Option<Duration> {
     let range = Duration::from_millis(1)..=Duration::from_secs(3600);
     duration_within(field, &range, "between 1ms and 1h")
-}
-
-/// Permission bits as `chmod(1)` writes them, in quotes: a bare 0640 is no TOML, and a bare 640 is decimal.
-pub(super) fn mode(field: Field<'_>) -> Option<u32> {
-    let what = "permission bits in quotes, such as \"0640\"";
-    let text = field.str(what, "in quotes, because a bare number would be decimal")?;
-    let octal = matches!(text.len(), 3 | 4) && text.bytes().all(|b| (b'0'..=b'7').contains(&b));
-    match u32::from_str_radix(text, 8) {
-        Ok(mode) if octal && mode & 0o7000 != 0 => field.must_be(
-            "free of setuid, setgid and sticky bits",
-            "the first digit is 0",
-        ),
-        Ok(mode) if octal && mode & 0o002 != 0 => field.must_be(
-            "such that others cannot write the file",
-            "who can write the file decides which token its readers use",
-        ),
-        Ok(mode) if octal && mode & 0o111 == 0 && mode & 0o400 != 0 => Some(mode),
-        Ok(_) if octal => field.must_be(
-            "readable by the owner and executable by nobody",
-            "\"0600\", \"0640\" and \"0644\" are usual",
-        ),
-        _ => field.must_be(what, "three or four octal digits"),
-    }
-}
-
-/// A user by name or id.
-pub(super) fn owner(field: Field<'_>) -> Option<u32> {
-    id(field, "user", "passwd", |name| {
-        field.origin.reading.users.owner(name)
-    })
-}
-
-/// A group by name or id.
-pub(super) fn group(field: Field<'_>) -> Option<u32> {
-    id(field, "group", "group", |name| {
-        field.origin.reading.users.group(name)
-    })
-}
-
-fn id(
-    field: Field<'_>,
-    what: &str,
-    database: &str,
-    lookup: impl FnOnce(&str) -> Option<u32>,
-) -> Option<u32> {
-    let written = match field.value() {
-        DeValue::Integer(number) if number.radix() == 10 => number.as_str(),
-        DeValue::String(text) => text,
-        _ => return field.wrong_type(format!("a {what}'s name or id"), ""),
-    };
-    // The largest id means "leave as it is" to chown(2).
-    let numeric = written.parse().ok().filter(|&id: &u32| id != u32::MAX);
-    let Some(id) = numeric.or_else(|| lookup(written)) else {
-        let hint = format!(
-            "`getent {database} NAME` shows its id; /etc/{database} is where bearerd looks for names"
-        );
-        return field.refuse(format!("there is no {what} `{written}`"), &hint);
-    };
-    Some(id)
 }
 
 /// An absolute path without `..`.
@@ -319,13 +257,16 @@ pub(super) fn variable(field: Field<'_>) -> Option<String> {
     Some(name.to_owned())
 }
 
-/// A word of a netrc file.
-pub(super) fn word(field: Field<'_>) -> Option<String> {
-    let word = text(field)?;
-    if word.contains(char::is_whitespace) {
-        return field.must_be("one word", "netrc knows no quoting");
+/// A program and its arguments.
+pub(super) fn command(field: Field<'_>) -> Option<Vec<String>> {
+    if let DeValue::String(_) = field.value() {
+        return field.wrong_type("a list of strings", COMMAND_HINT);
     }
-    Some(word)
+    let argv = texts(field)?;
+    if argv.is_empty() {
+        return field.must_be("the program and its arguments", COMMAND_HINT);
+    }
+    Some(argv)
 }
 
 /// One of a few names.
@@ -336,8 +277,11 @@ pub(super) fn one_of<T: Copy>(field: Field<'_>, choices: &[(&str, T)]) -> Option
     if let Some((_, choice)) = choices.iter().find(|(name, _)| *name == text) {
         return Some(*choice);
     }
-    match super::keys::closest(text, &names) {
+    match closest(text, &names) {
         Some(close) => field.must_be(what, &format!("did you mean \"{close}\"?")),
         None => field.must_be(what, ""),
     }
 }
+
+pub(super) const COMMAND_HINT: &str =
+    "no shell is used: `command = [\"/path/of/program\", \"argument\"]`";

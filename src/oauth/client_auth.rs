@@ -10,7 +10,7 @@ use url::form_urlencoded::byte_serialize;
 use super::assertion::{Party, Signer};
 use super::document::Values;
 use super::error::SourceError;
-use crate::config::{ClientAuth, ClientId, Environment, SecretRef, TokenRef};
+use crate::config::{ClientAuth, ClientId, ClientSecret, Environment, SecretRef, TokenRef};
 
 /// A client's credentials, ready for use.
 pub(super) enum Credentials {
@@ -39,9 +39,9 @@ impl Credentials {
         environment: &Environment,
         values: &Values,
     ) -> Result<Self, SourceError> {
-        let read = |what, secret: &SecretRef| match secret {
-            SecretRef::Document(place) => values.at(what, place).cloned(),
-            _ => read(what, secret, environment),
+        let secret_of = |secret: &ClientSecret| match secret {
+            ClientSecret::Document(place) => values.at("client_secret", place).cloned(),
+            ClientSecret::Secret(secret) => read("client_secret", secret, environment),
         };
         let party = |what| Party {
             issuer: client_id,
@@ -54,7 +54,7 @@ impl Credentials {
                 Ok(Self::Made(client_assertion.clone()))
             }
             ClientAuth::ClientSecretBasic { client_secret } => {
-                let client_secret = read("client_secret", client_secret)?;
+                let client_secret = secret_of(client_secret)?;
                 // RFC 6749 section 2.3.1: both are form-encoded first (appendix B).
                 let encode = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
                 let secret = SecretString::from(encode(client_secret.expose_secret()));
@@ -67,7 +67,7 @@ impl Credentials {
                 if client_id.contains(':') {
                     return Err(SourceError::ColonInClientId);
                 }
-                let client_secret = read("client_secret", client_secret)?;
+                let client_secret = secret_of(client_secret)?;
                 Ok(Self::Basic {
                     encoded: basic(client_id, &client_secret),
                     client_secret,
@@ -78,13 +78,13 @@ impl Credentials {
                 alg,
                 assertion,
             } => {
-                let secret = read("client_secret", client_secret)?;
+                let secret = secret_of(client_secret)?;
                 let signer =
                     Signer::with_secret(&secret, *alg, &party("client_secret"), assertion)?;
                 Ok(Self::Assertion(Arc::new(signer)))
             }
             ClientAuth::ClientSecretPost { client_secret } => {
-                let secret = read("client_secret", client_secret)?;
+                let secret = secret_of(client_secret)?;
                 Ok(Self::Post(secret))
             }
             ClientAuth::PrivateKeyJwt {
@@ -93,7 +93,7 @@ impl Credentials {
                 assertion,
             } => {
                 let party = party("private_key_jwt.key");
-                let pem = read(party.what, key)?;
+                let pem = read(party.what, key, environment)?;
                 let signer = Signer::with_private_key(&pem, *alg, &party, assertion)?;
                 Ok(Self::Assertion(Arc::new(signer)))
             }
@@ -134,7 +134,7 @@ mod tests {
 
     fn header(raw: bool, id: &str, secret: &str) -> String {
         let environment = Environment::from([("S", secret)]);
-        let client_secret = SecretRef::Env("S".into());
+        let client_secret = ClientSecret::Secret(SecretRef::Env("S".into()));
         let auth = if raw {
             ClientAuth::ClientSecretBasicRaw { client_secret }
         } else {
@@ -164,7 +164,7 @@ mod tests {
     fn basic_raw_is_not() {
         assert_eq!(header(true, "a+b", "c%d ü:x"), "a+b:c%d ü:x");
         let auth = ClientAuth::ClientSecretBasicRaw {
-            client_secret: SecretRef::Env("S".into()),
+            client_secret: ClientSecret::Secret(SecretRef::Env("S".into())),
         };
         assert!(matches!(
             Credentials::load(&auth, "a:b", &Environment::default(), &Values::default()),

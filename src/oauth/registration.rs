@@ -237,18 +237,13 @@ impl Registration {
                     Ok(GrantRequest::ToSign(Arc::new(signer)))
                 }
             },
-            (Use::Primary, GrantConfig::Password { username, password }) => {
-                Ok(GrantRequest::Password {
-                    username: username.clone(),
-                    password: read("grant.password.password", password)?,
-                })
-            }
-            (Use::Primary, GrantConfig::RefreshToken { refresh_token }) => {
-                Ok(GrantRequest::RefreshToken(read(
-                    "grant.refresh_token.refresh_token",
-                    refresh_token,
-                )?))
-            }
+            (Use::Primary, GrantConfig::Password(grant)) => Ok(GrantRequest::Password {
+                username: grant.username.clone(),
+                password: read("grant.password.password", &grant.password)?,
+            }),
+            (Use::Primary, GrantConfig::RefreshToken(grant)) => Ok(GrantRequest::RefreshToken(
+                read("grant.refresh_token.refresh_token", &grant.refresh_token)?,
+            )),
             (Use::Primary, GrantConfig::TokenExchange(exchange)) => {
                 let actor = exchange.actor.as_ref();
                 let actor = actor.map(|actor| take("grant.token_exchange.actor_token", actor));

@@ -79,7 +79,7 @@ impl<'a> Parameters<'a> {
     ) -> Self {
         let mut list = granting(token, grant);
         let follows_another = matches!(grant, GrantRequest::RefreshToken(_))
-            && !matches!(token.grant, GrantConfig::RefreshToken { .. });
+            && !matches!(token.grant, GrantConfig::RefreshToken(_));
         // What a login asked for was said when it began; only `resource` may be said again (RFC 8707).
         let follows_login = matches!(
             grant,

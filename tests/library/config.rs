@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bearerd::config::{
-    BodyFormat, ClientAuth, Config, Endpoint, Environment, FileFormat, HmacAlg, OnExpiry,
-    SecretRef, TokenConfig, load,
+    BodyFormat, ClientAuth, ClientSecret, Config, Endpoint, Environment, FileFormat, HmacAlg,
+    OnExpiry, SecretRef, TokenConfig, load,
 };
 use bearerd_core::credential::TokenName;
 use bearerd_core::refresh::{Grant, RefreshAt};
@@ -299,7 +299,7 @@ fn client_authentication() {
         auth("self_signed_tls_client_auth]"),
         ClientAuth::TlsClientAuth
     );
-    let client_secret = SecretRef::Env("S".into());
+    let client_secret = ClientSecret::Secret(SecretRef::Env("S".into()));
     assert_eq!(
         auth("client_secret_basic_raw]\nclient_secret = { env = \"S\" }"),
         ClientAuth::ClientSecretBasicRaw { client_secret }

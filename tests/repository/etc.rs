@@ -60,7 +60,7 @@ fn every_commented_setting_of_the_default_is_valid() {
     assert_eq!((config.clients.len(), config.tokens.len()), (4, 10));
     let token = &config.tokens[&TokenName::parse("example").unwrap()];
     assert_eq!((token.files.len(), token.hooks.len()), (7, 2));
-    assert!(matches!(token.grant, GrantConfig::Password { .. }));
+    assert!(matches!(token.grant, GrantConfig::Password(_)));
     assert!(token.client.as_ref().unwrap().tls.identity.is_some());
 
     // The two settings that exclude their neighbour stand behind two hashes.
@@ -149,10 +149,10 @@ fn lev() {
     let token = config.tokens.values().next().unwrap();
     assert_eq!(token.files[1].format, FileFormat::Curl);
     assert_eq!(token.files[0].mode, 0o640);
-    let GrantConfig::Password { password, .. } = &token.grant else {
+    let GrantConfig::Password(grant) = &token.grant else {
         panic!("{:?}", token.grant);
     };
-    assert_eq!(*password, SecretRef::Credential("lev-password".into()));
+    assert_eq!(grant.password, SecretRef::Credential("lev-password".into()));
 }
 
 #[test]

@@ -6,7 +6,10 @@ use bearerd_core::credential::TokenName;
 use bearerd_core::refresh::{Limits, RefreshAt};
 
 use super::*;
-use crate::config::{ClientAuth, ClientConfig, ClientId, Endpoint, HttpsUrl, SecretRef, TlsConfig};
+use crate::config::{
+    ClientAuth, ClientConfig, ClientId, Endpoint, HttpsUrl, PasswordGrant, RefreshTokenGrant,
+    SecretRef, TlsConfig,
+};
 
 fn token(grant: GrantConfig) -> TokenConfig {
     let text = "https://as.example/token";
@@ -73,10 +76,10 @@ fn encoded(
 }
 
 fn password() -> (GrantConfig, GrantRequest) {
-    let config = GrantConfig::Password {
+    let config = GrantConfig::Password(PasswordGrant {
         username: "u".into(),
         password: SecretRef::Env("P".into()),
-    };
+    });
     let request = GrantRequest::Password {
         username: "u".into(),
         password: SecretString::from("p%+ \u{fc}"),
@@ -121,9 +124,9 @@ fn a_refresh_after_another_grant_is_bare() {
     let bare = "grant_type=refresh_token&refresh_token=r%2F1";
     assert_eq!(body, format!("{bare}&client_id=the+id&client_secret=s"));
 
-    let seeded = GrantConfig::RefreshToken {
+    let seeded = GrantConfig::RefreshToken(RefreshTokenGrant {
         refresh_token: SecretRef::Env("R".into()),
-    };
+    });
     let body = encoded(seeded, &refresh, &Proof::Basic(&secret), BodyFormat::Form);
     assert_eq!(body, format!("{bare}&{REST}"));
 }

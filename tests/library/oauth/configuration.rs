@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bearerd::config::{
-    AssertionConfig, BodyFormat, ClientAuth, ClientConfig, ClientId, Endpoint, Environment,
-    GrantConfig, HttpsUrl, SecretRef, TlsConfig, TokenConfig,
+    AssertionConfig, BodyFormat, ClientAuth, ClientConfig, ClientId, ClientSecret, Endpoint,
+    Environment, GrantConfig, HttpsUrl, PasswordGrant, SecretRef, TlsConfig, TokenConfig,
 };
 use bearerd::oauth::{Client, InputTokens, Registration, SourceError, obtain};
 use bearerd::token::Token;
@@ -33,7 +33,7 @@ pub(crate) fn client(token_endpoint: &str) -> ClientConfig {
         revocation_endpoint: None,
         client_id: ClientId::Given("id".into()),
         auth: ClientAuth::ClientSecretPost {
-            client_secret: env("SECRET"),
+            client_secret: client_secret("SECRET"),
         },
         refresh_auth: None,
         tls: TlsConfig::default(),
@@ -51,6 +51,10 @@ pub(crate) fn client(token_endpoint: &str) -> ClientConfig {
 
 pub(crate) fn env(name: &str) -> SecretRef {
     SecretRef::Env(name.into())
+}
+
+pub(crate) fn client_secret(name: &str) -> ClientSecret {
+    ClientSecret::Secret(env(name))
 }
 
 pub(crate) fn environment() -> Environment {
@@ -71,10 +75,10 @@ pub(crate) fn assertion() -> AssertionConfig {
 }
 
 pub(crate) fn password() -> GrantConfig {
-    GrantConfig::Password {
+    GrantConfig::Password(PasswordGrant {
         username: "u".into(),
         password: env("PASSWORD"),
-    }
+    })
 }
 
 /// One token of one client, loaded.

@@ -6,14 +6,14 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bearerd::clock;
-use bearerd::config::{BodyFormat, ClientAuth, GrantConfig, HmacAlg, SecretRef};
+use bearerd::config::{BodyFormat, ClientAuth, GrantConfig, HmacAlg, RefreshTokenGrant, SecretRef};
 use bearerd::oauth::{Client, SourceError, Trouble, probe};
 use bearerd_core::refresh::{Delivery, FailureKind};
 use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
 
 use super::configuration::{
-    Setup, TOKEN, assertion, client, env, environment, password, url, write,
+    Setup, TOKEN, assertion, client, client_secret, env, environment, password, url, write,
 };
 use support::script::{Act, Seen, Server, answer};
 
@@ -53,7 +53,7 @@ async fn the_request_as_sent() {
 
     config.body = BodyFormat::Json;
     config.auth = ClientAuth::ClientSecretBasic {
-        client_secret: env("SECRET"),
+        client_secret: client_secret("SECRET"),
     };
     let setup = Setup::new(config, password());
     setup.primary().await.unwrap();
@@ -201,7 +201,7 @@ async fn the_refresh_grant_has_its_own_client_authentication() {
     let mut config = client(&server.url("/token"));
     config.refresh_auth = Some(config.auth.clone());
     config.auth = ClientAuth::ClientSecretJwt {
-        client_secret: env("SECRET"),
+        client_secret: client_secret("SECRET"),
         alg: HmacAlg::HS512,
         assertion: assertion(),
     };
@@ -221,9 +221,9 @@ async fn a_seed_is_read_at_every_attempt() {
     let path = directory.path().join("seed");
     write(&path, "seed-1\n");
     let mut server = Server::start(|_| answer(200, "", TOKEN)).await;
-    let seed = GrantConfig::RefreshToken {
+    let seed = GrantConfig::RefreshToken(RefreshTokenGrant {
         refresh_token: SecretRef::File(path.clone()),
-    };
+    });
     let setup = Setup::new(client(&server.url("/token")), seed);
     let token = setup.primary().await.unwrap();
     assert_eq!(token.refresh_token.unwrap().expose_secret(), "seed-1");
@@ -272,7 +272,7 @@ async fn a_wrong_clock_is_corrected_by_the_servers_date() {
     let mut server = Server::start(an_hour_ahead).await;
     let mut config = client(&server.url("/token"));
     config.auth = ClientAuth::ClientSecretJwt {
-        client_secret: env("SECRET"),
+        client_secret: client_secret("SECRET"),
         alg: HmacAlg::HS256,
         assertion: assertion(),
     };
@@ -307,7 +307,7 @@ async fn a_refusal_is_not_repeated_when_the_clock_is_right() {
     .await;
     let mut config = client(&server.url("/token"));
     config.auth = ClientAuth::ClientSecretJwt {
-        client_secret: env("SECRET"),
+        client_secret: client_secret("SECRET"),
         alg: HmacAlg::HS256,
         assertion: assertion(),
     };
@@ -329,7 +329,7 @@ async fn a_clock_that_merely_drifts_is_no_news() {
     .await;
     let mut config = client(&server.url("/token"));
     config.auth = ClientAuth::ClientSecretJwt {
-        client_secret: env("SECRET"),
+        client_secret: client_secret("SECRET"),
         alg: HmacAlg::HS256,
         assertion: assertion(),
     };
@@ -372,7 +372,7 @@ async fn echoed_basic_credentials_are_redacted() {
     .await;
     let mut config = client(&server.url("/token"));
     config.auth = ClientAuth::ClientSecretBasic {
-        client_secret: env("SECRET"),
+        client_secret: client_secret("SECRET"),
     };
     let setup = Setup::new(config, GrantConfig::ClientCredentials);
     let error = setup.primary().await.unwrap_err().to_string();
@@ -382,9 +382,9 @@ async fn echoed_basic_credentials_are_redacted() {
 #[tokio::test]
 async fn a_probe_spends_no_seed() {
     let mut server = Server::start(|_| answer(405, "allow: POST\r\n", "")).await;
-    let seed = GrantConfig::RefreshToken {
+    let seed = GrantConfig::RefreshToken(RefreshTokenGrant {
         refresh_token: env("PASSWORD"),
-    };
+    });
     let setup = Setup::new(client(&server.url("/token")), seed);
     let found = probe(setup.registration.clone(), Some(setup.token.clone())).await;
     assert!(found.trial.is_none() && found.clock_skew.is_none());
@@ -404,7 +404,7 @@ async fn registrations_that_cannot_be_loaded() {
     write(&path, "no PEM");
     let mut unset = client("https://as.example/token");
     unset.auth = ClientAuth::ClientSecretPost {
-        client_secret: env("NOT_SET"),
+        client_secret: client_secret("NOT_SET"),
     };
     let mut ca = client("https://as.example/token");
     ca.tls.ca = Some(path.clone());

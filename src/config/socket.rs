@@ -1,8 +1,27 @@
 //! `[token.NAME.socket]`: who may read a token through the socket, and who may log in for it.
 
 use super::keys::Field;
-use super::model::{Allow, Who};
 use super::units::all;
+
+/// One entry of `allow` or `login` in `[token.NAME.socket]`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Allow {
+    /// The entry as configured.
+    pub written: String,
+    /// Whom the entry means.
+    pub who: Who,
+}
+
+/// Whom an entry of `allow` or `login` means.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Who {
+    /// Processes that have this group, as their first or as a further one.
+    Group(u32),
+    /// Processes in systemd units whose name matches this glob.
+    Unit(String),
+    /// Processes of this user.
+    User(u32),
+}
 
 /// `[token.NAME.socket]`.
 #[derive(Default)]

@@ -1,4 +1,4 @@
-//! `[token.NAME.grant.http]`, and `github_app`, which is a description of one.
+//! `[token.NAME.grant.github_app]`: the description of an HTTP request.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,59 +7,25 @@ use serde_json::{Map, Value};
 use toml::de::DeValue;
 use url::Url;
 
-use super::auth::KEY_HINT;
-use super::client::transport;
-use super::keys::{Field, Keys};
-use super::model::{
-    AssertionConfig, Authorization, HeaderValue, HttpGrant, HttpMethod, HttpsUrl, SignatureAlg,
-    SignedAssertion,
-};
-use super::references::{json, request_headers, secret, token_ref};
-use super::units::{https_url, one_of, pointer, text, texts};
+use super::super::client::{AssertionConfig, KEY_HINT, SignatureAlg};
+use super::super::keys::{Field, Keys};
+use super::super::references::{HeaderValue, secret};
+use super::super::secret_ref::SecretRef;
+use super::super::transport::Transport;
+use super::super::units::{HttpsUrl, https_url, text, texts};
+use super::http::{Authorization, HttpGrant, HttpMethod};
+use super::signed::SignedAssertion;
 
-/// Reads `http`.
-pub(super) fn http(mut keys: Keys<'_>) -> Option<HttpGrant> {
-    let url = keys.required(
-        "url",
-        "where the token is: `url = \"https://…\"`",
-        https_url,
-    );
-    let method = keys.optional("method", |method| one_of(method, &METHODS));
-    let headers = keys.optional("headers", request_headers);
-    let bearer = keys.optional("bearer", token_ref);
-    let body = keys.optional("body", json);
-    let token = keys.required("token", POINTER_HINT, pointer);
-    let expires_at = keys.optional("expires_at", pointer);
-    let expires_in = keys.optional("expires_in", pointer);
-    let transport = transport(&mut keys);
-    let default = match body {
-        Some(_) => HttpMethod::Post,
-        None => HttpMethod::Get,
-    };
-    keys.finish();
-    Some(HttpGrant {
-        transport,
-        method: method.unwrap_or(default),
-        url: url?,
-        headers: headers.unwrap_or_default(),
-        authorization: bearer.map(Authorization::Bearer),
-        body,
-        token: token?,
-        expires_at,
-        expires_in,
-    })
-}
-
-/// Reads `github_app`: an installation access token
+/// Reads `github_app`: the request for an installation access token
 /// (<https://docs.github.com/rest/apps/apps#create-an-installation-access-token-for-an-app>).
-pub(super) fn github_app(mut keys: Keys<'_>) -> Option<HttpGrant> {
+pub(super) fn read(mut keys: Keys<'_>) -> Option<HttpGrant> {
     let client_id = keys.required("client_id", "the app's client ID", id);
     let installation = keys.required("installation_id", INSTALLATION_HINT, id);
     let key = keys.required("key", KEY_HINT, secret);
     let repositories = keys.optional("repositories", texts);
     let permissions = keys.optional("permissions", permissions);
     let api = keys.optional("api", https_url);
-    let transport = transport(&mut keys);
+    let transport = Transport::read(&mut keys);
     keys.finish();
     let api = api.map_or_else(|| GITHUB.to_owned(), |api| api.text);
     let api = api.trim_end_matches('/');
@@ -86,7 +52,7 @@ pub(super) fn github_app(mut keys: Keys<'_>) -> Option<HttpGrant> {
 }
 
 /// GitHub accepts ten minutes from now, and advises to begin a minute before it.
-fn app(client_id: String, key: super::SecretRef) -> SignedAssertion {
+fn app(client_id: String, key: SecretRef) -> SignedAssertion {
     SignedAssertion {
         key,
         alg: SignatureAlg::RS256,
@@ -132,8 +98,5 @@ fn permissions(field: Field<'_>) -> Option<Map<String, Value>> {
     Some(permissions)
 }
 
-const METHODS: [(&str, HttpMethod); 2] = [("GET", HttpMethod::Get), ("POST", HttpMethod::Post)];
 const GITHUB: &str = "https://api.github.com";
 const INSTALLATION_HINT: &str = "the number at the end of the installation's URL: `https://github.com/settings/installations/NUMBER`";
-const POINTER_HINT: &str =
-    "where in the answer it is, as a JSON pointer (RFC 6901): `token = \"/access_token\"`";
