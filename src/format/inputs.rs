@@ -1,34 +1,19 @@
-//! What a format needs beside the token, read. Blocks.
+//! What a format needs beside the token: headers and a template. Reading them blocks.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 
-use super::Inputs;
-use crate::config::{Environment, FileConfig, FileFormat, HeaderValue, SecretError};
+use crate::config::{Environment, FileConfig, HeaderValue, SecretError};
 
-/// Why it cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum InputError {
-    /// A header's secret.
-    #[error("header {name}")]
-    Header {
-        /// The header.
-        name: String,
-        /// Why its secret cannot be read.
-        #[source]
-        cause: SecretError,
-    },
-    /// The template.
-    #[error("cannot read template {}", path.display())]
-    Template {
-        /// Its file.
-        path: PathBuf,
-        /// The system's reason.
-        #[source]
-        cause: io::Error,
-    },
+/// What a format needs beside the token.
+#[derive(Debug, Default)]
+pub struct Inputs {
+    /// The further headers, with their secrets as they were read.
+    pub headers: Vec<(String, SecretString)>,
+    /// The template's text.
+    pub template: Option<String>,
 }
 
 impl Inputs {
@@ -36,7 +21,7 @@ impl Inputs {
     #[must_use]
     pub fn are_files(file: &FileConfig) -> bool {
         let is_secret = |value: &HeaderValue| matches!(value, HeaderValue::Secret(_));
-        file.headers.values().any(is_secret) || matches!(file.format, FileFormat::Template { .. })
+        file.headers.values().any(is_secret) || file.format.template().is_some()
     }
 
     /// Reads the secrets of a file's headers, and its template.
@@ -56,11 +41,32 @@ impl Inputs {
             };
             inputs.headers.push((name.clone(), value));
         }
-        if let FileFormat::Template { template } = &file.format {
-            inputs.template = Some(read_template(template)?);
-        }
+        inputs.template = file.format.template().map(read_template).transpose()?;
         Ok(inputs)
     }
+}
+
+/// Why a header or a template cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum InputError {
+    /// The secret of a header.
+    #[error("header {name}")]
+    Header {
+        /// The name of the header.
+        name: String,
+        /// Why the secret cannot be read.
+        #[source]
+        cause: SecretError,
+    },
+    /// The template itself.
+    #[error("cannot read template {}", path.display())]
+    Template {
+        /// The template's file.
+        path: PathBuf,
+        /// The system's reason.
+        #[source]
+        cause: io::Error,
+    },
 }
 
 fn read_template(path: &Path) -> Result<String, InputError> {
@@ -73,7 +79,7 @@ fn read_template(path: &Path) -> Result<String, InputError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::SecretRef;
+    use crate::config::{FileFormat, SecretRef};
 
     #[test]
     fn only_secrets_and_templates_are_files() {

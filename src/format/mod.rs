@@ -1,97 +1,24 @@
-//! A token in the formats that its readers want. Pure, but for [`Inputs::read`].
+//! A token in the formats that its readers want. Only [`Inputs::read`] does I/O; all else is pure.
 
+mod content;
+mod error;
 mod inputs;
 #[cfg(feature = "template")]
 mod template;
 
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::Path;
 
-use bearerd_core::credential::TokenName;
-use bearerd_core::instant::Instant;
 use http::{HeaderName, HeaderValue};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use crate::config::{FileConfig, FileFormat};
-use crate::token::Token;
+use crate::config::{FileConfig, FileFormat, Format};
 
-pub use inputs::InputError;
-
-/// What is to be written, and when.
-#[derive(Clone, Copy, Debug)]
-pub struct Content<'a> {
-    /// The token's name.
-    pub name: &'a TokenName,
-    /// The token.
-    pub token: &'a Token,
-    /// Its number.
-    pub generation: u64,
-    /// The time of writing.
-    pub now: Instant,
-    /// The same, on the wall clock: time since the epoch.
-    pub unix_now: Duration,
-}
-
-/// What a format reads beside the token.
-#[derive(Debug, Default)]
-pub struct Inputs {
-    /// Further headers, their secrets resolved.
-    pub headers: Vec<(String, SecretString)>,
-    /// The template's text.
-    pub template: Option<String>,
-}
-
-/// Why a format cannot hold this token or header. Never holds either.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum FormatError {
-    /// A header that would be cut or split.
-    #[error("header {name} cannot be sent: {reason}")]
-    Header {
-        /// Its name.
-        name: String,
-        /// What is wrong with it.
-        reason: &'static str,
-    },
-    /// JSON refused; nothing a token holds leads here.
-    #[error("cannot write JSON")]
-    Json,
-    /// The template is at fault.
-    #[error("template {} line {line}: {kind}", path.display())]
-    Template {
-        /// The template's file.
-        path: PathBuf,
-        /// From 1; 0 when not known.
-        line: usize,
-        /// In the engine's words, without the values at hand.
-        kind: String,
-    },
-    /// This build has no templates.
-    #[error("this bearerd was built without templates")]
-    TemplatesNotBuilt,
-    /// Characters for which the format has no quoting.
-    #[error("{what} holds characters that {format} has no way to write")]
-    Unrepresentable {
-        /// Of what kind the value is.
-        what: &'static str,
-        /// The format's name.
-        format: &'static str,
-    },
-}
-
-impl Content<'_> {
-    /// Seconds since the epoch.
-    fn expires_at_unix(&self) -> u64 {
-        let expires_in = self.token.validity.expires_at - self.now;
-        self.unix_now.saturating_add(expires_in).as_secs()
-    }
-
-    fn expires_in(&self) -> u64 {
-        (self.token.validity.expires_at - self.now).as_secs()
-    }
-}
+pub use content::Content;
+pub use error::FormatError;
+pub use inputs::{InputError, Inputs};
 
 /// The bytes of a file.
 ///
@@ -212,7 +139,7 @@ fn env(variable: &str, access_token: &str) -> Result<Zeroizing<Vec<u8>>, FormatE
     if access_token.contains(char::is_control) {
         return Err(FormatError::Unrepresentable {
             what: "the access token",
-            format: "env",
+            format: Format::Env.name(),
         });
     }
     let value = escaped(access_token.as_bytes(), b"\"\\`$");
@@ -238,7 +165,7 @@ fn netrc(
     for (what, word) in words {
         let plain = |c: char| c.is_ascii_graphic() && c != '"' && c != '\\';
         if word.is_empty() || word.starts_with('#') || !word.chars().all(plain) {
-            let format = "netrc";
+            let format = Format::Netrc.name();
             return Err(FormatError::Unrepresentable { what, format });
         }
     }

@@ -7,7 +7,8 @@ use minijinja::{AutoEscape, Environment, Error, UndefinedBehavior, context};
 use secrecy::ExposeSecret;
 use zeroize::Zeroizing;
 
-use super::{Content, FormatError};
+use super::content::Content;
+use super::error::FormatError;
 
 /// Renders a template. The engine works on copies of the token that it does not wipe.
 pub(super) fn render(
