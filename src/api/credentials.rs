@@ -21,7 +21,7 @@ use super::peer::Peer;
 use super::query::Query;
 use super::{Api, ApiError, tokens};
 use crate::clock;
-use crate::config::{Environment, FileConfig, FileFormat, TokenConfig};
+use crate::config::{Environment, FileConfig, FileFormat, Format, FormatSettings, TokenConfig};
 use crate::error_chain::error_chain;
 use crate::format::{self, Content, FormatError, InputError, Inputs};
 use crate::store::{Published, Registry};
@@ -68,7 +68,7 @@ enum Refusal {
     Credential,
     #[error("{0}")]
     Unavailable(String),
-    /// Of a format that does not go by the token alone.
+    /// The format needs more than the token, and the token has no file that says it.
     #[error("token {0} has no file of that format to go by")]
     NoFile(TokenName),
     #[error(transparent)]
@@ -167,7 +167,7 @@ async fn send(
     };
     let config = tokens::view(api, &name).map_err(unavailable)?.config;
     let generation = published.generation;
-    let file = file_of(&config, &format).ok_or_else(|| Refusal::NoFile(name.clone()))?;
+    let file = file_of(&config, format).ok_or_else(|| Refusal::NoFile(name.clone()))?;
     let blocks = Inputs::are_files(&file);
     let work = move || render(&config.name, &file, &published, &environment);
     let bytes = if blocks {
@@ -187,7 +187,7 @@ async fn send(
 }
 
 /// The token that a credential's name means, and its format. A token's whole name goes first: it may hold dots.
-fn find(credential: &str, tokens: &Registry) -> Option<(TokenName, String)> {
+fn find(credential: &str, tokens: &Registry) -> Option<(TokenName, Format)> {
     let tokens = tokens.borrow();
     let known = |name: &str| {
         TokenName::parse(name)
@@ -195,18 +195,23 @@ fn find(credential: &str, tokens: &Registry) -> Option<(TokenName, String)> {
             .filter(|name| tokens.contains_key(name))
     };
     if let Some(name) = known(credential) {
-        return Some((name, "raw".to_owned()));
+        return Some((name, Format::Raw));
     }
     let (name, format) = credential.rsplit_once('.')?;
-    let name = known(name).filter(|_| FORMATS.contains(&format))?;
-    Some((name, format.to_owned()))
+    Some((known(name)?, Format::named(format)?))
 }
 
 /// The token's own file of that format, else one with the format's defaults.
-fn file_of(config: &TokenConfig, format: &str) -> Option<FileConfig> {
+fn file_of(config: &TokenConfig, format: Format) -> Option<FileConfig> {
     let mut files = config.files.iter();
-    let own = files.find(|file| name_of(&file.format) == format);
+    let own = files.find(|file| file.format.format() == format);
     own.cloned().or_else(|| default_file(format))
+}
+
+/// A file that exists only to be rendered; `None` where a format has no defaults.
+fn default_file(format: Format) -> Option<FileConfig> {
+    let format = FileFormat::new(format, FormatSettings::default())?;
+    Some(FileConfig::new(PathBuf::new(), format))
 }
 
 fn render(
@@ -226,34 +231,6 @@ fn render(
     Ok(format::render(file, &content, &inputs)?)
 }
 
-const fn name_of(format: &FileFormat) -> &'static str {
-    match format {
-        FileFormat::Curl => "curl",
-        FileFormat::Env { .. } => "env",
-        FileFormat::Headers => "headers",
-        FileFormat::Json => "json",
-        FileFormat::Netrc { .. } => "netrc",
-        FileFormat::Raw => "raw",
-        FileFormat::Template { .. } => "template",
-    }
-}
-
-/// A file that exists only to be rendered; `None` where a format has no defaults.
-fn default_file(format: &str) -> Option<FileConfig> {
-    let format = match format {
-        "curl" => FileFormat::Curl,
-        "env" => FileFormat::Env {
-            variable: "ACCESS_TOKEN".into(),
-        },
-        "headers" => FileFormat::Headers,
-        "json" => FileFormat::Json,
-        "raw" => FileFormat::Raw,
-        _ => return None,
-    };
-    Some(FileConfig::new(PathBuf::new(), format))
-}
-
-const FORMATS: [&str; 7] = ["raw", "headers", "json", "env", "curl", "netrc", "template"];
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(200);
 /// How long a unit's start may wait for the first token; systemd itself waits for 90 seconds.
 const FIRST_TOKEN: Duration = Duration::from_secs(30);
@@ -292,11 +269,20 @@ mod tests {
 
     #[test]
     fn some_formats_go_by_a_file_of_the_token() {
-        for format in FORMATS {
+        for format in Format::ALL {
             let default = default_file(format);
-            let by_file = ["netrc", "template"].contains(&format);
-            assert_eq!(default.is_none(), by_file, "{format}");
-            assert!(default.is_none_or(|file| name_of(&file.format) == format));
+            let by_file = ["netrc", "template"].contains(&format.name());
+            assert_eq!(default.is_none(), by_file, "{format:?}");
+            assert!(default.is_none_or(|file| file.format.format() == format));
+        }
+    }
+
+    #[test]
+    fn the_refusal_names_every_format() {
+        let refusal = Refusal::Credential.to_string();
+        for format in Format::ALL {
+            let suffix = format!(".{}", format.name());
+            assert!(refusal.contains(&suffix), "{suffix}");
         }
     }
 }

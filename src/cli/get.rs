@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bearerd_core::credential::{TokenName, Validity};
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use super::error::CliError;
 use super::{output, token};
 use crate::api::client::{self, Call};
-use crate::api::code::EXIT_FRESH;
+use crate::api::code::{Code, EXIT_FRESH};
 use crate::api::query::parse_duration;
 use crate::clock;
-use crate::config::{Environment, FileConfig, FileFormat, NETRC_LOGIN};
+use crate::config::{Environment, FileConfig, FileFormat, Format, FormatSettings, NETRC_LOGIN};
 use crate::format::{Content, Inputs, render};
 use crate::token::Token;
 
@@ -32,54 +32,27 @@ pub(super) struct GetArgs {
     #[arg(long, value_enum, default_value_t = Format::Raw)]
     format: Format,
     /// For netrc: the host that it is for
-    #[arg(long, value_name = "HOST", required_if_eq("format", "netrc"))]
+    #[arg(long, value_name = "HOST", required_if_eq("format", Format::Netrc.name()))]
     machine: Option<String>,
     /// For netrc: the user's name there
     #[arg(long, value_name = "NAME", default_value = NETRC_LOGIN)]
     login: String,
     /// For template: the file of the minijinja template
-    #[arg(long, value_name = "PATH", required_if_eq("format", "template"))]
+    #[arg(long, value_name = "PATH", required_if_eq("format", Format::Template.name()))]
     template: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
-    /// The token; a newline follows only on a terminal
-    Raw,
-    /// Token, type, expiry and scope as JSON
-    Json,
-    /// A header, for `curl -H @-`
-    Headers,
-    /// Options, for `curl -K -`
-    Curl,
-    /// `ACCESS_TOKEN="TOKEN"`, for a shell or an EnvironmentFile
-    Env,
-    /// An entry with --machine, for `curl --netrc-file`
-    Netrc,
-    /// What --template makes of it
-    Template,
+pub(super) fn run(args: &GetArgs, socket: &Path) -> Result<u8, CliError> {
+    match args.format {
+        Format::Raw => page(args, socket, "/access_token"),
+        Format::Json => page(args, socket, ""),
+        // The daemon has no page for these: they are made here.
+        format => formatted(args, socket, format),
+    }
 }
 
-pub(super) fn run(args: &GetArgs, socket: &Path) -> Result<u8, CliError> {
-    let page = match args.format {
-        Format::Raw => "/access_token",
-        Format::Json => "",
-        Format::Headers => return formatted(args, socket, FileFormat::Headers),
-        Format::Curl => return formatted(args, socket, FileFormat::Curl),
-        Format::Env => {
-            let variable = "ACCESS_TOKEN".into();
-            return formatted(args, socket, FileFormat::Env { variable });
-        }
-        Format::Netrc => {
-            let machine = args.machine.clone().unwrap_or_default();
-            let login = args.login.clone();
-            return formatted(args, socket, FileFormat::Netrc { machine, login });
-        }
-        Format::Template => {
-            let template = args.template.clone().unwrap_or_default();
-            return formatted(args, socket, FileFormat::Template { template });
-        }
-    };
+/// A page of the API, as the daemon sends it.
+fn page(args: &GetArgs, socket: &Path, page: &str) -> Result<u8, CliError> {
     let target = format!(
         "/v1/tokens/{}{page}?min_ttl={}ms&wait={}ms",
         args.name,
@@ -95,15 +68,25 @@ pub(super) fn run(args: &GetArgs, socket: &Path) -> Result<u8, CliError> {
             wait: args.wait,
         },
     )?;
-    if matches!(args.format, Format::Raw) && io::stdout().is_terminal() {
+    if args.format == Format::Raw && io::stdout().is_terminal() {
         answer.push(b'\n');
     }
     output::write(&answer)?;
     Ok(EXIT_FRESH)
 }
 
-/// As a token file of that format.
-fn formatted(args: &GetArgs, socket: &Path, format: FileFormat) -> Result<u8, CliError> {
+/// What a token file of that format would hold.
+fn formatted(args: &GetArgs, socket: &Path, format: Format) -> Result<u8, CliError> {
+    let settings = FormatSettings {
+        variable: None,
+        machine: args.machine.clone(),
+        login: Some(args.login.clone()),
+        template: args.template.clone(),
+    };
+    let Some(format) = FileFormat::new(format, settings) else {
+        // The arguments were refused before: each setting that a format needs is required.
+        return Ok(Code::Usage.exit_code());
+    };
     let file = FileConfig::new(PathBuf::new(), format);
     let inputs = Inputs::read(&file, &Environment::of_process())?;
     let given = token::ask(socket, &args.name, args.min_ttl, args.wait)?;
