@@ -68,7 +68,7 @@ enum Refusal {
     Credential,
     #[error("{0}")]
     Unavailable(String),
-    /// The format needs more than the token, and the token has no file that says it.
+    /// Of a format that does not go by the token alone.
     #[error("token {0} has no file of that format to go by")]
     NoFile(TokenName),
     #[error(transparent)]

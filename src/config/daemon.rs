@@ -1,4 +1,4 @@
-//! `[daemon]`.
+//! `[daemon]`: what the daemon is told about itself.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -60,8 +60,8 @@ fn notify(field: Field<'_>) -> Option<NotifyConfig> {
     })
 }
 
-/// The settings without `[daemon]`. The directories are those that systemd names; else those of the user, for
-/// a user's own daemon (XDG Base Directory Specification); else those of the system.
+/// The settings without `[daemon]`. The directories are those that systemd names; else those of the
+/// user, for a user's own daemon (XDG Base Directory Specification); else those of the system.
 pub(super) fn daemon_defaults(environment: &Environment, root: bool) -> DaemonConfig {
     let own = |dir: Option<PathBuf>| dir.filter(|_| !root).map(|dir| dir.join("bearerd"));
     let user_state = environment.directory("XDG_STATE_HOME").or_else(|| {
@@ -84,7 +84,7 @@ pub(super) fn daemon_defaults(environment: &Environment, root: bool) -> DaemonCo
     }
 }
 
-/// `LEVEL` or `TARGET=LEVEL`, several separated by commas.
+/// Reads `LEVEL` or `TARGET=LEVEL`, or several of them, separated by commas.
 fn log_filter(field: Field<'_>) -> Option<String> {
     let filter = text(field)?;
     let level = |word: &str| LEVELS.contains(&word.trim());

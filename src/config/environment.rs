@@ -20,14 +20,14 @@ impl Environment {
         )
     }
 
-    /// With this value for a variable that is not set.
+    /// Gives a variable this value if it is not set.
     #[must_use]
     pub fn or(mut self, name: &str, value: &str) -> Self {
         self.0.entry(name.to_owned()).or_insert(value.to_owned());
         self
     }
 
-    /// A variable's value.
+    /// The value of a variable.
     #[must_use]
     pub fn var(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)

@@ -1,8 +1,8 @@
 //! The line an error is about, with everything hidden that could be a secret.
 //!
-//! Values are hidden unless their key is known to hold none: a mistyped `client_secrt` must not show what
-//! `client_secret` would have hidden. The text is walked token by token rather than matched by patterns,
-//! because the line may be no valid TOML at all.
+//! Values are hidden unless their key is known to hold none: a mistyped `client_secrt` must not
+//! show what `client_secret` would have hidden. The text is walked token by token rather than
+//! matched by patterns, because the line may be no valid TOML at all.
 
 use std::fmt;
 use std::ops::Range;
@@ -22,8 +22,8 @@ pub(super) struct Excerpt {
 }
 
 impl Excerpt {
-    /// Takes the line at `span` out of `text`. `from` is where the walk begins: a place before the line
-    /// where no table, array or string is open. `broken` says that the text is not valid TOML.
+    /// Takes the line at `span` out of `text`. `from` is where the walk begins: a place before the
+    /// line where no table, array or string is open. `broken` says that the text is not valid TOML.
     pub(super) fn new(text: &str, from: usize, span: Range<usize>, broken: bool) -> Self {
         let start = floor(text, span.start);
         let end = floor(text, span.end.max(start));
@@ -149,7 +149,8 @@ impl Walk {
         match kind {
             TokenKind::Whitespace | TokenKind::Newline | TokenKind::Comment | TokenKind::Eof => {}
             TokenKind::Equals => {
-                // An assignment within an array: its end was forgotten, and this is a new line of its own.
+                // An assignment within an array: its end was forgotten, and this is a new line of
+                // its own.
                 if array {
                     self.open.clear();
                 }
@@ -244,8 +245,8 @@ fn parts(text: &str, from: usize, line: Range<usize>, broken: bool) -> Vec<Part>
         let clipped = range.start.max(line.start)..range.end.min(line.end);
         // A comment is left out: anything may stand in it.
         if clipped.start < clipped.end && token.kind() != TokenKind::Comment {
-            // What goes on from an earlier line is hidden: who forgot to close a string or, in broken
-            // text, a bracket has put every later line into it.
+            // What goes on from an earlier line is hidden: who forgot to close a string or, in
+            // broken text, a bracket has put every later line into it.
             continues |=
                 range.start < line.start || (broken && parts.is_empty() && !walk.open.is_empty());
             let blank = token.kind() == TokenKind::Whitespace;
@@ -290,7 +291,8 @@ fn closed(word: &str) -> bool {
     }
 }
 
-/// Hides the query of a URL; and all of what could hold `user:password@`, or did before a slip of the hand.
+/// Hides the query of a URL; and all of what could hold `user:password@`, or did before a slip of
+/// the hand.
 fn without_credentials(token: &str) -> String {
     let word = token.trim_matches(['"', '\'']);
     let like_url = word.contains("//") || word.contains(":/");
@@ -332,17 +334,16 @@ const REFERENCES: [&str; 3] = ["credential", "env", "file"];
 /// Keys whose values are no secrets.
 #[rustfmt::skip]
 const HARMLESS: &[&str] = &[
-    "alg", "allow", "at", "assume_lifetime", "audience", "auth", "authorization_endpoint", "before_expiry",
-    "body", "ca", "cert",
-    "certificate", "claims", "client", "client_id", "client_secret_basic", "client_secret_basic_raw",
-    "client_secret_jwt", "client_secret_post", "command", "connect_timeout", "daemon",
-    "device_authorization_endpoint", "format", "grant",
-    "group", "headers", "hook", "http", "issuer", "kid", "lifetime", "limits", "log", "login", "machine",
-    "max_in_flight", "method", "mode", "oidc_agent", "on_expiry", "owner", "params", "path", "pointer", "private_key_jwt", "proxy",
-    "refresh", "refresh_auth", "requests_per_minute", "required", "resource", "revocation_endpoint",
-    "revoke_on_removal", "inactivity", "runtime_dir", "scope",
-    "state_dir", "template", "timeout", "tls", "token_endpoint", "typ", "username", "variable", "x5t",
-    "x5t#S256",
+    "alg", "allow", "assume_lifetime", "at", "audience", "auth", "authorization_endpoint",
+    "before_expiry", "body", "ca", "cert", "certificate", "claims", "client", "client_id",
+    "client_secret_basic", "client_secret_basic_raw", "client_secret_jwt", "client_secret_post",
+    "command", "connect_timeout", "daemon", "device_authorization_endpoint", "format", "grant",
+    "group", "headers", "hook", "http", "inactivity", "issuer", "kid", "lifetime", "limits", "log",
+    "login", "machine", "max_in_flight", "method", "mode", "oidc_agent", "on_expiry", "owner",
+    "params", "path", "pointer", "private_key_jwt", "proxy", "refresh", "refresh_auth",
+    "requests_per_minute", "required", "resource", "revocation_endpoint", "revoke_on_removal",
+    "runtime_dir", "scope", "state_dir", "template", "timeout", "tls", "token_endpoint", "typ",
+    "username", "variable", "x5t", "x5t#S256",
 ];
 
 /// Keys that hold secrets, or the names of tables that hold one.

@@ -103,7 +103,8 @@ fn check_key(keys: &Keys<'_>) {
     }
 }
 
-/// Permission bits as `chmod(1)` writes them, in quotes: a bare 0640 is no TOML, and a bare 640 is decimal.
+/// Reads permission bits as `chmod(1)` writes them, in quotes: a bare 0640 is no TOML, and a bare 640 is
+/// decimal.
 fn mode(field: Field<'_>) -> Option<u32> {
     let what = "permission bits in quotes, such as \"0640\"";
     let text = field.str(what, "in quotes, because a bare number would be decimal")?;
@@ -126,14 +127,14 @@ fn mode(field: Field<'_>) -> Option<u32> {
     }
 }
 
-/// A user by name or id.
+/// Reads a user, by name or id.
 fn owner(field: Field<'_>) -> Option<u32> {
     id(field, "user", "passwd", |name| {
         field.origin.reading.users.owner(name)
     })
 }
 
-/// A group by name or id.
+/// Reads a group, by name or id.
 fn group(field: Field<'_>) -> Option<u32> {
     id(field, "group", "group", |name| {
         field.origin.reading.users.group(name)
@@ -155,7 +156,8 @@ fn id(
     let numeric = written.parse().ok().filter(|&id: &u32| id != u32::MAX);
     let Some(id) = numeric.or_else(|| lookup(written)) else {
         let hint = format!(
-            "`getent {database} NAME` shows its id; /etc/{database} is where bearerd looks for names"
+            "`getent {database} NAME` shows its id; \
+             /etc/{database} is where bearerd looks for names"
         );
         return field.refuse(format!("there is no {what} `{written}`"), &hint);
     };

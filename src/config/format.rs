@@ -1,4 +1,4 @@
-//! The formats in which tokens are handed out: in files, on the credentials socket and by `bearerd get`.
+//! The formats in which tokens are handed out: in files, on the credentials socket, by `get`.
 
 use std::path::{Path, PathBuf};
 
@@ -198,7 +198,7 @@ fn check_keys(keys: &Keys<'_>, format: Format) {
     }
 }
 
-/// A word of a netrc file.
+/// Reads a word of a netrc file.
 fn word(field: Field<'_>) -> Option<String> {
     let word = text(field)?;
     if word.contains(char::is_whitespace) {
@@ -207,7 +207,7 @@ fn word(field: Field<'_>) -> Option<String> {
     Some(word)
 }
 
-/// The `login` of a netrc entry where none is given.
+/// The `login` of a netrc entry, where none is given.
 pub const NETRC_LOGIN: &str = "oauth2";
 
 /// The keys that only some formats have.

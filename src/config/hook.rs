@@ -19,7 +19,8 @@ pub struct HookConfig {
 pub enum HookAction {
     /// It runs a program with these arguments. No shell is used.
     Command(Vec<String>),
-    /// It has the units that got the token as a credential reloaded or restarted, so that they get the new one.
+    /// It has the units that got the token as a credential reloaded or restarted, so that they get
+    /// the new one.
     ReloadConsumers,
 }
 

@@ -10,9 +10,9 @@ use super::client::Endpoint;
 use super::document::ClientId;
 use super::token::TokenConfig;
 
-/// The first half of a SHA-256 over everything that decides what is obtained. Each part is preceded by its
-/// length: no two configurations make the same bytes. `others` are the tokens that this one may be made from.
-/// See [`bearerd_core::refresh::Policy::identity`].
+/// The first half of a SHA-256 over everything that decides what is obtained. Each part is preceded
+/// by its length: no two configurations make the same bytes. `others` are the tokens that this one
+/// may be made from. See [`bearerd_core::refresh::Policy::identity`].
 pub(super) fn identity(
     token: &TokenConfig,
     others: &BTreeMap<TokenName, Arc<TokenConfig>>,

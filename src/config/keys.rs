@@ -1,7 +1,7 @@
 //! Typed reading of one table. Every key is asked for once; a key that nobody asked for is unknown.
 //!
-//! A reader that meets a mistake reports it and answers `None`, and reading goes on: that is how all
-//! mistakes come out at once.
+//! A reader that meets a mistake reports it and answers `None`, and reading goes on: that is how
+//! all mistakes come out at once.
 
 use std::fmt::Display;
 
@@ -81,8 +81,8 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// The one entry of a table whose keys are names of kinds, such as `grant`: the name of its table, the
-    /// entry itself, and the kind that its name stands for.
+    /// The one entry of a table whose keys are names of kinds, such as `grant`: the name of its
+    /// table, the entry itself, and the kind that its name stands for.
     pub(super) fn kind<T: Copy>(
         self,
         kinds: &[(&'static str, T)],
@@ -325,7 +325,8 @@ const PLACES: [(&str, &str); 12] = [
     ),
     (
         "type",
-        "a kind is a table of its own, such as `[token.NAME.grant.password]` or `[client.NAME.auth.none]`",
+        "a kind is a table of its own, such as `[token.NAME.grant.password]` or \
+         `[client.NAME.auth.none]`",
     ),
     ("username", "it belongs to `[token.NAME.grant.password]`"),
 ];

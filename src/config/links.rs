@@ -9,8 +9,8 @@ use super::identity::identity;
 use super::reading::{Reading, Site};
 use super::token::TokenConfig;
 
-/// Tokens that are made from others: those exist, and none is made from itself. Returns the tokens with
-/// their identities, which those they are made from are part of.
+/// Tokens that are made from others: those exist, and none is made from itself. Returns the tokens
+/// with their identities, which those they are made from are part of.
 pub(super) fn linked(
     tokens: BTreeMap<TokenName, TokenConfig>,
     sites: &BTreeMap<String, Site>,

@@ -119,8 +119,8 @@ enum Pass {
 }
 
 impl Pass {
-    /// The one pass that reads a section. What stands outside of these tables may hold any of them, as
-    /// `client.lev = { … }` does: every pass reads that.
+    /// The one pass that reads a section. What stands outside of these tables may hold any of them,
+    /// as `client.lev = { … }` does: every pass reads that.
     fn only(section: &Section<'_>) -> Option<Self> {
         match section.kind {
             _ if section.name.is_empty() => None,

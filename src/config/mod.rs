@@ -1,7 +1,8 @@
-//! TOML files to a checked [`Config`]. It cannot hold nonsense: parsing and validation are over by then.
+//! TOML files to a checked [`Config`]. It cannot hold nonsense: parsing and validation are over by
+//! then.
 //!
-//! A table of the configuration has a file: what it holds when it is read, how it is read, and the rules that
-//! look at more than one of its keys.
+//! A table of the configuration has a file: what it holds when it is read, how it is read, and the
+//! rules that look at more than one of its keys.
 //!
 //! | module | duty |
 //! |---|---|
@@ -11,7 +12,7 @@
 //! | `units`, `references`, `users` | single values |
 //! | [`secret_ref`] | secrets by reference |
 //! | `daemon`, `document`, `client`, `token` | one table each; of a client, `transport` is a part |
-//! | `grant`, `refresh`, `file`, `format`, `hook`, `socket` | one table of a token each, or a part of one |
+//! | `grant`, `refresh`, `file`, `format`, `hook`, `socket` | parts of `token`, one table each |
 //! | `links`, `identity` | tokens that are made from other tokens; what decides what is obtained |
 //! | [`error`], `excerpt` | what is wrong, where, and the line with its secrets hidden |
 

@@ -26,7 +26,7 @@ pub(super) struct Finding {
 }
 
 impl Reading {
-    /// Reports something that may stand once only.
+    /// Reports something that stands twice, and may stand once only.
     pub(super) fn again(&self, site: Site, message: String, first: Site) {
         self.findings.borrow_mut().push(Finding {
             site,

@@ -66,8 +66,8 @@ pub(super) fn header_secrets(
     })
 }
 
-/// Reads a reference to a secret. The secret itself is refused: configuration files get copied, shown to
-/// colleagues and committed.
+/// Reads a reference to a secret. The secret itself is refused: configuration files get copied,
+/// shown to colleagues and committed.
 pub(super) fn secret(field: Field<'_>) -> Option<SecretRef> {
     if !matches!(field.value(), DeValue::Table(_)) {
         let message = format!("`{}` must be a reference to a secret", field.key);
@@ -77,7 +77,8 @@ pub(super) fn secret(field: Field<'_>) -> Option<SecretRef> {
             return field.refuse(message, &hint);
         }
         let hint = format!(
-            "put it into a file that only its owner can read, and write `{} = {{ file = \"/etc/bearerd/secrets/NAME\" }}`; \
+            "put it into a file that only its owner can read, and write \
+             `{} = {{ file = \"/etc/bearerd/secrets/NAME\" }}`; \
              `{{ credential = \"NAME\" }}` and `{{ env = \"NAME\" }}` work too",
             field.key
         );

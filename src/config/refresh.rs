@@ -45,7 +45,7 @@ fn refresh_at(keys: &mut Keys<'_>) -> Option<RefreshAt> {
     fraction.or(before_expiry.map(RefreshAt::BeforeExpiry))
 }
 
-/// A fraction above 0 and below 1, in thousandths.
+/// Reads a fraction above 0 and below 1, in thousandths.
 fn permille(field: Field<'_>) -> Option<u16> {
     let what = "a fraction of the lifetime from 0.001 to 0.999, such as 0.75";
     let number = match field.value() {

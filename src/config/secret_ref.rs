@@ -72,8 +72,9 @@ impl SecretRef {
     /// Reads the secret. One trailing newline is not part of it.
     ///
     /// # Errors
-    /// [`SecretError`] when it is missing, empty, over 64 KiB, not UTF-8, or open to others than its owner
-    /// and root. A systemd credential is exempt from the last: systemd alone decides who reads it.
+    /// [`SecretError`] when it is missing, empty, over 64 KiB, not UTF-8, or open to others than
+    /// its owner and root. A systemd credential is exempt from the last: systemd alone decides who
+    /// reads it.
     pub fn read(&self, environment: &Environment) -> Result<SecretString, SecretError> {
         match self {
             Self::Credential(name) => {
@@ -272,7 +273,8 @@ mod tests {
         );
     }
 
-    /// A symbolic link's own mode says nothing: what it leads to is checked, because that is what is open.
+    /// A symbolic link's own mode says nothing: what it leads to is checked, because that is what
+    /// is open.
     #[test]
     fn a_link_does_not_hide_the_file_behind_it() {
         let dir = TempDir::new().unwrap();

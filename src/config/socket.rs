@@ -52,8 +52,8 @@ fn rules(field: Field<'_>) -> Option<Vec<Allow>> {
 fn rule(field: Field<'_>) -> Option<Allow> {
     let written = field.str("a string", HINT)?;
     let who = match written.split_once(':') {
-        Some(("user", name)) => Who::User(id(field, "user", "passwd", name)?),
-        Some(("group", name)) => Who::Group(id(field, "group", "group", name)?),
+        Some(("user", name)) => Who::User(user(field, name)?),
+        Some(("group", name)) => Who::Group(group(field, name)?),
         Some(("unit", glob)) => Who::Unit(unit(field, glob)?),
         _ => return field.refuse("an entry is `user:…`, `group:…` or `unit:…`", HINT),
     };
@@ -63,19 +63,21 @@ fn rule(field: Field<'_>) -> Option<Allow> {
     })
 }
 
-fn id(field: Field<'_>, what: &str, database: &str, name: &str) -> Option<u32> {
-    let users = &field.origin.reading.users;
+fn user(field: Field<'_>, name: &str) -> Option<u32> {
+    let id = id(name).or_else(|| field.origin.reading.users.owner(name));
+    let hint = "by name, as in /etc/passwd, or by id";
+    id.or_else(|| field.refuse(format!("there is no user `{name}`"), hint))
+}
+
+fn group(field: Field<'_>, name: &str) -> Option<u32> {
+    let id = id(name).or_else(|| field.origin.reading.users.group(name));
+    let hint = "by name, as in /etc/group, or by id";
+    id.or_else(|| field.refuse(format!("there is no group `{name}`"), hint))
+}
+
+fn id(name: &str) -> Option<u32> {
     // The largest id means "nobody in particular" to the kernel.
-    let numeric = name.parse().ok().filter(|&id: &u32| id != u32::MAX);
-    let named = || match what {
-        "user" => users.owner(name),
-        _ => users.group(name),
-    };
-    let Some(id) = numeric.or_else(named) else {
-        let hint = format!("by name, as in /etc/{database}, or by id");
-        return field.refuse(format!("there is no {what} `{name}`"), &hint);
-    };
-    Some(id)
+    name.parse().ok().filter(|&id: &u32| id != u32::MAX)
 }
 
 fn unit(field: Field<'_>, glob: &str) -> Option<String> {

@@ -1,8 +1,8 @@
 //! The configuration's files, cut into sections.
 //!
-//! A section is what stands under one `[client.NAME]` or `[token.NAME]`, sub-tables included. Each is parsed
-//! and checked by itself: a mistake in one hides no mistake in another, and with 100,000 tokens only the
-//! tree of one of them is in memory at a time.
+//! A section is what stands under one `[client.NAME]` or `[token.NAME]`, sub-tables included. Each
+//! is parsed and checked by itself: a mistake in one hides no mistake in another, and with 100,000
+//! tokens only the tree of one of them is in memory at a time.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,7 +21,7 @@ pub(super) struct SourceFile {
     pub(super) text: String,
 }
 
-/// The files, and the places that were read or looked at.
+/// The files, and all places where files were looked for.
 #[derive(Debug)]
 pub(super) struct Sources {
     pub(super) files: Vec<SourceFile>,
@@ -29,7 +29,8 @@ pub(super) struct Sources {
 }
 
 impl Sources {
-    /// Reads the main file, then `conf.d/*.toml` beside it in name order. Hidden files are editors' own.
+    /// Reads the main file, then `conf.d/*.toml` beside it in name order. Hidden files are editors'
+    /// own.
     pub(super) fn read(main_file: &Path) -> Result<Self, ConfigErrors> {
         let drop_in_dir = main_file.with_file_name("conf.d");
         let mut paths = vec![main_file.to_path_buf()];
@@ -108,10 +109,12 @@ fn unreadable(path: &Path, cause: &io::Error) -> Problem {
     )
 }
 
-/// Where in a file the parts of one section stand; in order. TOML lets other tables stand between them.
+/// Where in a file the parts of one section stand; in order. TOML lets other tables stand between
+/// them.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) struct Section<'a> {
-    /// The first key of its headers: `client`, `token`, or whatever was written; empty before the first header.
+    /// The first key of its headers: `client`, `token`, or whatever was written; empty before the
+    /// first header.
     pub(super) kind: &'a str,
     /// The second key.
     pub(super) name: &'a str,
@@ -154,7 +157,7 @@ pub(super) fn sections(text: &str) -> Vec<Section<'_>> {
     found
 }
 
-/// Every table header: its offset and its first two keys.
+/// Finds every table header: its offset and its first two keys.
 fn headers(text: &str) -> impl Iterator<Item = (usize, (&str, &str))> {
     let mut tokens = toml_parser::Source::new(text).lex();
     let mut depth = 0_usize;
@@ -186,7 +189,8 @@ fn headers(text: &str) -> impl Iterator<Item = (usize, (&str, &str))> {
     })
 }
 
-/// The first two keys of a header. Keys with escapes stay as written: they name nothing that exists.
+/// The first two keys of a header. Keys with escapes stay as written: they name nothing that
+/// exists.
 fn first_two_keys(header: &str) -> (&str, &str) {
     let mut keys = toml_parser::Source::new(header)
         .lex()
@@ -208,7 +212,7 @@ fn first_two_keys(header: &str) -> (&str, &str) {
     )
 }
 
-/// Some editors write it at the beginning; it means nothing in UTF-8.
+/// Some editors write these bytes at the beginning of a file; they mean nothing in UTF-8.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 #[cfg(test)]

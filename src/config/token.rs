@@ -25,8 +25,8 @@ use super::units::{all, boolean, duration, resource, scope, text_or_texts};
 pub struct TokenConfig {
     /// The table's name.
     pub name: TokenName,
-    /// The client that the token is for. Grants that are no token request have none: `command`, `http`,
-    /// `github_app`.
+    /// The client that the token is for. Grants that are no token request have none: `command`,
+    /// `http`, `github_app`.
     pub client: Option<Arc<ClientConfig>>,
     /// `scope`, joined by spaces when sent (RFC 6749 section 3.3).
     pub scope: Vec<String>,
@@ -42,7 +42,8 @@ pub struct TokenConfig {
     pub refresh_at: RefreshAt,
     /// Whether it is obtained anew when a token that it is made from was replaced.
     pub follow_source: bool,
-    /// After how long without use the server drops its refresh token, where the server does not say.
+    /// After how long without use the server drops its refresh token, where the server does not
+    /// say.
     pub inactivity: Option<Duration>,
     /// How long before a person has to log in this is announced.
     pub login_notice: Duration,
@@ -60,7 +61,8 @@ pub struct TokenConfig {
     pub allow: Vec<Allow>,
     /// Who may log in for it through the socket, beside root and the daemon's own user.
     pub login: Vec<Allow>,
-    /// A name of everything that decides what is obtained; see [`bearerd_core::refresh::Policy::identity`].
+    /// A name of everything that decides what is obtained; see
+    /// [`bearerd_core::refresh::Policy::identity`].
     pub identity: [u8; 16],
 }
 
@@ -137,7 +139,8 @@ impl TokenConfig {
         paths
     }
 
-    /// The files whose change may change what this token's files contain: templates, secrets in headers.
+    /// The files whose change may change what this token's files contain: templates, secrets in
+    /// headers.
     #[must_use]
     pub fn output_inputs(&self, environment: &Environment) -> Vec<PathBuf> {
         let headers = self
@@ -158,15 +161,16 @@ impl TokenConfig {
         files.flat_map(|file| header_secrets(&file.headers))
     }
 
-    /// How long an attempt may take when everything is as slow as it may be. It has ended by itself then.
+    /// How long an attempt may take when everything is as slow as it may be. It has ended by itself
+    /// then.
     fn longest(&self) -> Duration {
         let documents = self.client.iter().flat_map(|client| client.documents());
         let fetches: Duration = documents.map(|document| document.transport.timeout).sum();
         if fetches == Duration::ZERO {
             return self.longest_request();
         }
-        // The documents are fetched before the request; and again, with another request, when what they said
-        // is refused.
+        // The documents are fetched before the request; and again, with another request, when what
+        // they said is refused.
         2 * (fetches + self.longest_request())
     }
 
@@ -175,9 +179,9 @@ impl TokenConfig {
         let Some(client) = &self.client else {
             return grant.longest;
         };
-        // Two places of metadata, and the token request, again where the clock was wrong. A rotated refresh
-        // token in the last answer must not be given up before.
-        // The keys that an ID token is verified with take two more, and a login's pages as many.
+        // Two places of metadata, and the token request, again where the clock was wrong. A rotated
+        // refresh token in the last answer must not be given up before. The keys that an ID token
+        // is verified with take two more, and a login's pages as many.
         let requests = match (grant.login, &client.endpoint) {
             (Some(_), _) => 8,
             (None, Endpoint::Issuer(_)) => 6,
@@ -186,7 +190,8 @@ impl TokenConfig {
         requests * client.timeout
     }
 
-    /// The issuer; else the origin of where the request goes. A program shares its server with no other token.
+    /// The issuer; else the origin of where the request goes. A program shares its server with no
+    /// other token.
     fn server(&self) -> String {
         match self.client.as_ref().map(|client| &client.endpoint) {
             Some(Endpoint::Issuer(issuer)) => issuer.text.clone(),

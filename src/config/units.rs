@@ -19,7 +19,7 @@ pub struct HttpsUrl {
     pub url: Url,
 }
 
-/// A JSON pointer (RFC 6901) to something within a document.
+/// Reads a JSON pointer (RFC 6901) to something within a document.
 pub(super) fn pointer(field: Field<'_>) -> Option<String> {
     let pointer = text(field)?;
     match pointer.starts_with('/') {
@@ -31,7 +31,7 @@ pub(super) fn pointer(field: Field<'_>) -> Option<String> {
     }
 }
 
-/// A string that is not empty and has no control characters.
+/// Reads a string that is not empty and has no control characters.
 pub(super) fn text(field: Field<'_>) -> Option<String> {
     let text = field.str("a string", "")?;
     if text.is_empty() || text.contains(char::is_control) {
@@ -40,13 +40,13 @@ pub(super) fn text(field: Field<'_>) -> Option<String> {
     Some(text.to_owned())
 }
 
-/// A list of strings.
+/// Reads a list of strings.
 pub(super) fn texts(field: Field<'_>) -> Option<Vec<String>> {
     let hint = format!("write `{} = [\"…\"]`", field.key);
     all(field.elements("a list of strings", &hint)?, text)
 }
 
-/// A string or a list of strings.
+/// Reads a string or a list of strings.
 pub(super) fn text_or_texts(field: Field<'_>) -> Option<Vec<String>> {
     match field.value() {
         DeValue::String(_) => Some(vec![text(field)?]),
@@ -64,7 +64,7 @@ pub(super) fn all<'a, T>(
     read.into_iter().collect()
 }
 
-/// `scope` (RFC 6749 section 3.3): a list, one scope to an element.
+/// Reads `scope` (RFC 6749 section 3.3): a list with one scope to an element.
 pub(super) fn scope(field: Field<'_>) -> Option<Vec<String>> {
     let elements = field.elements(
         "a list of strings",
@@ -89,7 +89,7 @@ pub(super) fn scope(field: Field<'_>) -> Option<Vec<String>> {
     })
 }
 
-/// `resource`: absolute URIs without fragment (RFC 8707 section 2).
+/// Reads `resource`: absolute URIs without fragment (RFC 8707 section 2).
 pub(super) fn resource(field: Field<'_>) -> Option<Vec<String>> {
     let resources = text_or_texts(field)?;
     let absolute = |text: &String| Url::parse(text).is_ok() && !text.contains('#');
@@ -99,7 +99,7 @@ pub(super) fn resource(field: Field<'_>) -> Option<Vec<String>> {
     Some(resources)
 }
 
-/// `true` or `false`.
+/// Reads `true` or `false`.
 pub(super) fn boolean(field: Field<'_>) -> Option<bool> {
     match field.value() {
         DeValue::Boolean(value) => Some(*value),
@@ -107,7 +107,7 @@ pub(super) fn boolean(field: Field<'_>) -> Option<bool> {
     }
 }
 
-/// A whole number from 1 on.
+/// Reads a whole number that is 1 or more.
 pub(super) fn count(field: Field<'_>) -> Option<u32> {
     let DeValue::Integer(number) = field.value() else {
         return field.wrong_type("a whole number", "");
@@ -118,7 +118,7 @@ pub(super) fn count(field: Field<'_>) -> Option<u32> {
     }
 }
 
-/// A duration above zero, with a unit.
+/// Reads a duration above zero, with a unit.
 pub(super) fn duration(field: Field<'_>) -> Option<Duration> {
     let what = "a duration in quotes, such as \"30s\", \"5m\", \"1h30m\" or \"1d\"";
     let hint = match field.value() {
@@ -141,7 +141,7 @@ pub(super) fn duration(field: Field<'_>) -> Option<Duration> {
     }
 }
 
-/// A duration within bounds, which are named `bounds`.
+/// Reads a duration within a range. An error calls the range `bounds`.
 pub(super) fn duration_within(
     field: Field<'_>,
     range: &RangeInclusive<Duration>,
@@ -155,13 +155,13 @@ pub(super) fn duration_within(
     }
 }
 
-/// How long connecting or one request may take.
+/// Reads how long connecting or one request may take.
 pub(super) fn timeout(field: Field<'_>) -> Option<Duration> {
     let range = Duration::from_millis(1)..=Duration::from_secs(3600);
     duration_within(field, &range, "between 1ms and 1h")
 }
 
-/// An absolute path without `..`.
+/// Reads an absolute path without `..`.
 pub(super) fn path(field: Field<'_>) -> Option<PathBuf> {
     let path = PathBuf::from(text(field)?);
     if !path.is_absolute() {
@@ -173,7 +173,7 @@ pub(super) fn path(field: Field<'_>) -> Option<PathBuf> {
     Some(path)
 }
 
-/// The path of a file.
+/// Reads the path of a file.
 pub(super) fn file_path(field: Field<'_>) -> Option<PathBuf> {
     let path = path(field)?;
     if field.str("", "")?.ends_with('/') {
@@ -182,7 +182,8 @@ pub(super) fn file_path(field: Field<'_>) -> Option<PathBuf> {
     Some(path)
 }
 
-/// An `https` URL, or `http` to a loopback address (RFC 6749 section 3.2 wants TLS; loopback needs none).
+/// Reads an `https` URL, or `http` to a loopback address (RFC 6749 section 3.2 wants TLS; loopback needs
+/// none).
 pub(super) fn https_url(field: Field<'_>) -> Option<HttpsUrl> {
     let text = field.str("a URL", "")?;
     let url = absolute_url(field, text)?;
@@ -207,7 +208,7 @@ pub(super) fn https_url(field: Field<'_>) -> Option<HttpsUrl> {
     })
 }
 
-/// A proxy's URL.
+/// Reads a proxy's URL.
 pub(super) fn proxy_url(field: Field<'_>) -> Option<Url> {
     let url = absolute_url(field, field.str("a URL", "")?)?;
     match url.scheme() {
@@ -241,7 +242,7 @@ fn absolute_url(field: Field<'_>, text: &str) -> Option<Url> {
     Some(url)
 }
 
-/// An environment variable's name.
+/// Reads an environment variable's name.
 pub(super) fn variable(field: Field<'_>) -> Option<String> {
     let name = field.str("a variable's name", "")?;
     let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_';
@@ -257,7 +258,7 @@ pub(super) fn variable(field: Field<'_>) -> Option<String> {
     Some(name.to_owned())
 }
 
-/// A program and its arguments.
+/// Reads a program and its arguments.
 pub(super) fn command(field: Field<'_>) -> Option<Vec<String>> {
     if let DeValue::String(_) = field.value() {
         return field.wrong_type("a list of strings", COMMAND_HINT);
@@ -269,7 +270,7 @@ pub(super) fn command(field: Field<'_>) -> Option<Vec<String>> {
     Some(argv)
 }
 
-/// One of a few names.
+/// Reads one of a few names.
 pub(super) fn one_of<T: Copy>(field: Field<'_>, choices: &[(&str, T)]) -> Option<T> {
     let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
     let what = format!("one of {}", names.join(", "));

@@ -24,9 +24,9 @@ impl Users {
 /// A user as `/etc/passwd` and `/etc/group` know it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct User {
-    /// Its id.
+    /// The id of the user.
     pub uid: u32,
-    /// All its groups.
+    /// The ids of all its groups.
     pub groups: Vec<u32>,
 }
 

@@ -93,7 +93,8 @@ fn curl_option(out: &mut Vec<u8>, option: &str, value: &[u8]) {
 
 /// `Authorization` and the further headers, none of which can end early and begin another.
 ///
-/// The scheme is always `Bearer` (RFC 6750 section 2.1): servers spell their `token_type` in many ways.
+/// The scheme is always `Bearer` (RFC 6750 section 2.1): servers spell their `token_type` in many
+/// ways.
 fn header_lines(
     access_token: &str,
     inputs: &Inputs,

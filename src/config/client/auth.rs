@@ -24,7 +24,8 @@ pub enum ClientAuth {
         /// The secret.
         client_secret: ClientSecret,
     },
-    /// An assertion that somebody else has made (RFC 7521 section 4.2). It is read at every request.
+    /// An assertion that somebody else has made (RFC 7521 section 4.2). It is read at every
+    /// request.
     ClientAssertion {
         /// Where the assertion is.
         client_assertion: TokenRef,
@@ -52,8 +53,8 @@ pub enum ClientAuth {
         /// What the assertion says.
         assertion: AssertionConfig,
     },
-    /// The TLS client certificate of [`TlsConfig::identity`](super::TlsConfig::identity) (RFC 8705 section 2),
-    /// CA-issued or self-signed.
+    /// The TLS client certificate of [`TlsConfig::identity`](super::TlsConfig::identity) (RFC 8705
+    /// section 2), CA-issued or self-signed.
     TlsClientAuth,
 }
 
@@ -125,7 +126,8 @@ impl ClientAuth {
         }
     }
 
-    /// The secret that the method reads, unless it stands in a document or is one of bearerd's tokens.
+    /// The secret that the method reads, unless it stands in a document or is one of bearerd's
+    /// tokens.
     pub(super) fn secret(&self) -> Option<&SecretRef> {
         match self {
             Self::None | Self::TlsClientAuth => None,
@@ -221,9 +223,9 @@ const METHODS: [(&str, Method); 9] = [
 
 /// The methods in a hint, the usual ones first.
 pub(super) const METHODS_HINT: &str = "METHOD being client_secret_post, client_secret_basic, \
-     client_secret_basic_raw, client_secret_jwt, private_key_jwt, client_assertion, tls_client_auth, \
-     or none for a public client";
+     client_secret_basic_raw, client_secret_jwt, private_key_jwt, client_assertion, \
+     tls_client_auth, or none for a public client";
 
-const ASSERTION_HINT: &str = "an assertion made elsewhere: `client_assertion = { file = \"/var/run/secrets/…\" }`, or \
-     `{ token = \"NAME\" }`";
+const ASSERTION_HINT: &str = "an assertion made elsewhere: \
+     `client_assertion = { file = \"/var/run/secrets/…\" }`, or `{ token = \"NAME\" }`";
 const SECRET_HINT: &str = "write `client_secret = { file = \"/etc/bearerd/secrets/NAME\" }`";

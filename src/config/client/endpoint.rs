@@ -6,8 +6,8 @@ use super::super::units::{HttpsUrl, https_url};
 /// Where tokens are requested.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Endpoint {
-    /// Discovered from the issuer (RFC 8414, OpenID Connect Discovery). Kept as written: the issuer in the
-    /// metadata must equal it byte for byte.
+    /// Discovered from the issuer (RFC 8414, OpenID Connect Discovery). Kept as written: the issuer
+    /// in the metadata must equal it byte for byte.
     Issuer(HttpsUrl),
     /// Used byte for byte as configured: trailing slashes matter to some servers.
     TokenEndpoint(HttpsUrl),
@@ -34,8 +34,9 @@ impl Endpoint {
         let token_endpoint = keys.optional("token_endpoint", https_url);
         match (keys.has("issuer"), keys.has("token_endpoint")) {
             (true, true) => {
-                let hint = "with `issuer` the token endpoint is discovered; keep `token_endpoint` \
-                            where the server has no discovery or its endpoint must be used as written";
+                let hint = "with `issuer` the token endpoint is discovered; keep \
+                            `token_endpoint` where the server has no discovery or its endpoint \
+                            must be used as written";
                 let message = format!("`{}` has both `issuer` and `token_endpoint`", keys.name);
                 keys.refuse("token_endpoint", message, hint);
                 None

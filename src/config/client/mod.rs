@@ -46,7 +46,8 @@ pub struct ClientConfig {
     pub refresh_auth: Option<ClientAuth>,
     /// TLS towards the server.
     pub tls: TlsConfig,
-    /// A proxy for this client's requests. Without it, the environment's is used (`HTTPS_PROXY`, `NO_PROXY`).
+    /// A proxy for this client's requests. Without it, the environment's is used (`HTTPS_PROXY`,
+    /// `NO_PROXY`).
     pub proxy: Option<Url>,
     /// How long connecting may take.
     pub connect_timeout: Duration,
@@ -72,7 +73,8 @@ impl ClientConfig {
         }
     }
 
-    /// The assertions that somebody else makes and that a file or the like holds. They are read at each request.
+    /// The assertions that somebody else makes and that a file or the like holds. They are read at
+    /// each request.
     pub fn assertions(&self) -> impl Iterator<Item = &SecretRef> {
         let made = self.auths().filter_map(ClientAuth::client_assertion);
         made.filter_map(TokenRef::secret)

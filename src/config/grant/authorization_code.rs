@@ -86,8 +86,9 @@ impl AuthorizationCode {
 pub enum RedirectUri {
     /// A port of this host that is free when the login begins (RFC 8252 section 7.3).
     Loopback(Url),
-    /// An address at which bearerd cannot listen: the person brings the URL that the browser ended at. It is
-    /// kept as written, because the token request repeats it byte for byte (RFC 6749 section 4.1.3).
+    /// An address at which bearerd cannot listen: the person brings the URL that the browser ended
+    /// at. It is kept as written, because the token request repeats it byte for byte (RFC 6749
+    /// section 4.1.3).
     Elsewhere(String),
 }
 

@@ -2,12 +2,7 @@
 
 use bearerd_core::refresh::Grant;
 
-use super::super::keys::Keys;
 use super::profile::Profile;
-
-pub(super) fn read(keys: Keys<'_>) {
-    keys.finish();
-}
 
 pub(super) const fn profile() -> Profile<'static> {
     Profile::new("client_credentials", Grant::ClientCredentials)

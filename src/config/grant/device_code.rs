@@ -2,13 +2,8 @@
 
 use bearerd_core::refresh::Grant;
 
-use super::super::keys::Keys;
 use super::params::LOGIN_HINT;
 use super::profile::{LoginAt, Profile};
-
-pub(super) fn read(keys: Keys<'_>) {
-    keys.finish();
-}
 
 pub(super) fn profile() -> Profile<'static> {
     Profile {

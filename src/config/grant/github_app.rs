@@ -99,4 +99,5 @@ fn permissions(field: Field<'_>) -> Option<Map<String, Value>> {
 }
 
 const GITHUB: &str = "https://api.github.com";
-const INSTALLATION_HINT: &str = "the number at the end of the installation's URL: `https://github.com/settings/installations/NUMBER`";
+const INSTALLATION_HINT: &str = "the number at the end of the installation's URL: \
+     `https://github.com/settings/installations/NUMBER`";

@@ -11,9 +11,9 @@ use super::signed::SignedAssertion;
 /// `[token.NAME.grant.jwt_bearer]` (RFC 7523 section 2.1): the `assertion`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum JwtBearer {
-    /// Somebody else makes the assertion, whom the authorization server trusts.
+    /// The assertion of somebody else, whom the authorization server trusts.
     Made(TokenRef),
-    /// bearerd signs an assertion for every request.
+    /// An assertion that bearerd signs for every request.
     Signed(SignedAssertion),
 }
 

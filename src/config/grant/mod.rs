@@ -1,8 +1,8 @@
 //! `[token.NAME.grant.*]`: how a token is obtained.
 //!
-//! A grant has a file of its own: its settings, how they are read and checked, and what follows from them. A
-//! new grant is one more file, and here its variant, its line in [`GRANTS`] and its line in
-//! [`GrantConfig::profile`].
+//! Each grant has a file of its own: its settings, how they are read and checked, and what follows
+//! from them. For a new grant there is one more file; and here its variant, its entry in [`GRANTS`]
+//! and its line in [`GrantConfig::profile`].
 
 mod authorization_code;
 mod client_credentials;
@@ -37,23 +37,23 @@ pub use token_exchange::{TokenExchange, TypedToken};
 /// `[token.NAME.grant.*]`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum GrantConfig {
-    /// RFC 6749 section 4.1, with PKCE (RFC 7636).
+    /// The authorization code grant (RFC 6749 section 4.1), with PKCE (RFC 7636).
     AuthorizationCode(Box<AuthorizationCode>),
-    /// RFC 6749 section 4.4.
+    /// The client credentials grant (RFC 6749 section 4.4).
     ClientCredentials,
-    /// RFC 8628.
+    /// The device authorization grant (RFC 8628).
     DeviceCode,
     /// A program prints the token.
     Command(CommandGrant),
     /// An HTTP request of no standard: `http`, and `github_app`, which describes one.
     Http(Box<HttpGrant>),
-    /// RFC 7523 section 2.1.
+    /// The JWT bearer grant (RFC 7523 section 2.1).
     JwtBearer(Box<JwtBearer>),
-    /// RFC 6749 section 4.3.
+    /// The password grant (RFC 6749 section 4.3).
     Password(PasswordGrant),
-    /// RFC 6749 section 6, with a first refresh token from elsewhere.
+    /// The refresh token grant (RFC 6749 section 6), with a first token from elsewhere.
     RefreshToken(RefreshTokenGrant),
-    /// RFC 8693.
+    /// Token exchange (RFC 8693).
     TokenExchange(Box<TokenExchange>),
 }
 
@@ -127,7 +127,7 @@ const GRANTS: [(&str, Kind); 10] = [
     (
         "client_credentials",
         request(&[], |keys| {
-            client_credentials::read(keys);
+            keys.finish();
             Some(GrantConfig::ClientCredentials)
         }),
     ),
@@ -138,7 +138,7 @@ const GRANTS: [(&str, Kind); 10] = [
     (
         "device_code",
         request(device_code::PARAMS, |keys| {
-            device_code::read(keys);
+            keys.finish();
             Some(GrantConfig::DeviceCode)
         }),
     ),
@@ -177,7 +177,7 @@ const GRANTS: [(&str, Kind); 10] = [
     ),
 ];
 
-/// Which grant a token has that is no token request, if it has one.
+/// The name of the grant, if a token has one that is no token request.
 pub(super) fn stands_alone(token: &Keys<'_>) -> Option<&'static str> {
     let DeValue::Table(grant) = token.field("grant")?.value() else {
         return None;

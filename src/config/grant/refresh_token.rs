@@ -1,4 +1,4 @@
-//! `[token.NAME.grant.refresh_token]`: RFC 6749 section 6, with a first refresh token from elsewhere.
+//! `[token.NAME.grant.refresh_token]`: RFC 6749 section 6, with a first token from elsewhere.
 
 use bearerd_core::refresh::Grant;
 
