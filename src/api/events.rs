@@ -21,7 +21,7 @@ use super::connection::Busy;
 use super::peer::Caller;
 use super::problem::{self, Problem};
 use super::status::Moment;
-use crate::store::{Event, Kind, TokenEvent, TokenView, Topic};
+use crate::store::{Event, EventKind, TokenEvent, TokenView, Topic};
 
 /// The data of an event, one line of JSON.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -110,16 +110,16 @@ impl EventName {
     }
 }
 
-impl From<Kind> for EventName {
-    fn from(kind: Kind) -> Self {
+impl From<EventKind> for EventName {
+    fn from(kind: EventKind) -> Self {
         match kind {
-            Kind::Configured => Self::Configured,
-            Kind::Expired => Self::Expired,
-            Kind::Failed => Self::Failed,
-            Kind::NeedsLogin => Self::NeedsLogin,
-            Kind::Published => Self::Published,
-            Kind::Recovered => Self::Recovered,
-            Kind::Removed => Self::Removed,
+            EventKind::Configured => Self::Configured,
+            EventKind::Expired => Self::Expired,
+            EventKind::Failed => Self::Failed,
+            EventKind::NeedsLogin => Self::NeedsLogin,
+            EventKind::Published => Self::Published,
+            EventKind::Recovered => Self::Recovered,
+            EventKind::Removed => Self::Removed,
         }
     }
 }
@@ -244,7 +244,7 @@ impl Follower {
             let snapshot = {
                 let view = view.borrow();
                 self.may_see(&view).then(|| {
-                    let event = TokenEvent::new(Kind::Configured, &view);
+                    let event = TokenEvent::new(EventKind::Configured, &view);
                     token_event(self.api.events.last_id(), EventName::Snapshot, &event)
                 })
             };

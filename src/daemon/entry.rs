@@ -12,7 +12,8 @@ use tokio::sync::{mpsc, watch};
 use crate::config::{Environment, TokenConfig};
 use crate::sink::{self, Output, Report, Sinks};
 use crate::store::{
-    Consumers, EventBus, Kind, Published, Record, Snapshot, Standing, TokenEvent, TokenView, Topic,
+    Consumers, EventBus, EventKind, Published, Record, Snapshot, Standing, TokenEvent, TokenView,
+    Topic,
 };
 use crate::token::Token;
 
@@ -245,7 +246,7 @@ impl Entry {
     }
 
     /// Tells followers what is not seen by comparing views.
-    pub(super) fn tell(&self, kind: Kind) {
+    pub(super) fn tell(&self, kind: EventKind) {
         let news = TokenEvent::new(kind, &self.view.borrow());
         self.events.send(Topic::Token(news));
     }

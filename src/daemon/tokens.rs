@@ -14,7 +14,7 @@ use tokio::task::{JoinSet, spawn_blocking};
 use crate::config::{Environment, TokenConfig};
 use crate::oauth::InputTokens;
 use crate::sink::{self, Report};
-use crate::store::{Consumers, EventBus, Kind, Published, Record, Registry, TokenView};
+use crate::store::{Consumers, EventBus, EventKind, Published, Record, Registry, TokenView};
 
 use super::entry::Entry;
 
@@ -178,11 +178,11 @@ impl Tokens {
             .into_iter()
             .filter_map(|name| self.entries.get(name))
         {
-            entry.tell(Kind::Configured);
+            entry.tell(EventKind::Configured);
         }
         let mut revocable = Vec::new();
         for (name, mut entry) in gone {
-            entry.tell(Kind::Removed);
+            entry.tell(EventKind::Removed);
             self.awaited.remove(&name);
             self.retiring.add(&entry.config(), entry.stop_sinks());
             self.tally.leave(entry.status().health);

@@ -1,7 +1,7 @@
-//! What happens to tokens, for whoever follows it as it happens.
+//! Tells followers what happens to tokens, while it happens.
 //!
-//! A ring of bounded length: who does not keep up is told how much was missed, and reads the views again.
-//! No token values in here.
+//! Events stand in a ring of bounded length. A follower that is too slow learns how many events it has
+//! missed, and reads the views again. No event holds a token's value.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,60 +13,41 @@ use tokio::sync::broadcast;
 use super::published::TokenView;
 use crate::config::TokenConfig;
 
-/// One thing that happened.
+/// One thing that has happened.
 #[derive(Clone, Debug)]
 pub struct Event {
     /// Counts from 1 since the daemon's start.
     pub id: u64,
-    /// What it is about.
+    /// What the event is about.
     pub topic: Topic,
 }
 
 /// What an event is about.
 #[derive(Clone, Debug)]
 pub enum Topic {
-    /// A new configuration: in force, or refused for this reason.
+    /// A new configuration has come into force, or was refused for this reason.
     Configuration(Result<(), Arc<str>>),
-    /// One token.
+    /// Something has happened to one token.
     Token(TokenEvent),
 }
 
-/// What happened to a token, and how it has stood since.
+/// What has happened to a token, and how the token stands since then.
 #[derive(Clone, Debug)]
 pub struct TokenEvent {
-    /// What happened.
-    pub kind: Kind,
-    /// Its configuration: who may learn of it.
+    /// What has happened to the token.
+    pub kind: EventKind,
+    /// The token's configuration, which says who may learn of the event.
     pub config: Arc<TokenConfig>,
-    /// The core's word.
+    /// How the token stands, as the core says.
     pub health: Health,
-    /// The number of the current token, and when it expires.
+    /// The generation of the current token and the time when it expires.
     pub current: Option<(u64, Instant)>,
 }
 
-/// What can happen to a token.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Kind {
-    /// It has been added or its configuration has changed.
-    Configured,
-    /// It has expired without a replacement and is withdrawn.
-    Expired,
-    /// A request failed.
-    Failed,
-    /// Somebody has to log in or to provide a new refresh token.
-    NeedsLogin,
-    /// Readers get a new one from now on.
-    Published,
-    /// A request succeeded after others had failed.
-    Recovered,
-    /// It is no longer configured.
-    Removed,
-}
-
 impl TokenEvent {
-    /// The event of a token that stands so.
+    /// Makes the event of a token that stands as `view` says.
     #[must_use]
-    pub fn new(kind: Kind, view: &TokenView) -> Self {
+    pub fn new(kind: EventKind, view: &TokenView) -> Self {
         let current = view.current.as_ref();
         Self {
             kind,
@@ -77,7 +58,26 @@ impl TokenEvent {
     }
 }
 
-/// What is compared of a token to tell what has happened to it.
+/// What can happen to a token.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum EventKind {
+    /// The token has been added, or its configuration has changed.
+    Configured,
+    /// The token has expired without a replacement and is withdrawn.
+    Expired,
+    /// A request for the token has failed.
+    Failed,
+    /// Somebody has to log in or to provide a new refresh token.
+    NeedsLogin,
+    /// Readers get a new token from now on.
+    Published,
+    /// A request has succeeded after others had failed.
+    Recovered,
+    /// The token is no longer configured.
+    Removed,
+}
+
+/// The part of a token's view that is compared to find out what has happened to the token.
 #[derive(Clone, Copy, Debug)]
 pub struct Snapshot {
     attempts: u64,
@@ -96,28 +96,28 @@ impl From<&TokenView> for Snapshot {
 }
 
 impl Snapshot {
-    /// What has happened between two looks at a token, in this order.
-    fn kinds(self, after: Self) -> impl Iterator<Item = Kind> {
+    /// Lists what has happened between two looks at a token, in the order in which it is sent.
+    fn kinds(self, after: Self) -> impl Iterator<Item = EventKind> {
         let failing = |snapshot: Self| match snapshot.health {
             Health::Failing { state, .. } => Some(state),
             Health::Fresh | Health::Pending => None,
         };
         let again = after.attempts != self.attempts || after.health != self.health;
         let outcome = match (failing(self), failing(after)) {
-            (_, Some(ErrorState::NeedsLogin)) => again.then_some(Kind::NeedsLogin),
-            (_, Some(_)) => again.then_some(Kind::Failed),
-            (Some(_), None) => Some(Kind::Recovered),
+            (_, Some(ErrorState::NeedsLogin)) => again.then_some(EventKind::NeedsLogin),
+            (_, Some(_)) => again.then_some(EventKind::Failed),
+            (Some(_), None) => Some(EventKind::Recovered),
             (None, None) => None,
         };
         let supply = match (self.generation, after.generation) {
-            (Some(_), None) => Some(Kind::Expired),
-            (before, now) => (now > before).then_some(Kind::Published),
+            (Some(_), None) => Some(EventKind::Expired),
+            (before, now) => (now > before).then_some(EventKind::Published),
         };
         outcome.into_iter().chain(supply)
     }
 }
 
-/// Where events are sent and followed. Cheap to clone.
+/// The place where events are sent and followed. It is cheap to clone.
 #[derive(Clone, Debug)]
 pub struct EventBus {
     sender: broadcast::Sender<Event>,
@@ -134,19 +134,19 @@ impl Default for EventBus {
 }
 
 impl EventBus {
-    /// Everything that is sent from now on.
+    /// Follows everything that is sent from now on.
     #[must_use]
     pub fn subscribe(&self) -> broadcast::Receiver<Event> {
         self.sender.subscribe()
     }
 
-    /// The number of the latest event; 0 before the first.
+    /// The number of the latest event, which is 0 before the first.
     #[must_use]
     pub fn last_id(&self) -> u64 {
         self.last_id.load(Ordering::Relaxed)
     }
 
-    /// Sends.
+    /// Sends one event to all who follow.
     pub fn send(&self, topic: Topic) {
         let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
         // Nobody may be listening.
@@ -161,7 +161,7 @@ impl EventBus {
     }
 }
 
-/// How far behind a follower may be.
+/// How many events a follower may be behind.
 const KEPT: usize = 1024;
 
 #[cfg(test)]
@@ -187,23 +187,31 @@ mod tests {
         };
         let fresh = snapshot(1, Some(1), Health::Fresh);
         let failing = snapshot(2, Some(1), TRANSIENT);
-        let cases: [(Snapshot, Snapshot, &[Kind]); 9] = [
+        let cases: [(Snapshot, Snapshot, &[EventKind]); 9] = [
             (fresh, fresh, &[]),
             (fresh, snapshot(2, Some(1), Health::Fresh), &[]),
             (
                 fresh,
                 snapshot(2, Some(2), Health::Fresh),
-                &[Kind::Published],
+                &[EventKind::Published],
             ),
-            (fresh, failing, &[Kind::Failed]),
+            (fresh, failing, &[EventKind::Failed]),
             (failing, failing, &[]),
-            (failing, snapshot(3, Some(1), TRANSIENT), &[Kind::Failed]),
-            (failing, snapshot(2, Some(1), LOGIN), &[Kind::NeedsLogin]),
-            (failing, snapshot(2, None, TRANSIENT), &[Kind::Expired]),
+            (
+                failing,
+                snapshot(3, Some(1), TRANSIENT),
+                &[EventKind::Failed],
+            ),
+            (
+                failing,
+                snapshot(2, Some(1), LOGIN),
+                &[EventKind::NeedsLogin],
+            ),
+            (failing, snapshot(2, None, TRANSIENT), &[EventKind::Expired]),
             (
                 snapshot(2, None, LOGIN),
                 snapshot(3, Some(2), Health::Fresh),
-                &[Kind::Recovered, Kind::Published],
+                &[EventKind::Recovered, EventKind::Published],
             ),
         ];
         for (before, after, expected) in cases {

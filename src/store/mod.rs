@@ -11,7 +11,7 @@ pub mod state_file;
 pub mod writer;
 
 pub use consumers::Consumers;
-pub use events::{Event, EventBus, Kind, Snapshot, TokenEvent, Topic};
+pub use events::{Event, EventBus, EventKind, Snapshot, TokenEvent, Topic};
 pub use login_files::{LoginFileError, LoginFiles};
 pub use moment::{BootId, Moment};
 pub use published::{DaemonView, Published, Registry, Standing, TokenView};
