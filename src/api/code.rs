@@ -1,9 +1,12 @@
-//! The one place that says what a token's state means as an HTTP status and as an exit code.
+//! Says what the state of a token means in JSON, as an HTTP status and as an exit code. No other file does.
+
+use std::borrow::Cow;
 
 use bearerd_core::instant::Instant;
 use bearerd_core::refresh::{ErrorState, Health};
 use http::StatusCode;
-use serde::{Deserialize, Serialize};
+use serde::de::{Error, Unexpected};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::store::{Published, TokenView};
 
@@ -12,22 +15,15 @@ pub const EXIT_FRESH: u8 = 0;
 /// Exit code: no daemon answers at the socket.
 pub const EXIT_UNREACHABLE: u8 = 8;
 
-/// `code` of an error, in problem bodies and, as a number, of the command line.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
+/// The `code` of an error: a word in problem bodies, a number as the exit code of a command.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Code {
-    /// The peer may not, or the authorization server will not.
-    Denied,
-    /// The configuration, a secret or a key has to be mended.
-    FixConfig,
-    /// A defect in bearerd.
+    /// bearerd has a defect.
     Internal,
-    /// A person has to log in or to provide a new refresh token.
-    NeedsLogin,
-    /// No such token, no such page.
+    /// There is no such token or no such page.
     NotFound,
-    /// Try again.
-    Transient,
+    /// It is one of the four error states. A peer that no rule allows to ask is denied, too.
+    State(ErrorState),
     /// The request makes no sense.
     Usage,
 }
@@ -37,11 +33,14 @@ impl Code {
     #[must_use]
     pub const fn http_status(self) -> StatusCode {
         match self {
-            Self::Denied => StatusCode::FORBIDDEN,
-            Self::FixConfig | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::NeedsLogin => StatusCode::CONFLICT,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::NotFound => StatusCode::NOT_FOUND,
-            Self::Transient => StatusCode::SERVICE_UNAVAILABLE,
+            Self::State(state) => match state {
+                ErrorState::Denied => StatusCode::FORBIDDEN,
+                ErrorState::FixConfig => StatusCode::INTERNAL_SERVER_ERROR,
+                ErrorState::NeedsLogin => StatusCode::CONFLICT,
+                ErrorState::Transient => StatusCode::SERVICE_UNAVAILABLE,
+            },
             Self::Usage => StatusCode::BAD_REQUEST,
         }
     }
@@ -52,42 +51,65 @@ impl Code {
         match self {
             Self::Internal => 1,
             Self::Usage => 2,
-            Self::Transient => 3,
-            Self::NeedsLogin => 4,
-            Self::FixConfig => 5,
-            Self::Denied => 6,
+            Self::State(state) => match state {
+                ErrorState::Transient => 3,
+                ErrorState::NeedsLogin => 4,
+                ErrorState::FixConfig => 5,
+                ErrorState::Denied => 6,
+            },
             Self::NotFound => 7,
         }
     }
+
+    /// The code as it is written in JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Internal => "internal",
+            Self::NotFound => "not_found",
+            Self::State(state) => word(state),
+            Self::Usage => "usage",
+        }
+    }
+
+    const ALL: [Self; 7] = [
+        Self::Internal,
+        Self::NotFound,
+        Self::State(ErrorState::Denied),
+        Self::State(ErrorState::FixConfig),
+        Self::State(ErrorState::NeedsLogin),
+        Self::State(ErrorState::Transient),
+        Self::Usage,
+    ];
 }
 
 impl From<ErrorState> for Code {
     fn from(state: ErrorState) -> Self {
-        match state {
-            ErrorState::Denied => Self::Denied,
-            ErrorState::FixConfig => Self::FixConfig,
-            ErrorState::NeedsLogin => Self::NeedsLogin,
-            ErrorState::Transient => Self::Transient,
-        }
+        Self::State(state)
     }
 }
 
-/// `state` of a token in status.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
+impl Serialize for Code {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Code {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        one_of(&Self::ALL, Self::as_str, deserializer)
+    }
+}
+
+/// The `state` of a token in status, in events and in metrics.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum State {
-    /// The authorization server refuses access.
-    Denied,
-    /// The configuration, a secret or a key has to be mended.
-    FixConfig,
+    /// The last request failed. Or the token expired a moment ago: then the state is transient.
+    Failing(ErrorState),
     /// There is a valid token and its last request succeeded.
     Fresh,
-    /// A person has to log in or to provide a new refresh token.
-    NeedsLogin,
-    /// Not obtained yet, nothing failed.
+    /// The token has not been obtained yet, and nothing has failed.
     Pending,
-    /// The last request failed and is tried again, or the token expired a moment ago.
-    Transient,
 }
 
 impl State {
@@ -97,55 +119,57 @@ impl State {
         Self::of_health(view.standing.status.health, valid(view, now).is_some())
     }
 
-    /// How a token stands of which this is known.
+    /// How a token stands that the core says this of; `valid` says whether readers get it.
     #[must_use]
     pub const fn of_health(health: Health, valid: bool) -> Self {
         match health {
-            Health::Failing { state, .. } => match state {
-                ErrorState::Denied => Self::Denied,
-                ErrorState::FixConfig => Self::FixConfig,
-                ErrorState::NeedsLogin => Self::NeedsLogin,
-                ErrorState::Transient => Self::Transient,
-            },
+            Health::Failing { state, .. } => Self::Failing(state),
             Health::Fresh if valid => Self::Fresh,
-            Health::Fresh => Self::Transient,
+            Health::Fresh => Self::Failing(ErrorState::Transient),
             Health::Pending => Self::Pending,
         }
     }
 
-    /// All of them.
+    /// Lists every state, in the order of the words.
     pub const ALL: [Self; 6] = [
-        Self::Denied,
-        Self::FixConfig,
+        Self::Failing(ErrorState::Denied),
+        Self::Failing(ErrorState::FixConfig),
         Self::Fresh,
-        Self::NeedsLogin,
+        Self::Failing(ErrorState::NeedsLogin),
         Self::Pending,
-        Self::Transient,
+        Self::Failing(ErrorState::Transient),
     ];
 
     /// The error that a reader gets who finds no usable token in this state; `None` when fresh.
     #[must_use]
     pub const fn code(self) -> Option<Code> {
         match self {
-            Self::Denied => Some(Code::Denied),
-            Self::FixConfig => Some(Code::FixConfig),
+            Self::Failing(state) => Some(Code::State(state)),
             Self::Fresh => None,
-            Self::NeedsLogin => Some(Code::NeedsLogin),
-            Self::Pending | Self::Transient => Some(Code::Transient),
+            Self::Pending => Some(Code::State(ErrorState::Transient)),
         }
     }
 
-    /// As in JSON.
+    /// The state as it is written in JSON and in metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Denied => "denied",
-            Self::FixConfig => "fix_config",
+            Self::Failing(state) => word(state),
             Self::Fresh => "fresh",
-            Self::NeedsLogin => "needs_login",
             Self::Pending => "pending",
-            Self::Transient => "transient",
         }
+    }
+}
+
+impl Serialize for State {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for State {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        one_of(&Self::ALL, Self::as_str, deserializer)
     }
 }
 
@@ -155,4 +179,72 @@ pub fn valid(view: &TokenView, now: Instant) -> Option<&Published> {
     view.current
         .as_ref()
         .filter(|current| current.token.validity.expires_at > now)
+}
+
+/// The word for an error state, the same in codes and in states.
+const fn word(state: ErrorState) -> &'static str {
+    match state {
+        ErrorState::Denied => "denied",
+        ErrorState::FixConfig => "fix_config",
+        ErrorState::NeedsLogin => "needs_login",
+        ErrorState::Transient => "transient",
+    }
+}
+
+/// Reads the one of `all` whose word is written there.
+fn one_of<'de, T: Copy, D: Deserializer<'de>>(
+    all: &[T],
+    word: fn(T) -> &'static str,
+    deserializer: D,
+) -> Result<T, D::Error> {
+    let written = Cow::<str>::deserialize(deserializer)?;
+    let one = all.iter().find(|one| word(**one) == written);
+    let unknown = || D::Error::invalid_value(Unexpected::Str(&written), &"a known word");
+    one.copied().ok_or_else(unknown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_state_is_listed_once_and_read_as_it_is_written() {
+        // A state that is missing here does not compile.
+        let place = |state| match state {
+            State::Failing(ErrorState::Denied) => 0,
+            State::Failing(ErrorState::FixConfig) => 1,
+            State::Fresh => 2,
+            State::Failing(ErrorState::NeedsLogin) => 3,
+            State::Pending => 4,
+            State::Failing(ErrorState::Transient) => 5,
+        };
+        assert_eq!(State::ALL.map(place), [0, 1, 2, 3, 4, 5]);
+        for state in State::ALL {
+            let json = serde_json::to_string(&state).unwrap();
+            assert_eq!(json, format!("\"{}\"", state.as_str()));
+            assert_eq!(serde_json::from_str::<State>(&json).unwrap(), state);
+        }
+        assert!(serde_json::from_str::<State>("\"usage\"").is_err());
+    }
+
+    #[test]
+    fn every_code_is_listed_once_and_read_as_it_is_written() {
+        let place = |code| match code {
+            Code::Internal => 0,
+            Code::NotFound => 1,
+            Code::State(ErrorState::Denied) => 2,
+            Code::State(ErrorState::FixConfig) => 3,
+            Code::State(ErrorState::NeedsLogin) => 4,
+            Code::State(ErrorState::Transient) => 5,
+            Code::Usage => 6,
+        };
+        assert_eq!(Code::ALL.map(place), [0, 1, 2, 3, 4, 5, 6]);
+        assert_eq!(Code::ALL.map(Code::exit_code), [1, 7, 6, 5, 4, 3, 2]);
+        for code in Code::ALL {
+            let json = serde_json::to_string(&code).unwrap();
+            assert_eq!(json, format!("\"{}\"", code.as_str()));
+            assert_eq!(serde_json::from_str::<Code>(&json).unwrap(), code);
+        }
+        assert!(serde_json::from_str::<Code>("\"fresh\"").is_err());
+    }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bearerd_core::credential::TokenName;
+use bearerd_core::refresh::ErrorState;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
@@ -117,7 +118,10 @@ pub async fn begin(api: &Api, name: &TokenName, body: &[u8]) -> Result<Begun, Pr
     };
     match timeout(BEGIN_WAIT, ask(api, request, answer)).await {
         Ok(answer) => answer,
-        Err(_) => Err(Problem::new(Code::Transient, "the server takes too long")),
+        Err(_) => Err(Problem::new(
+            ErrorState::Transient,
+            "the server takes too long",
+        )),
     }
 }
 
@@ -155,7 +159,7 @@ pub async fn complete(
             expires_in: Moment::now().seconds_until(new.token.validity.expires_at),
         }),
         Ok(Err(problem)) => Err(problem),
-        Err(_) => Err(Problem::new(Code::Transient, PENDING)),
+        Err(_) => Err(Problem::new(ErrorState::Transient, PENDING)),
     }
 }
 

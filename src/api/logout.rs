@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bearerd_core::credential::TokenName;
+use bearerd_core::refresh::ErrorState;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -74,7 +75,12 @@ pub async fn logout(api: &Api, name: &TokenName) -> Result<LogoutBody, Problem> 
         sent.map_err(|_| stopping())?;
         answered.await.map_err(|_| stopping())
     };
-    let late = || Problem::new(Code::Transient, format!("not logged out of {name} in time"));
+    let late = || {
+        Problem::new(
+            ErrorState::Transient,
+            format!("not logged out of {name} in time"),
+        )
+    };
     let outcome = timeout(LIMIT, ended).await.map_err(|_| late())??;
     match outcome {
         Ok(LoggedOut::Revoked) => Ok(body(true, None)),
@@ -94,7 +100,7 @@ fn body(revoked: bool, detail: Option<&str>) -> LogoutBody {
 fn problem(name: &TokenName, error: &LogoutError) -> Problem {
     let (code, detail, hint) = match error {
         LogoutError::Busy => (
-            Code::Transient,
+            Code::State(ErrorState::Transient),
             format!("a request for token {name} is under way"),
             "try again in a moment".to_owned(),
         ),
@@ -110,7 +116,7 @@ fn problem(name: &TokenName, error: &LogoutError) -> Problem {
             "bearerd goes on trying to remove it".to_owned(),
         ),
         LogoutError::NotRevoked(why) => (
-            Code::Transient,
+            Code::State(ErrorState::Transient),
             format!("token {name} is not revoked, and is kept: {why}"),
             "mend that if it is yours to mend, and try again".to_owned(),
         ),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bearerd_core::credential::TokenName;
 use bearerd_core::instant::Instant;
-use bearerd_core::refresh::{Health, Reason};
+use bearerd_core::refresh::{ErrorState, Health, Reason};
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Bytes;
@@ -54,7 +54,8 @@ struct Body<'a> {
 impl Problem {
     /// An error with the usual status of its code.
     #[must_use]
-    pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
+    pub fn new(code: impl Into<Code>, detail: impl Into<Cow<'static, str>>) -> Self {
+        let code = code.into();
         Self::with_status(code, code.http_status(), detail)
     }
 
@@ -67,7 +68,10 @@ impl Problem {
     /// What the caller may not have.
     #[must_use]
     pub fn policy() -> Self {
-        Self::new(Code::Denied, "no rule of the socket's policy allows it")
+        Self::new(
+            ErrorState::Denied,
+            "no rule of the socket's policy allows it",
+        )
     }
 
     /// A request body above the limit, or one that takes too long.
@@ -99,7 +103,9 @@ impl Problem {
     /// Why a token cannot be had; `lack` says what was wanted, such as "token x is not valid".
     #[must_use]
     pub fn unavailable(lack: &str, view: &TokenView, now: Instant) -> Self {
-        let code = State::of(view, now).code().unwrap_or(Code::Transient);
+        let code = State::of(view, now)
+            .code()
+            .unwrap_or(Code::State(ErrorState::Transient));
         let (cause, hint) = last_error(view);
         let cause = cause.or_else(|| reason_in_words(view.standing.status.health));
         let detail = match cause {
@@ -109,7 +115,7 @@ impl Problem {
         let mut problem = Self::new(code, detail);
         problem.reason = reason(view.standing.status.health);
         problem.hint = hint.map(|hint| hint.to_owned().into());
-        if code == Code::Transient {
+        if code == Code::State(ErrorState::Transient) {
             // While all is well, a request is under way: somebody has just asked for it.
             let next = match view.standing.status.health {
                 Health::Failing { .. } => view.standing.status.next_attempt_at,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bearerd_core::credential::TokenName;
 use bearerd_core::instant::Instant;
+use bearerd_core::refresh::ErrorState;
 use serde::{Deserialize, Serialize};
 
 use super::Api;
@@ -282,7 +283,7 @@ pub fn readiness(api: &Api, caller: &Caller) -> Result<(), Problem> {
     } else {
         format!("not ready: waiting for {}", missing.join(", "))
     };
-    Err(Problem::new(Code::Transient, detail))
+    Err(Problem::new(ErrorState::Transient, detail))
 }
 
 /// How many missing tokens a readiness answer names.

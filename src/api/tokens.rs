@@ -269,7 +269,7 @@ fn only_a_login_replaces(view: &TokenView, now: Instant) -> bool {
 fn without_a_refresh_token(name: &TokenName) -> Problem {
     let detail = format!("only a login replaces token {name}: it has no refresh token");
     let hint = format!("`bearerd login {name}`");
-    Problem::new(Code::NeedsLogin, detail).hinting(Some(hint.into()))
+    Problem::new(ErrorState::NeedsLogin, detail).hinting(Some(hint.into()))
 }
 
 /// Whether the request has led to no request, as only a person can help.
@@ -324,7 +324,7 @@ fn lost(how: &str, name: &TokenName, view: &TokenView, now: Instant) -> Problem 
 }
 
 pub(super) fn stopping() -> Problem {
-    Problem::new(Code::Transient, "the daemon is stopping")
+    Problem::new(ErrorState::Transient, "the daemon is stopping")
 }
 
 pub(super) fn subscribe(

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bearerd_core::refresh::FailureKind;
+use bearerd_core::refresh::{ErrorState, FailureKind};
 
 use super::error::{CliError, report};
 use super::explain::explain as explain_access;
@@ -146,10 +146,12 @@ impl Findings {
 
     fn error(&mut self, whom: &str, what: &str, error: &SourceError) {
         let code = match error.failure().kind {
-            FailureKind::Denied => Code::Denied,
-            FailureKind::RateLimited | FailureKind::Unavailable => Code::Transient,
+            FailureKind::Denied => Code::State(ErrorState::Denied),
+            FailureKind::RateLimited | FailureKind::Unavailable => {
+                Code::State(ErrorState::Transient)
+            }
             FailureKind::GrantRefused | FailureKind::Misconfigured | FailureKind::Unrecognized => {
-                Code::FixConfig
+                Code::State(ErrorState::FixConfig)
             }
         };
         let words = format!("{what}: {}", explain(error, error.hint()));
@@ -224,7 +226,7 @@ fn describe(client: &str, found: &Probe, findings: &mut Findings) {
         if by <= TOLERABLE_SKEW {
             findings.ok(client, &words);
         } else {
-            findings.failed(client, &words, Code::FixConfig);
+            findings.failed(client, &words, Code::State(ErrorState::FixConfig));
         }
     }
     for certificate in &found.certificates {
@@ -262,7 +264,7 @@ fn describe_certificate(whom: &str, certificate: &CertificateExpiry, findings: &
     if left.is_some_and(|left| left >= SHORT) {
         findings.ok(whom, &words);
     } else {
-        findings.failed(whom, &words, Code::FixConfig);
+        findings.failed(whom, &words, Code::State(ErrorState::FixConfig));
     }
 }
 

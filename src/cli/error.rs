@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::io::{self, Write};
 
 use bearerd_core::credential::InvalidTokenName;
+use bearerd_core::refresh::ErrorState;
 
 use super::check::CheckError;
 use super::credential_helper::StsError;
@@ -78,7 +79,7 @@ impl CliError {
             | Self::Question(_) => Code::Internal.exit_code(),
             Self::Check(CheckError::Runtime(_)) => Code::Internal.exit_code(),
             Self::Check(CheckError::Online { code, .. }) => code.exit_code(),
-            Self::Check(_) => Code::FixConfig.exit_code(),
+            Self::Check(_) => Code::State(ErrorState::FixConfig).exit_code(),
             Self::Explain(error) => error.code().exit_code(),
             // Directories and the state's key are the administrator's to mend, too.
             Self::Daemon(
@@ -88,20 +89,20 @@ impl CliError {
                 | DaemonError::Socket(_)
                 | DaemonError::State(_)
                 | DaemonError::StateKey(_),
-            ) => Code::FixConfig.exit_code(),
+            ) => Code::State(ErrorState::FixConfig).exit_code(),
             Self::Daemon(_) => Code::Internal.exit_code(),
             Self::Client(error) => match error {
-                ClientError::Forbidden { .. } => Code::Denied.exit_code(),
+                ClientError::Forbidden { .. } => Code::State(ErrorState::Denied).exit_code(),
                 ClientError::Interrupted(_) | ClientError::TimedOut(_) => {
-                    Code::Transient.exit_code()
+                    Code::State(ErrorState::Transient).exit_code()
                 }
                 ClientError::Malformed(_) => Code::Internal.exit_code(),
                 ClientError::Problem(problem) => problem.code.exit_code(),
                 ClientError::Ended { .. } | ClientError::Unreachable { .. } => EXIT_UNREACHABLE,
             },
-            Self::LoginExpired => Code::NeedsLogin.exit_code(),
-            Self::NoAddress => Code::NeedsLogin.exit_code(),
-            Self::ClearText(_) => Code::Denied.exit_code(),
+            Self::LoginExpired => Code::State(ErrorState::NeedsLogin).exit_code(),
+            Self::NoAddress => Code::State(ErrorState::NeedsLogin).exit_code(),
+            Self::ClearText(_) => Code::State(ErrorState::Denied).exit_code(),
             Self::Exec(error) => error.exit_code(),
             Self::NoCredentials => Code::NotFound.exit_code(),
             Self::NotStored | Self::TokenName(_) => Code::Usage.exit_code(),

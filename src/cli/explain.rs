@@ -1,6 +1,7 @@
 //! `bearerd check --explain UID|UNIT TOKEN`: may it read the token through the socket, and log in for it; and why.
 
 use bearerd_core::credential::TokenName;
+use bearerd_core::refresh::ErrorState;
 
 use super::error::CliError;
 use super::output::{printable, write};
@@ -23,7 +24,7 @@ pub(in crate::cli) enum ExplainError {
 impl ExplainError {
     pub(super) const fn code(&self) -> Code {
         match self {
-            Self::Denied(_) => Code::Denied,
+            Self::Denied(_) => Code::State(ErrorState::Denied),
             Self::NoSuchToken(_) => Code::NotFound,
             Self::NoSuchUser(_) => Code::Usage,
         }

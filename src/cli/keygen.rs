@@ -5,6 +5,7 @@ mod pair;
 
 use std::path::{Path, PathBuf};
 
+use bearerd_core::refresh::ErrorState;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use rustix::io::Errno;
@@ -67,7 +68,7 @@ impl KeygenError {
         match self {
             Self::Certificate(_) | Self::Generation => Code::Internal,
             Self::Exists(_) | Self::Kid => Code::Usage,
-            Self::Write(_) => Code::FixConfig,
+            Self::Write(_) => Code::State(ErrorState::FixConfig),
         }
     }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use bearerd_core::credential::TokenName;
+use bearerd_core::refresh::ErrorState;
 use clap::Args;
 use comfy_table::{Table, presets};
 
@@ -116,8 +117,8 @@ fn colour(text: &str, tokens: &[TokenStatus]) -> String {
 const fn paint(state: State) -> u8 {
     match state {
         State::Fresh => 32,
-        State::Pending | State::Transient => 33,
-        _ => 31,
+        State::Pending | State::Failing(ErrorState::Transient) => 33,
+        State::Failing(ErrorState::Denied | ErrorState::FixConfig | ErrorState::NeedsLogin) => 31,
     }
 }
 
@@ -125,7 +126,7 @@ fn exit_code(daemon: Option<&DaemonStatus>, tokens: &[TokenStatus]) -> u8 {
     let configuration = daemon.and_then(|daemon| daemon.configuration_error.as_ref());
     let states = tokens.iter().filter_map(|token| token.state.code());
     states
-        .chain(configuration.map(|_| Code::FixConfig))
+        .chain(configuration.map(|_| Code::State(ErrorState::FixConfig)))
         .map(Code::exit_code)
         .max()
         .unwrap_or(EXIT_FRESH)

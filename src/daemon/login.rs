@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bearerd_core::credential::TokenName;
 use bearerd_core::instant::Instant;
-use bearerd_core::refresh::{AttemptId, Event};
+use bearerd_core::refresh::{AttemptId, ErrorState, Event};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet, spawn_blocking};
 use tracing::{error, info, warn};
@@ -329,7 +329,7 @@ impl Shell {
             Ok(pending) if pending.identity != token.identity => {
                 self.logins.remove_file(name);
                 let changed = "the configuration has changed since the login began";
-                Err(Problem::new(Code::Transient, changed))
+                Err(Problem::new(ErrorState::Transient, changed))
             }
             Ok(pending) => {
                 info!(token = %name, "login begun");
@@ -391,5 +391,5 @@ impl Shell {
 fn none_under_way(name: &TokenName) -> Problem {
     let detail = format!("no login of {name} is under way");
     let hint = format!("`bearerd login {name}` begins one; each counts once, for ten minutes");
-    Problem::new(Code::NeedsLogin, detail).hinting(Some(hint.into()))
+    Problem::new(ErrorState::NeedsLogin, detail).hinting(Some(hint.into()))
 }

@@ -403,7 +403,10 @@ fn a_refresh_waits_for_its_outcome() {
 
     let failed = replaced.failed(ErrorState::FixConfig, Reason::LastError, "invalid_client");
     let begun = clock::now();
-    assert_eq!(code(refresh(&mut world, failed.clone())), Code::FixConfig);
+    assert_eq!(
+        code(refresh(&mut world, failed.clone())),
+        Code::State(ErrorState::FixConfig)
+    );
     assert!(clock::now() - begun < Duration::from_secs(5));
     // A failure from before the request is not its outcome.
     let fixed = failed.obtained(3, "newer", 3600, 0);
@@ -454,7 +457,7 @@ fn a_401_does_not_repeat_a_refused_password() {
     let body = json!({ "rejected": sha256("old") }).to_string();
     let begun = clock::now();
     let answer = post(&world.socket, "/v1/tokens/lev/refresh", &body);
-    assert_eq!(code(answer), Code::NeedsLogin);
+    assert_eq!(code(answer), Code::State(ErrorState::NeedsLogin));
     assert!(clock::now() - begun < Duration::from_secs(5));
     assert!(world.nothing_asked());
 }

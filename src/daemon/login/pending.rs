@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bearerd_core::credential::TokenName;
-use bearerd_core::refresh::FailureKind;
+use bearerd_core::refresh::{ErrorState, FailureKind};
 use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
 use tracing::warn;
@@ -108,11 +108,11 @@ const CODE_LIFETIME: u64 = 600;
 /// A failure of a login, for who asked for it.
 pub(super) fn problem(error: &SourceError) -> Problem {
     let code = match error.failure().kind {
-        FailureKind::Denied => Code::Denied,
-        FailureKind::GrantRefused => Code::NeedsLogin,
-        FailureKind::Misconfigured => Code::FixConfig,
+        FailureKind::Denied => Code::State(ErrorState::Denied),
+        FailureKind::GrantRefused => Code::State(ErrorState::NeedsLogin),
+        FailureKind::Misconfigured => Code::State(ErrorState::FixConfig),
         FailureKind::RateLimited | FailureKind::Unavailable | FailureKind::Unrecognized => {
-            Code::Transient
+            Code::State(ErrorState::Transient)
         }
     };
     Problem::new(code, error_chain(error)).hinting(error.hint().map(Into::into))

@@ -16,7 +16,7 @@ use bearerd::config::{
     TlsConfig, TokenConfig,
 };
 use bearerd::store::{
-    Consumers, DaemonView, EventBus, Kind, Published, Snapshot, Standing, TokenEvent, TokenView,
+    Consumers, DaemonView, EventBus, EventKind, Published, Snapshot, Standing, TokenEvent, TokenView,
     Topic,
 };
 use bearerd::token::Token;
@@ -126,7 +126,7 @@ impl World {
             *tokens = Arc::new(new);
         });
         self.events.send(Topic::Token(TokenEvent::new(
-            Kind::Configured,
+            EventKind::Configured,
             &sender.borrow(),
         )));
         self.tokens.insert(name, sender);
@@ -141,7 +141,7 @@ impl World {
         });
         let gone = self.tokens.remove(&name).unwrap();
         self.events
-            .send(Topic::Token(TokenEvent::new(Kind::Removed, &gone.borrow())));
+            .send(Topic::Token(TokenEvent::new(EventKind::Removed, &gone.borrow())));
     }
 
     pub fn publish(&self, view: TokenView) {

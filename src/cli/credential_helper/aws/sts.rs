@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bearerd_core::refresh::ErrorState;
 use reqwest::{Client, Response, StatusCode, header, redirect};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
@@ -42,11 +43,13 @@ pub(in crate::cli) enum StsError {
 impl StsError {
     pub(in crate::cli) fn code(&self) -> Code {
         match self {
-            Self::Answer { status, .. } if status.is_server_error() => Code::Transient,
-            Self::Answer { .. } | Self::TooLarge(_) => Code::FixConfig,
+            Self::Answer { status, .. } if status.is_server_error() => {
+                Code::State(ErrorState::Transient)
+            }
+            Self::Answer { .. } | Self::TooLarge(_) => Code::State(ErrorState::FixConfig),
             Self::Endpoint(_) | Self::Region(_) => Code::Usage,
             Self::Http { cause, .. } if cause.is_builder() => Code::Internal,
-            Self::Http { .. } => Code::Transient,
+            Self::Http { .. } => Code::State(ErrorState::Transient),
             Self::Refused {
                 status, refusal, ..
             } => match refusal.code.as_str() {
@@ -54,12 +57,14 @@ impl StsError {
                 | "ExpiredToken"
                 | "ExpiredTokenException"
                 | "IDPRejectedClaim"
-                | "InvalidIdentityToken" => Code::Denied,
-                "IDPCommunicationError" | "Throttling" | "ThrottlingException" => Code::Transient,
-                _ if status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS => {
-                    Code::Transient
+                | "InvalidIdentityToken" => Code::State(ErrorState::Denied),
+                "IDPCommunicationError" | "Throttling" | "ThrottlingException" => {
+                    Code::State(ErrorState::Transient)
                 }
-                _ => Code::FixConfig,
+                _ if status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS => {
+                    Code::State(ErrorState::Transient)
+                }
+                _ => Code::State(ErrorState::FixConfig),
             },
             Self::Runtime(_) => Code::Internal,
         }
