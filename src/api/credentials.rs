@@ -16,10 +16,11 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 use zeroize::Zeroizing;
 
-use super::listener::{AfterAcceptError, after};
-use super::peer::Peer;
-use super::query::Query;
-use super::{Api, ApiError, tokens};
+use super::access::Peer;
+use super::daemon::Api;
+use super::listen::{ACCEPT_BACKOFF, AfterAcceptError, ApiError, after};
+use super::problem::Problem;
+use super::tokens::{self, Query};
 use crate::clock;
 use crate::config::{Environment, FileConfig, FileFormat, Format, FormatSettings, TokenConfig};
 use crate::error_chain::error_chain;
@@ -153,8 +154,7 @@ async fn send(
         min_ttl: None,
         wait: Some(FIRST_TOKEN),
     };
-    let unavailable =
-        |problem: super::problem::Problem| Refusal::Unavailable(problem.detail.into());
+    let unavailable = |problem: Problem| Refusal::Unavailable(problem.detail.into());
     let published = loop {
         let published = tokens::read(api, &name, query).await.map_err(unavailable)?;
         // Before it is sent: whoever reloads consumers of an older token finds this one, or it is sent the newer.
@@ -231,7 +231,6 @@ fn render(
     Ok(format::render(file, &content, &inputs)?)
 }
 
-const ACCEPT_BACKOFF: Duration = Duration::from_millis(200);
 /// How long a unit's start may wait for the first token; systemd itself waits for 90 seconds.
 const FIRST_TOKEN: Duration = Duration::from_secs(30);
 const MAX_CONNECTIONS: usize = 256;

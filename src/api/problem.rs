@@ -100,6 +100,12 @@ impl Problem {
         problem
     }
 
+    /// What a request gets that the daemon can no longer answer.
+    #[must_use]
+    pub fn stopping() -> Self {
+        Self::new(ErrorState::Transient, "the daemon is stopping")
+    }
+
     /// Why a token cannot be had; `lack` says what was wanted, such as "token x is not valid".
     #[must_use]
     pub fn unavailable(lack: &str, view: &TokenView, now: Instant) -> Self {

@@ -9,10 +9,9 @@ use clap::Args;
 
 use super::error::CliError;
 use super::output::{self, printable};
-use crate::api::client::ClientError;
+use crate::api::client::{ClientError, End, follow};
 use crate::api::code::EXIT_FRESH;
-use crate::api::events::EventData;
-use crate::api::follow::{End, follow};
+use crate::api::pages::events::EventData;
 
 #[derive(Args, Debug)]
 pub(super) struct EventsArgs {

@@ -16,7 +16,7 @@ use secrecy::ExposeSecret;
 
 use super::error::CliError;
 use super::token;
-use crate::api::query::parse_duration;
+use crate::api::tokens::parse_duration;
 
 #[derive(Args, Debug)]
 pub(super) struct ExecArgs {

@@ -5,8 +5,8 @@ use bearerd_core::refresh::ErrorState;
 
 use super::error::CliError;
 use super::output::{printable, write};
+use crate::api::access::{Grounds, Peer, Right, authorize};
 use crate::api::code::Code;
-use crate::api::peer::{Grounds, Peer, Right, authorize};
 use crate::config::{Config, TokenConfig, User};
 
 /// Why the answer is no, or there is none.

@@ -11,7 +11,7 @@ use super::error::CliError;
 use super::{output, token};
 use crate::api::client::{self, Call};
 use crate::api::code::{Code, EXIT_FRESH};
-use crate::api::query::parse_duration;
+use crate::api::tokens::parse_duration;
 use crate::clock;
 use crate::config::{Environment, FileConfig, FileFormat, Format, FormatSettings, NETRC_LOGIN};
 use crate::format::{Content, Inputs, render};

@@ -9,7 +9,7 @@ use clap::Args;
 use super::error::CliError;
 use crate::api::client::{self, Call};
 use crate::api::code::EXIT_FRESH;
-use crate::api::logout::{LIMIT, LogoutBody};
+use crate::api::pages::logout::{LIMIT, LogoutBody};
 
 #[derive(Args, Debug)]
 pub(super) struct LogoutArgs {

@@ -13,8 +13,9 @@ use super::error::CliError;
 use super::output::in_words;
 use crate::api::client::{self, Call};
 use crate::api::code::EXIT_FRESH;
-use crate::api::query::parse_duration;
-use crate::api::tokens::{RefreshBody, RejectedHash};
+use crate::api::pages::token::RefreshBody;
+use crate::api::tokens::RejectedHash;
+use crate::api::tokens::parse_duration;
 
 #[derive(Args, Debug)]
 pub(super) struct RefreshArgs {

@@ -14,7 +14,7 @@ use super::output::{self, in_words, printable};
 use super::watch;
 use crate::api::client::{self, Call};
 use crate::api::code::{Code, EXIT_FRESH, State};
-use crate::api::status::{DaemonStatus, StatusPage, TokenStatus};
+use crate::api::pages::status::{DaemonStatus, StatusPage, TokenStatus};
 
 #[derive(Args, Debug)]
 pub(super) struct StatusArgs {

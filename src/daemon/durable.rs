@@ -9,7 +9,7 @@ use bearerd_core::instant::Instant;
 use bearerd_core::refresh::{AttemptId, Delivery, Event, Failure};
 use tracing::{info, warn};
 
-use crate::api::logout::{LoggedOut, LogoutError};
+use crate::api::requests::{LoggedOut, LogoutError};
 use crate::error_chain::error_chain;
 use crate::failpoint;
 use crate::store::{Published, Record, StateWriter, Written};

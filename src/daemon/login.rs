@@ -15,9 +15,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet, spawn_blocking};
 use tracing::{error, info, warn};
 
-use crate::api::code::Code;
-use crate::api::login::LoginRequest;
 use crate::api::problem::Problem;
+use crate::api::requests::LoginRequest;
 use crate::clock;
 use crate::config::TokenConfig;
 use crate::error_chain::error_chain;

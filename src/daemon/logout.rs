@@ -12,7 +12,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::sleep;
 use tracing::{info, warn};
 
-use crate::api::logout::{LoggedOut, Logout, LogoutError};
+use crate::api::requests::{LoggedOut, Logout, LogoutError};
 use crate::config::TokenConfig;
 use crate::error_chain::explain;
 use crate::oauth::{Client, InputTokens, RevocationError, revoke};

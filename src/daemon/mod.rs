@@ -29,9 +29,7 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 use tracing::info;
 
-use crate::api::login::LoginRequest;
-use crate::api::logout::Logout;
-use crate::api::tokens::RefreshRequest;
+use crate::api::requests::{LoginRequest, Logout, RefreshRequest};
 use crate::api::{ApiError, Passed};
 use crate::clock::{self, Alarm};
 use crate::config::{ConfigErrors, Environment};

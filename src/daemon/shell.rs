@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tracing::{debug, error, info, warn};
 
 use crate::api::code::State;
-use crate::api::tokens::RefreshRequest;
+use crate::api::requests::RefreshRequest;
 use crate::clock;
 use crate::config::{DaemonConfig, Environment};
 use crate::error_chain::explain;

@@ -122,7 +122,7 @@ pub(super) fn assemble(
         announced: Default::default(),
         started_with: inputs.config.daemon.clone(),
         start_warnings: state.warnings,
-        passed_socket: passed.http.as_ref().and_then(api::passed::path),
+        passed_socket: passed.http.as_ref().and_then(api::listen::passed::path),
         socket_warning: None,
         reload: Reload::default(),
         once_waits_for: None,

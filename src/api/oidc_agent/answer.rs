@@ -7,13 +7,12 @@ use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use crate::api::access::{Caller, Right};
 use crate::api::code::Code;
 use crate::api::connection::Server;
-use crate::api::peer::{Caller, Right};
+use crate::api::moment::Moment;
 use crate::api::problem::Problem;
-use crate::api::query::Query;
-use crate::api::status::Moment;
-use crate::api::tokens;
+use crate::api::tokens::{self, Query};
 use crate::config::{Endpoint, TokenConfig};
 use crate::store::Published;
 
@@ -189,15 +188,15 @@ fn configured_only(config: &TokenConfig, request: &Request) -> Result<(), Proble
         let words = words.iter().flat_map(|words| words.split_whitespace());
         words.map(str::to_owned).collect()
     };
-    let wishes = [
+    let parameters = [
         ("scope", &request.scope, &config.scope),
         ("audience", &request.audience, &config.audience),
     ];
-    for (what, wish, configured) in wishes {
-        let Some(wish) = wish.as_ref().filter(|wish| !wish.trim().is_empty()) else {
+    for (what, requested, configured) in parameters {
+        let Some(requested) = requested.as_ref().filter(|text| !text.trim().is_empty()) else {
             continue;
         };
-        if set(std::slice::from_ref(wish)) != set(configured) {
+        if set(std::slice::from_ref(requested)) != set(configured) {
             let detail = format!("token {} is configured with another {what}", config.name);
             let mut problem = Problem::usage(detail);
             let own = match configured.join(" ") {

@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 
 use super::ask;
 use crate::api::code::EXIT_FRESH;
-use crate::api::query::parse_duration;
+use crate::api::tokens::parse_duration;
 use crate::cli::error::CliError;
 use crate::cli::output;
 use crate::config::Environment;

@@ -7,8 +7,8 @@ use tracing::warn;
 
 use super::{Logins, Reply};
 use crate::api;
-use crate::api::login::{Begun, Redirect};
 use crate::api::problem::Problem;
+use crate::api::requests::{Begun, Redirect};
 use crate::clock;
 use crate::config::{GrantConfig, RedirectUri, TokenConfig};
 use crate::daemon::shell::Shell;

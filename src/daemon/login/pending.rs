@@ -10,8 +10,8 @@ use tracing::warn;
 use zeroize::Zeroizing;
 
 use crate::api::code::Code;
-use crate::api::login::{Begun, Redirect};
 use crate::api::problem::Problem;
+use crate::api::requests::{Begun, Redirect};
 use crate::clock;
 use crate::config::{GrantConfig, RedirectUri, TokenConfig};
 use crate::error_chain::error_chain;

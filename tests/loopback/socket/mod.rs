@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use bearerd::api::tokens::RefreshRequest;
+use bearerd::api::requests::RefreshRequest;
 use bearerd::api::{self, Api, Protocol};
 use bearerd::clock;
 use bearerd::config::{
@@ -16,8 +16,8 @@ use bearerd::config::{
     TlsConfig, TokenConfig,
 };
 use bearerd::store::{
-    Consumers, DaemonView, EventBus, EventKind, Published, Snapshot, Standing, TokenEvent, TokenView,
-    Topic,
+    Consumers, DaemonView, EventBus, EventKind, Published, Snapshot, Standing, TokenEvent,
+    TokenView, Topic,
 };
 use bearerd::token::Token;
 use bearerd_core::credential::{TokenName, Validity};
@@ -140,8 +140,10 @@ impl World {
             *tokens = Arc::new(new);
         });
         let gone = self.tokens.remove(&name).unwrap();
-        self.events
-            .send(Topic::Token(TokenEvent::new(EventKind::Removed, &gone.borrow())));
+        self.events.send(Topic::Token(TokenEvent::new(
+            EventKind::Removed,
+            &gone.borrow(),
+        )));
     }
 
     pub fn publish(&self, view: TokenView) {

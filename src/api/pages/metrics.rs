@@ -8,10 +8,10 @@ use prometheus_client::encoding::{DescriptorEncoder, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::Api;
-use super::code::State;
-use super::peer::Caller;
-use super::status::Moment;
+use crate::api::access::Caller;
+use crate::api::code::State;
+use crate::api::daemon::Api;
+use crate::api::moment::Moment;
 use crate::store::TokenView;
 
 /// What the listener counts.

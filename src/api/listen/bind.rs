@@ -10,7 +10,7 @@ use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
-use super::listener::ApiError;
+use super::error::ApiError;
 
 /// Listens at `path`, mode 0600, in place of a socket that nobody listens on any more. Who still does is
 /// waited for, at most for `patience`: a daemon that was killed may have left its sockets to a program that it

@@ -9,74 +9,12 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::Api;
-use super::code::Code;
-use super::problem::Problem;
-use super::query::Query;
-use super::status::Moment;
-use super::tokens;
+use crate::api::daemon::Api;
+use crate::api::moment::Moment;
+use crate::api::problem::Problem;
+use crate::api::requests::{Begun, LoginRequest};
+use crate::api::tokens::{self, Query};
 use crate::clock;
-
-/// What somebody wants of the daemon.
-#[derive(Debug)]
-pub enum LoginRequest {
-    /// To begin a login, or to go on with the one that has begun.
-    Begin {
-        /// Whose.
-        name: TokenName,
-        /// Where the browser finds who asks, on loopback.
-        port: Option<u16>,
-        /// How to go on.
-        reply: oneshot::Sender<Result<Begun, Problem>>,
-    },
-    /// To complete it.
-    Complete {
-        /// Whose.
-        name: TokenName,
-        /// The address that the browser ended at; none for a login on another device.
-        response: Option<SecretString>,
-        /// Whether there is a new token now.
-        reply: oneshot::Sender<Result<(), Problem>>,
-    },
-}
-
-/// A login that has begun.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Begun {
-    /// In a browser (RFC 6749 section 4.1).
-    AuthorizationCode {
-        /// Where it is to go.
-        url: String,
-        /// How its end comes back.
-        redirect: Redirect,
-        /// Where it ends.
-        redirect_uri: String,
-        /// Seconds until it is over.
-        expires_in: u64,
-    },
-    /// On another device (RFC 8628).
-    DeviceCode {
-        /// Where it is to go.
-        verification_uri: String,
-        /// The same, with the code in it.
-        verification_uri_complete: Option<String>,
-        /// What is to be typed in there.
-        user_code: String,
-        /// Seconds until it is over.
-        expires_in: u64,
-    },
-}
-
-/// How the end of a login in a browser comes back.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Redirect {
-    /// The browser finds a listener on this host (RFC 8252 section 7.3); pasting works as well.
-    Loopback,
-    /// The person pastes the address.
-    Paste,
-}
 
 /// The body of a request to begin; it may be absent.
 #[derive(Debug, Default, Deserialize, Serialize)]
@@ -169,8 +107,8 @@ async fn ask<T>(
     answer: oneshot::Receiver<Result<T, Problem>>,
 ) -> Result<T, Problem> {
     let sent = api.logins.send(request).await;
-    sent.map_err(|_| tokens::stopping())?;
-    answer.await.unwrap_or_else(|_| Err(tokens::stopping()))
+    sent.map_err(|_| Problem::stopping())?;
+    answer.await.unwrap_or_else(|_| Err(Problem::stopping()))
 }
 
 /// What was sent is not repeated: it may hold a code.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::{Span, SpanRelativeTo};
 
-use super::problem::Problem;
+use crate::api::problem::Problem;
 
 /// The longest a request may wait.
 pub const MAX_WAIT: Duration = Duration::from_secs(300);

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use listenfd::ListenFd;
 use rustix::net::sockopt;
 
-use super::ApiError;
+use super::error::ApiError;
 use crate::config::Environment;
 
 /// The sockets that were passed, each listening and closed on `exec`.

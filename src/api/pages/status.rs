@@ -2,17 +2,16 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bearerd_core::credential::TokenName;
-use bearerd_core::instant::Instant;
 use bearerd_core::refresh::ErrorState;
 use serde::{Deserialize, Serialize};
 
-use super::Api;
-use super::code::{Code, State, valid};
-use super::peer::Caller;
-use super::problem::{self, Problem};
+use crate::api::access::Caller;
+use crate::api::code::{State, valid};
+use crate::api::daemon::Api;
+use crate::api::moment::Moment;
+use crate::api::problem::{self, Problem};
 use crate::clock;
 use crate::config::TokenConfig;
 use crate::store::TokenView;
@@ -105,43 +104,6 @@ pub struct ListedToken {
     pub expires_in: Option<u64>,
     /// The number of the current token.
     pub generation: Option<u64>,
-}
-
-/// One moment on both clocks, to tell the world's time of an [`Instant`].
-#[derive(Clone, Copy, Debug)]
-pub struct Moment {
-    /// On the clock that nothing moves.
-    pub now: Instant,
-    /// The wall clock then, since the epoch.
-    pub unix: Duration,
-}
-
-impl Moment {
-    /// This moment.
-    #[must_use]
-    pub fn now() -> Self {
-        Self {
-            now: clock::now(),
-            unix: clock::unix_now(),
-        }
-    }
-
-    /// Seconds since the epoch at `instant`.
-    #[must_use]
-    pub fn epoch_seconds(self, instant: Instant) -> u64 {
-        let at = if instant >= self.now {
-            self.unix.saturating_add(instant - self.now)
-        } else {
-            self.unix.saturating_sub(self.now - instant)
-        };
-        at.as_secs()
-    }
-
-    /// Whole seconds from now until `instant`, rounded down: a promise must not be too long.
-    #[must_use]
-    pub fn seconds_until(self, instant: Instant) -> u64 {
-        (instant - self.now).as_secs()
-    }
 }
 
 /// The whole page, as far as the caller may see it: errors and warnings name all tokens and files.

@@ -9,7 +9,8 @@ use bearerd_core::credential::TokenName;
 use bearerd_core::instant::Instant;
 use tokio::sync::watch;
 
-use super::peer::{Caller, Grounds, Right};
+use super::caller::Caller;
+use super::rights::{Grounds, Right};
 use crate::clock;
 
 /// Who may do what with which token: user, unit, token, right.
@@ -19,7 +20,7 @@ type Refused = (Option<u32>, Option<TokenName>);
 
 /// Shared by all connections.
 #[derive(Clone, Default)]
-pub(super) struct Audit {
+pub(in crate::api) struct Audit {
     denials: Arc<AtomicU64>,
     /// By reader, the rule that was logged.
     granted: Arc<watch::Sender<BTreeMap<Reader, String>>>,
@@ -35,12 +36,12 @@ struct Silence {
 
 impl Audit {
     /// How many requests were refused.
-    pub(super) fn denials(&self) -> u64 {
+    pub(in crate::api) fn denials(&self) -> u64 {
         self.denials.load(Ordering::Relaxed)
     }
 
     /// Logs the first time that a user's unit is allowed something of a token by this rule; another rule is news.
-    pub(super) fn granted(
+    pub(in crate::api) fn granted(
         &self,
         caller: &Caller,
         token: &TokenName,
@@ -63,7 +64,7 @@ impl Audit {
     }
 
     /// Logs a refusal, but not one line for each: a refused client may come back in a loop.
-    pub(super) fn denied(&self, caller: &Caller, token: Option<&TokenName>) {
+    pub(in crate::api) fn denied(&self, caller: &Caller, token: Option<&TokenName>) {
         self.denials.fetch_add(1, Ordering::Relaxed);
         let peer = caller.peer.as_ref();
         let uid = peer.map(|peer| peer.uid);

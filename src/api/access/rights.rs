@@ -1,52 +1,7 @@
-//! Who asks, by the kernel's word, and whether they may.
+//! Decides who may do what with a token.
 
-use tokio::net::UnixStream;
-
-use super::process::{Process, ProcessError};
+use super::peer::Peer;
 use crate::config::{Allow, TokenConfig, Who};
-
-/// The process that connected, as the kernel recorded it then (`SO_PEERCRED`, `unix(7)`).
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Peer {
-    /// Its effective user id.
-    pub uid: u32,
-    /// Its process id, for the log only: it may be somebody else's by now.
-    pub pid: Option<i32>,
-    /// All its groups, as far as they are certain.
-    pub groups: Vec<u32>,
-    /// Its systemd unit, where that is certain.
-    pub unit: Option<String>,
-    /// Why groups and unit are not certain.
-    pub uncertain: Option<ProcessError>,
-}
-
-impl Peer {
-    /// Asks the kernel for user and group; `None` when it does not say.
-    #[must_use]
-    pub fn of(stream: &UnixStream) -> Option<Self> {
-        let credentials = stream.peer_cred().ok()?;
-        Some(Self {
-            uid: credentials.uid(),
-            pid: credentials.pid(),
-            groups: vec![credentials.gid()],
-            unit: None,
-            uncertain: None,
-        })
-    }
-
-    /// Asks for all its groups and its unit, too.
-    #[must_use]
-    pub fn with_process(mut self, stream: &UnixStream) -> Self {
-        match Process::of(stream, self.uid, self.pid) {
-            Ok(process) => {
-                self.groups.extend(process.groups);
-                self.unit = process.unit;
-            }
-            Err(uncertain) => self.uncertain = Some(uncertain),
-        }
-        self
-    }
-}
 
 /// What one may be allowed of a token.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -137,45 +92,6 @@ fn matches(glob: &str, name: &str) -> bool {
     glob[at..].iter().all(|c| *c == '*')
 }
 
-/// A peer and the user that the daemon runs as: everything that decides what it may see.
-#[derive(Clone, Debug)]
-pub struct Caller {
-    /// `None`: the kernel does not say, and so it is nobody.
-    pub peer: Option<Peer>,
-    /// The daemon's own user.
-    pub own_uid: u32,
-}
-
-impl Caller {
-    /// Who is behind a connection.
-    #[must_use]
-    pub fn of(stream: &UnixStream, own_uid: u32) -> Self {
-        let peer = Peer::of(stream).map(|peer| match peer.uid {
-            uid if uid == 0 || uid == own_uid => peer,
-            _ => peer.with_process(stream),
-        });
-        Self { peer, own_uid }
-    }
-
-    /// Whether it is root or the daemon's own user.
-    #[must_use]
-    pub fn is_trusted(&self) -> bool {
-        self.grounds(&[]).is_some()
-    }
-
-    /// Whether it may learn of a token.
-    #[must_use]
-    pub fn may_see(&self, token: &TokenConfig) -> bool {
-        self.grounds(&token.allow).is_some()
-    }
-
-    /// See [`authorize`].
-    #[must_use]
-    pub fn grounds<'a>(&self, allow: &'a [Allow]) -> Option<Grounds<'a>> {
-        authorize(self.peer.as_ref()?, self.own_uid, allow)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -247,16 +163,6 @@ mod tests {
             let grounds = grounds.as_ref().map(Grounds::as_str);
             assert_eq!(grounds, *expected, "{peer:?} {allow:?}");
         }
-    }
-
-    #[test]
-    fn whom_the_kernel_does_not_name_is_nobody() {
-        let caller = Caller {
-            peer: None,
-            own_uid: OWN,
-        };
-        assert!(!caller.is_trusted());
-        assert_eq!(caller.grounds(&[rule("unit:*"), rule("user:0")]), None);
     }
 
     #[test]

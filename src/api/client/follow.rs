@@ -1,4 +1,4 @@
-//! The command line's side of the event stream: blocking, no runtime.
+//! Follows the daemon's events.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::client::{ClientError, connect, parse, receive, send};
+use super::error::ClientError;
+use super::wire::{connect, parse, receive, send};
 use crate::clock;
 
 /// Why following ended.

@@ -1,6 +1,5 @@
 //! Logs out of a token that somebody has logged in to.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bearerd_core::credential::TokenName;
@@ -9,45 +8,11 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::Api;
-use super::code::Code;
-use super::problem::Problem;
-use super::tokens::{next, stopping, subscribe};
-
-/// A request to log out, for the daemon.
-#[derive(Debug)]
-pub struct Logout {
-    /// Of which token.
-    pub name: TokenName,
-    /// How it ended.
-    pub answer: oneshot::Sender<Result<LoggedOut, LogoutError>>,
-}
-
-/// What a logout has come to. In each case nothing is held any more, on disk neither.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum LoggedOut {
-    /// Nobody was logged in.
-    Nothing,
-    /// The server has revoked what was held.
-    Revoked,
-    /// The server does not revoke it, for this reason.
-    Unrevoked(Arc<str>),
-}
-
-/// Why somebody is still logged in, or may be.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum LogoutError {
-    /// A request for the token is under way.
-    Busy,
-    /// Its grant needs no person, and obtains the next token at once.
-    NoLogin,
-    /// It is not configured any more.
-    NoSuchToken,
-    /// Revoked, but the state file stays, for this reason.
-    NotForgotten(Arc<str>),
-    /// Not revoked, for this reason, and kept.
-    NotRevoked(Arc<str>),
-}
+use crate::api::code::Code;
+use crate::api::daemon::Api;
+use crate::api::problem::Problem;
+use crate::api::requests::{LoggedOut, Logout, LogoutError};
+use crate::api::tokens::{next, subscribe};
 
 /// What is told of a logout.
 #[derive(Debug, Deserialize, Serialize)]
@@ -72,8 +37,8 @@ pub async fn logout(api: &Api, name: &TokenName) -> Result<LogoutBody, Problem> 
         let (answer, answered) = oneshot::channel();
         let name = name.clone();
         let sent = api.logouts.send(Logout { name, answer }).await;
-        sent.map_err(|_| stopping())?;
-        answered.await.map_err(|_| stopping())
+        sent.map_err(|_| Problem::stopping())?;
+        answered.await.map_err(|_| Problem::stopping())
     };
     let late = || {
         Problem::new(

@@ -11,7 +11,7 @@ use tokio::time::{Sleep, sleep};
 
 /// A Unix stream with a limit on how long one write may be blocked.
 #[derive(Debug)]
-pub(super) struct WriteLimited {
+pub(in crate::api) struct WriteLimited {
     stream: UnixStream,
     limit: Duration,
     /// Set while a write is blocked.
@@ -21,7 +21,7 @@ pub(super) struct WriteLimited {
 impl WriteLimited {
     /// Wraps `stream`; a write blocked for `limit` fails with [`io::ErrorKind::TimedOut`].
     #[must_use]
-    pub(super) const fn new(stream: UnixStream, limit: Duration) -> Self {
+    pub(in crate::api) const fn new(stream: UnixStream, limit: Duration) -> Self {
         Self {
             stream,
             limit,

@@ -11,9 +11,8 @@ use std::time::Duration;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use super::connection::{Activity, Server};
-use super::peer::Caller;
-use super::stream::WriteLimited;
+use super::access::Caller;
+use super::connection::{Activity, Server, WriteLimited};
 use answer::{Failure, answer};
 use channel::{Channel, ChannelError};
 
