@@ -1,4 +1,5 @@
-//! Says what the state of a token means in JSON, as an HTTP status and as an exit code. No other file does.
+//! Says what the state of a token means in JSON, as an HTTP status and as an exit code. No other
+//! file does.
 
 use std::borrow::Cow;
 

@@ -1,8 +1,9 @@
-//! systemd's credential protocol: `LoadCredential=ID:/run/bearerd/credentials.sock` (`systemd.exec(5)`).
+//! Speaks systemd's credential protocol: `LoadCredential=ID:/run/bearerd/credentials.sock`
+//! (`systemd.exec(5)`).
 //!
-//! The service manager connects from the abstract address `\0<random>/unit/<unit>/<credential>`, reads
-//! until the end, and gives the unit what it read. The protocol knows no errors: nothing sent is failure,
-//! and the log says why.
+//! The service manager connects from the abstract address `\0<random>/unit/<unit>/<credential>`,
+//! reads until the end, and gives the unit what it has read. The protocol knows no errors: when
+//! something fails, nothing is sent, and the log says why.
 
 use std::io;
 use std::path::PathBuf;
@@ -27,15 +28,17 @@ use crate::error_chain::error_chain;
 use crate::format::{self, Content, FormatError, InputError, Inputs};
 use crate::store::{Published, Registry};
 
-/// Serves until dropped; returns only when the socket is of no more use.
+/// Serves until it is dropped. It returns only when the socket accepts no more connections.
 pub async fn serve(listener: UnixListener, api: Api, environment: Arc<Environment>) -> ApiError {
     let own_uid = rustix::process::geteuid().as_raw();
     let mut open = JoinSet::new();
     let mut stopping = false;
     loop {
+        let has_room = open.len() < MAX_CONNECTIONS;
         tokio::select! {
-            // Each connection ends by itself in bounded time; until then, the next ones wait in the queue.
-            accepted = listener.accept(), if !stopping && open.len() < MAX_CONNECTIONS => match accepted {
+            // Each connection ends by itself in bounded time; until then, the next ones wait in the
+            // queue.
+            accepted = listener.accept(), if !stopping && has_room => match accepted {
                 Ok((stream, _)) => {
                     let (api, environment) = (api.clone(), Arc::clone(&environment));
                     open.spawn(async move { answer(stream, &api, environment, own_uid).await });
@@ -64,12 +67,13 @@ enum Refusal {
     #[error("the peer's address is not a service manager's: \\0<random>/unit/<unit>/<credential>")]
     Address,
     #[error(
-        "no token is named so, alone or before one of .raw, .headers, .json, .env, .curl, .netrc, .template"
+        "no token is named so, alone or before one of \
+         .raw, .headers, .json, .env, .curl, .netrc, .template"
     )]
     Credential,
     #[error("{0}")]
     Unavailable(String),
-    /// Of a format that does not go by the token alone.
+    /// The format needs more than the token, such as a template.
     #[error("token {0} has no file of that format to go by")]
     NoFile(TokenName),
     #[error(transparent)]
@@ -82,7 +86,8 @@ enum Refusal {
     Write(#[source] io::Error),
 }
 
-/// Who wants what, by the address that the service manager connects from.
+/// Which unit asks for which credential, as the address says that the service manager connects
+/// from.
 #[derive(Clone, Debug, Eq, PartialEq)]
 struct Request {
     unit: String,
@@ -90,8 +95,8 @@ struct Request {
 }
 
 impl Request {
-    /// Reads an abstract address, without its leading zero byte. Neither unit names nor credential names
-    /// hold slashes.
+    /// Reads an abstract address without its leading zero byte. Neither unit names nor credential
+    /// names hold slashes.
     fn parse(address: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(address).ok()?;
         let mut parts = text.split('/');
@@ -120,11 +125,17 @@ async fn answer(stream: UnixStream, api: &Api, environment: Arc<Environment>, ow
         }
     };
     let Request { unit, credential } = &request;
-    // The names are the peer's.
+    // The peer has chosen the names.
     let (shown, wanted) = (unit.escape_debug(), credential.escape_debug());
     match send(stream, api, &request, environment).await {
         Ok((token, generation)) => {
-            tracing::info!(%token, generation, unit = %shown, credential = %wanted, "credential sent");
+            tracing::info!(
+                %token,
+                generation,
+                unit = %shown,
+                credential = %wanted,
+                "credential sent"
+            );
         }
         Err(refusal) => {
             let error = error_chain(&refusal);
@@ -157,7 +168,8 @@ async fn send(
     let unavailable = |problem: Problem| Refusal::Unavailable(problem.detail.into());
     let published = loop {
         let published = tokens::read(api, &name, query).await.map_err(unavailable)?;
-        // Before it is sent: whoever reloads consumers of an older token finds this one, or it is sent the newer.
+        // Before it is sent: whoever reloads consumers of an older token finds this one, or it is
+        // sent the newer.
         api.consumers
             .note(&name, &request.unit, published.generation);
         let now = tokens::read(api, &name, query).await.map_err(unavailable)?;
@@ -186,7 +198,8 @@ async fn send(
     Ok((name, generation))
 }
 
-/// The token that a credential's name means, and its format. A token's whole name goes first: it may hold dots.
+/// Finds the token that a credential's name means, and the format. A token's whole name is tried
+/// first, as it may hold dots.
 fn find(credential: &str, tokens: &Registry) -> Option<(TokenName, Format)> {
     let tokens = tokens.borrow();
     let known = |name: &str| {
@@ -201,7 +214,7 @@ fn find(credential: &str, tokens: &Registry) -> Option<(TokenName, Format)> {
     Some((known(name)?, Format::named(format)?))
 }
 
-/// The token's own file of that format, else one with the format's defaults.
+/// Chooses the token's own file of that format, else one with the format's defaults.
 fn file_of(config: &TokenConfig, format: Format) -> Option<FileConfig> {
     let mut files = config.files.iter();
     let own = files.find(|file| file.format.format() == format);

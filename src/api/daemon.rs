@@ -1,26 +1,27 @@
-//! The daemon as the API sees it: the views that it reads, and the channels that its requests go to.
+//! The daemon as the API sees it: the views that it reads, and the channels that its requests go
+//! to.
 
 use tokio::sync::{mpsc, watch};
 
 use super::requests::{LoginRequest, Logout, RefreshRequest};
 use crate::store::{Consumers, DaemonView, EventBus, Registry};
 
-/// What the API reads, and where it sends its requests. Cheap to clone.
+/// What the API reads of the daemon, and where it sends its requests. It is cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Api {
-    /// The tokens.
+    /// The views of the tokens.
     pub tokens: Registry,
-    /// The daemon as a whole.
+    /// The view of the daemon as a whole.
     pub daemon: watch::Receiver<DaemonView>,
-    /// What happens to them.
+    /// The events that followers get.
     pub events: EventBus,
-    /// Tokens to replace.
+    /// The channel for requests to replace a token.
     pub refreshes: mpsc::Sender<RefreshRequest>,
-    /// Logins to begin and to complete.
+    /// The channel for requests to begin or to complete a login.
     pub logins: mpsc::Sender<LoginRequest>,
-    /// Logouts.
+    /// The channel for requests to log out.
     pub logouts: mpsc::Sender<Logout>,
-    /// Where it is noted which units have got which token.
+    /// The notes of which units have got which token.
     pub consumers: Consumers,
 }
 

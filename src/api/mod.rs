@@ -1,5 +1,5 @@
-//! HTTP/1.1 over a Unix socket: what consumers, scripts and the command line read. Beside it, on sockets of
-//! their own, two protocols of others.
+//! HTTP/1.1 over a Unix socket: what consumers, scripts and the command line read. Beside it, on
+//! sockets of their own, two protocols of others.
 //!
 //! | room | duty |
 //! |---|---|
@@ -17,8 +17,8 @@
 //! | [`moment`] | the world's time of an instant |
 //! | [`client`] | the command line's side: blocking, no runtime |
 //!
-//! Nothing here owns state: every request reads the [`Registry`](crate::store::Registry) and at most sends a
-//! request to the daemon.
+//! Nothing here owns state: every request reads the [`Registry`](crate::store::Registry) and at
+//! most sends a request to the daemon.
 
 pub mod access;
 pub mod client;

@@ -1,4 +1,4 @@
-//! Tells the world's time of the instants that the core knows.
+//! Turns instants into the time of the world.
 
 use std::time::Duration;
 
@@ -6,17 +6,17 @@ use bearerd_core::instant::Instant;
 
 use crate::clock;
 
-/// One moment on both clocks, to tell the world's time of an [`Instant`].
+/// One moment on both clocks, which turns an [`Instant`] into the time of the world.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment {
-    /// On the clock that nothing moves.
+    /// The moment on the clock that nobody sets.
     pub now: Instant,
-    /// The wall clock then, since the epoch.
+    /// The moment on the wall clock, since the epoch.
     pub unix: Duration,
 }
 
 impl Moment {
-    /// This moment.
+    /// Reads both clocks.
     #[must_use]
     pub fn now() -> Self {
         Self {
@@ -25,7 +25,7 @@ impl Moment {
         }
     }
 
-    /// Seconds since the epoch at `instant`.
+    /// The seconds from the epoch until `instant`.
     #[must_use]
     pub fn epoch_seconds(self, instant: Instant) -> u64 {
         let at = if instant >= self.now {
@@ -36,7 +36,8 @@ impl Moment {
         at.as_secs()
     }
 
-    /// Whole seconds from now until `instant`, rounded down: a promise must not be too long.
+    /// The whole seconds from now until `instant`. They are rounded down, as a promise must not be
+    /// too long.
     #[must_use]
     pub fn seconds_until(self, instant: Instant) -> u64 {
         (instant - self.now).as_secs()

@@ -1,4 +1,4 @@
-//! Error bodies (RFC 9457), written by the server and read by the client.
+//! Error bodies (RFC 9457). The server writes them, and the client reads them.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -14,30 +14,31 @@ use serde::{Deserialize, Serialize};
 use super::code::{Code, State};
 use crate::store::TokenView;
 
-/// An error, sent as `application/problem+json`. Never holds a secret, nor what the client sent.
+/// An error that is sent as `application/problem+json`. It never holds a secret, nor what the
+/// client has sent.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
 pub struct Problem {
-    /// The HTTP status.
+    /// The HTTP status of the response.
     status: u16,
     /// What is wrong.
     pub detail: Cow<'static, str>,
-    /// Which of the few ways to go on applies.
+    /// The code, which says how the client can go on.
     pub code: Code,
-    /// A finer word for some of them, such as `rotation_lost`.
+    /// A more exact word for some codes, such as `rotation_lost`.
     #[serde(skip)]
     reason: Option<&'static str>,
-    /// What to do about it.
+    /// What the reader can do about it.
     #[serde(default)]
     pub hint: Option<Cow<'static, str>>,
-    /// Sent as `Retry-After`.
+    /// When to try again, which is sent as `Retry-After`.
     #[serde(skip)]
     retry_after: Option<Duration>,
-    /// Sent as `Allow`.
+    /// The methods that the page has, which are sent as `Allow`.
     #[serde(skip)]
     allow: Option<&'static str>,
 }
 
-/// The body; `type` stays `about:blank`, as `code` tells the kinds apart.
+/// The body as it is written. `type` stays `about:blank`, as `code` tells the errors apart.
 #[derive(Serialize)]
 struct Body<'a> {
     r#type: &'static str,
@@ -52,20 +53,20 @@ struct Body<'a> {
 }
 
 impl Problem {
-    /// An error with the usual status of its code.
+    /// Makes an error with the usual status of its code.
     #[must_use]
     pub fn new(code: impl Into<Code>, detail: impl Into<Cow<'static, str>>) -> Self {
         let code = code.into();
         Self::with_status(code, code.http_status(), detail)
     }
 
-    /// A request that makes no sense.
+    /// Makes the error for a request that makes no sense.
     #[must_use]
     pub fn usage(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Code::Usage, detail)
     }
 
-    /// What the caller may not have.
+    /// Makes the error for a request that no rule allows.
     #[must_use]
     pub fn policy() -> Self {
         Self::new(
@@ -74,13 +75,14 @@ impl Problem {
         )
     }
 
-    /// A request body above the limit, or one that takes too long.
+    /// Makes the error for a request body above the limit, or for one that takes too long.
     #[must_use]
     pub fn body(status: StatusCode, detail: &'static str) -> Self {
         Self::with_status(Code::Usage, status, detail)
     }
 
-    /// A method that the page does not have; `allow` are those it has.
+    /// Makes the error for a method that the page does not have. `allow` names the methods that it
+    /// has.
     #[must_use]
     pub fn method(method: &Method, allow: &'static str) -> Self {
         let detail = match *method {
@@ -92,7 +94,7 @@ impl Problem {
         problem
     }
 
-    /// A token that is not configured.
+    /// Makes the error for a token that is not configured.
     #[must_use]
     pub fn no_such_token(name: &TokenName) -> Self {
         let mut problem = Self::new(Code::NotFound, format!("no token is named {name}"));
@@ -100,13 +102,14 @@ impl Problem {
         problem
     }
 
-    /// What a request gets that the daemon can no longer answer.
+    /// Makes the error for a request that the daemon can no longer answer.
     #[must_use]
     pub fn stopping() -> Self {
         Self::new(ErrorState::Transient, "the daemon is stopping")
     }
 
-    /// Why a token cannot be had; `lack` says what was wanted, such as "token x is not valid".
+    /// Makes the error for a token that cannot be had. `lack` says what is missing, such as "token
+    /// x is not valid".
     #[must_use]
     pub fn unavailable(lack: &str, view: &TokenView, now: Instant) -> Self {
         let code = State::of(view, now)
@@ -132,14 +135,14 @@ impl Problem {
         problem
     }
 
-    /// With what to do about it.
+    /// Adds what the reader can do about it.
     #[must_use]
     pub fn hinting(mut self, hint: Option<Cow<'static, str>>) -> Self {
         self.hint = hint;
         self
     }
 
-    /// As a response.
+    /// Turns the error into a response.
     #[must_use]
     pub fn into_response(self) -> Response<Full<Bytes>> {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -184,7 +187,7 @@ impl Problem {
     }
 }
 
-/// The finer word for why a token is failing, if there is one.
+/// The more exact word for why a token is failing, if there is one.
 #[must_use]
 pub const fn reason(health: Health) -> Option<&'static str> {
     match health {
@@ -202,7 +205,7 @@ pub const fn reason(health: Health) -> Option<&'static str> {
     }
 }
 
-/// The last error and its hint, which follows as [`crate::error_chain::explain`] writes it.
+/// Takes the last error and its hint apart, which [`crate::error_chain::explain`] has joined.
 #[must_use]
 pub fn last_error(view: &TokenView) -> (Option<&str>, Option<&str>) {
     match view.standing.last_error.as_deref() {

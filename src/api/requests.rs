@@ -9,87 +9,88 @@ use tokio::sync::oneshot;
 
 use super::problem::Problem;
 
-/// Asks for another token: the daemon.
+/// A request to replace a token.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RefreshRequest {
-    /// Whose.
+    /// The name of the token to replace.
     pub name: TokenName,
-    /// The generation that is not good enough: a newer one that readers do not see yet is what is asked for.
-    /// `None`: whatever there is.
+    /// The generation that is not good enough. A newer one that readers do not see yet fulfils the
+    /// request. `None` means that the current token is not good enough, whichever it is.
     pub instead_of: Option<u64>,
 }
 
-/// What somebody wants of the daemon.
+/// A request to begin or to complete a login.
 #[derive(Debug)]
 pub enum LoginRequest {
-    /// To begin a login, or to go on with the one that has begun.
+    /// Begins a login, or goes on with the one that has begun.
     Begin {
-        /// Whose.
+        /// The name of the token to log in for.
         name: TokenName,
-        /// Where the browser finds who asks, on loopback.
+        /// The port on loopback where the browser finds the one who asks.
         port: Option<u16>,
-        /// How to go on.
+        /// Takes the answer, which says how the login goes on.
         reply: oneshot::Sender<Result<Begun, Problem>>,
     },
-    /// To complete it.
+    /// Completes the login that has begun.
     Complete {
-        /// Whose.
+        /// The name of the token to log in for.
         name: TokenName,
-        /// The address that the browser ended at; none for a login on another device.
+        /// The address that the browser ended at. A login on another device has none.
         response: Option<SecretString>,
-        /// Whether there is a new token now.
+        /// Takes the answer, which says whether there is a new token now.
         reply: oneshot::Sender<Result<(), Problem>>,
     },
 }
 
-/// A login that has begun.
+/// A login that has begun, and what the person has to do.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Begun {
-    /// In a browser (RFC 6749 section 4.1).
+    /// The person logs in with a browser on this or another host (RFC 6749 section 4.1).
     AuthorizationCode {
-        /// Where it is to go.
+        /// The address that the browser is to open.
         url: String,
-        /// How its end comes back.
+        /// How the browser's last address comes back.
         redirect: Redirect,
-        /// Where it ends.
+        /// The address that the browser ends at, without its query.
         redirect_uri: String,
-        /// Seconds until it is over.
+        /// How many seconds the login may still take.
         expires_in: u64,
     },
-    /// On another device (RFC 8628).
+    /// The person logs in on another device (RFC 8628).
     DeviceCode {
-        /// Where it is to go.
+        /// The address that the person is to open.
         verification_uri: String,
-        /// The same, with the code in it.
+        /// The same address with the code in it.
         verification_uri_complete: Option<String>,
-        /// What is to be typed in there.
+        /// The code that the person is to type in there.
         user_code: String,
-        /// Seconds until it is over.
+        /// How many seconds the login may still take.
         expires_in: u64,
     },
 }
 
-/// How the end of a login in a browser comes back.
+/// How the last address of a login in a browser comes back.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Redirect {
-    /// The browser finds a listener on this host (RFC 8252 section 7.3); pasting works as well.
+    /// The browser finds a listener on this host (RFC 8252 section 7.3). Pasting the address works
+    /// as well.
     Loopback,
     /// The person pastes the address.
     Paste,
 }
 
-/// A request to log out, for the daemon.
+/// A request to log out.
 #[derive(Debug)]
 pub struct Logout {
-    /// Of which token.
+    /// The name of the token to log out of.
     pub name: TokenName,
-    /// How it ended.
+    /// Takes the answer, which says how the logout has ended.
     pub answer: oneshot::Sender<Result<LoggedOut, LogoutError>>,
 }
 
-/// What a logout has come to. In each case nothing is held any more, on disk neither.
+/// How a logout has ended. In each case nothing is held any more, on disk neither.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum LoggedOut {
     /// Nobody was logged in.
@@ -105,12 +106,12 @@ pub enum LoggedOut {
 pub enum LogoutError {
     /// A request for the token is under way.
     Busy,
-    /// Its grant needs no person, and obtains the next token at once.
+    /// The token's grant needs no person, and obtains the next token at once.
     NoLogin,
-    /// It is not configured any more.
+    /// The token is not configured any more.
     NoSuchToken,
-    /// Revoked, but the state file stays, for this reason.
+    /// What was held is revoked, but the state file stays, for this reason.
     NotForgotten(Arc<str>),
-    /// Not revoked, for this reason, and kept.
+    /// What is held was not revoked, for this reason, and is kept.
     NotRevoked(Arc<str>),
 }

@@ -1,7 +1,7 @@
 //! Tells followers what happens to tokens, while it happens.
 //!
-//! Events stand in a ring of bounded length. A follower that is too slow learns how many events it has
-//! missed, and reads the views again. No event holds a token's value.
+//! Events stand in a ring of bounded length. A follower that is too slow learns how many events it
+//! has missed, and reads the views again. No event holds a token's value.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,4 +1,4 @@
-//! What the log says of who reads which token, and of who may not. Never a value.
+//! Logs who reads which token, and who may not. No token's value is ever logged.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,21 +13,22 @@ use super::caller::Caller;
 use super::rights::{Grounds, Right};
 use crate::clock;
 
-/// Who may do what with which token: user, unit, token, right.
+/// Who may do what with which token: the user, the unit, the token, the right.
 type Reader = (u32, Option<String>, TokenName, Right);
-/// Who is refused which token.
+/// Who is refused which token: the user and the token.
 type Refused = (Option<u32>, Option<TokenName>);
 
-/// Shared by all connections.
+/// What was logged so far. All connections share it.
 #[derive(Clone, Default)]
 pub(in crate::api) struct Audit {
     denials: Arc<AtomicU64>,
-    /// By reader, the rule that was logged.
+    /// The rule that was logged for each reader.
     granted: Arc<watch::Sender<BTreeMap<Reader, String>>>,
     silenced: Arc<watch::Sender<BTreeMap<Refused, Silence>>>,
 }
 
-/// Until when a refusal is not logged again, and how often that was so.
+/// The time until which a refusal is not logged again, and the number of refusals that were not
+/// logged.
 #[derive(Clone, Copy)]
 struct Silence {
     until: Instant,
@@ -35,12 +36,13 @@ struct Silence {
 }
 
 impl Audit {
-    /// How many requests were refused.
+    /// Says how many requests were refused.
     pub(in crate::api) fn denials(&self) -> u64 {
         self.denials.load(Ordering::Relaxed)
     }
 
-    /// Logs the first time that a user's unit is allowed something of a token by this rule; another rule is news.
+    /// Logs that a rule allows a user's unit something with a token, when it is not the rule that
+    /// was logged last.
     pub(in crate::api) fn granted(
         &self,
         caller: &Caller,
@@ -53,7 +55,7 @@ impl Audit {
         };
         let rule = grounds.as_str();
         let reader = (peer.uid, peer.unit.clone(), token.clone(), right);
-        if !self.is_news(reader, rule) {
+        if !self.note_grant(reader, rule) {
             return;
         }
         let (uid, pid, unit) = (peer.uid, peer.pid, peer.unit.as_deref());
@@ -68,7 +70,7 @@ impl Audit {
         self.denials.fetch_add(1, Ordering::Relaxed);
         let peer = caller.peer.as_ref();
         let uid = peer.map(|peer| peer.uid);
-        // What is allowed again is news then.
+        // When it is allowed again, that is to be logged.
         if let (Some(peer), Some(token)) = (peer, token) {
             self.granted.send_if_modified(|granted| {
                 let mut removed = false;
@@ -79,7 +81,7 @@ impl Audit {
                 removed
             });
         }
-        let Some(unlogged) = self.speak((uid, token.cloned()), clock::now()) else {
+        let Some(unlogged) = self.unlogged_before((uid, token.cloned()), clock::now()) else {
             return;
         };
         let token = token.map(TokenName::as_str);
@@ -90,8 +92,9 @@ impl Audit {
         tracing::warn!(token, uid, pid, unit, uncertain, unlogged, "denied");
     }
 
-    /// Whether this reader was allowed by another rule before, or by none.
-    fn is_news(&self, reader: Reader, rule: &str) -> bool {
+    /// Notes the rule that allows a reader something, and says whether it was another rule before,
+    /// or none.
+    fn note_grant(&self, reader: Reader, rule: &str) -> bool {
         if self.granted.borrow().get(&reader).map(String::as_str) == Some(rule) {
             return false;
         }
@@ -104,9 +107,10 @@ impl Audit {
         true
     }
 
-    /// `None`: not now. Else how many like it were not logged since the last.
-    fn speak(&self, refused: Refused, now: Instant) -> Option<u64> {
-        let mut speaks = None;
+    /// Says whether a refusal is to be logged now, and how many like it were not logged since the
+    /// last. `None` means that it is not to be logged.
+    fn unlogged_before(&self, refused: Refused, now: Instant) -> Option<u64> {
+        let mut unlogged = None;
         self.silenced.send_modify(|silenced| {
             if !silenced.contains_key(&refused) && silenced.len() >= MAX_SILENCED {
                 silenced.retain(|_, silence| silence.until > now);
@@ -122,13 +126,14 @@ impl Audit {
                 silence.unlogged += 1;
             } else {
                 silence.until = now + DENIAL_LOG_INTERVAL;
-                speaks = Some(std::mem::take(&mut silence.unlogged));
+                unlogged = Some(std::mem::take(&mut silence.unlogged));
             }
         });
-        speaks
+        unlogged
     }
 }
 
+/// How long a refusal is not logged again.
 const DENIAL_LOG_INTERVAL: Duration = Duration::from_secs(10);
 /// How many grants are remembered.
 const MAX_GRANTS: usize = 10_000;
@@ -145,12 +150,12 @@ mod tests {
         let audit = Audit::default();
         let lev = TokenName::parse("lev").unwrap();
         let reader = |unit: Option<&str>| (33, unit.map(str::to_owned), lev.clone(), Right::Read);
-        assert!(audit.is_news(reader(None), "user:33"));
-        assert!(!audit.is_news(reader(None), "user:33"));
-        assert!(audit.is_news(reader(Some("a.service")), "user:33"));
-        assert!(audit.is_news(reader(None), "group:33"));
-        assert!(audit.is_news(reader(None), "user:33"));
-        // Refused in between, it is news that it is allowed again.
+        assert!(audit.note_grant(reader(None), "user:33"));
+        assert!(!audit.note_grant(reader(None), "user:33"));
+        assert!(audit.note_grant(reader(Some("a.service")), "user:33"));
+        assert!(audit.note_grant(reader(None), "group:33"));
+        assert!(audit.note_grant(reader(None), "user:33"));
+        // After a refusal in between, it is logged again that the reader is allowed.
         let peer = Peer {
             uid: 33,
             pid: None,
@@ -163,7 +168,7 @@ mod tests {
             own_uid: 0,
         };
         audit.denied(&caller, Some(&lev));
-        assert!(audit.is_news(reader(None), "user:33"));
+        assert!(audit.note_grant(reader(None), "user:33"));
         assert_eq!(audit.denials(), 1);
     }
 
@@ -172,17 +177,18 @@ mod tests {
         let audit = Audit::default();
         let refused = |uid, name: &str| (Some(uid), TokenName::parse(name).ok());
         let at = |seconds| Instant::BOOT + Duration::from_secs(seconds);
-        assert_eq!(audit.speak(refused(1, "a"), at(1)), Some(0));
-        assert_eq!(audit.speak(refused(1, "a"), at(2)), None);
-        assert_eq!(audit.speak(refused(1, "a"), at(10)), None);
-        assert_eq!(audit.speak(refused(1, "b"), at(2)), Some(0));
-        assert_eq!(audit.speak(refused(2, "a"), at(2)), Some(0));
-        assert_eq!(audit.speak(refused(1, "a"), at(11)), Some(2));
+        assert_eq!(audit.unlogged_before(refused(1, "a"), at(1)), Some(0));
+        assert_eq!(audit.unlogged_before(refused(1, "a"), at(2)), None);
+        assert_eq!(audit.unlogged_before(refused(1, "a"), at(10)), None);
+        assert_eq!(audit.unlogged_before(refused(1, "b"), at(2)), Some(0));
+        assert_eq!(audit.unlogged_before(refused(2, "a"), at(2)), Some(0));
+        assert_eq!(audit.unlogged_before(refused(1, "a"), at(11)), Some(2));
         // However many names are tried, few lines are written and little is remembered.
-        let tried = (0..1000).filter_map(|n| audit.speak(refused(3, &format!("t{n}")), at(12)));
+        let tried =
+            (0..1000).filter_map(|n| audit.unlogged_before(refused(3, &format!("t{n}")), at(12)));
         assert!(tried.count() <= MAX_SILENCED);
         assert!(audit.silenced.borrow().len() <= MAX_SILENCED + 1);
-        assert_eq!(audit.speak(refused(3, "t0"), at(30)), Some(0));
-        assert!(audit.speak(refused(3, "new"), at(30)).is_some());
+        assert_eq!(audit.unlogged_before(refused(3, "t0"), at(30)), Some(0));
+        assert!(audit.unlogged_before(refused(3, "new"), at(30)).is_some());
     }
 }

@@ -1,4 +1,4 @@
-//! Who asks, and whether they may.
+//! Says who asks, and whether they may.
 
 use tokio::net::UnixStream;
 
@@ -6,17 +6,18 @@ use super::peer::Peer;
 use super::rights::{Grounds, authorize};
 use crate::config::{Allow, TokenConfig};
 
-/// A peer and the user that the daemon runs as: everything that decides what it may see.
+/// A peer and the user that the daemon runs as. Together they decide what the peer may see.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    /// `None`: the kernel does not say, and so it is nobody.
+    /// Who has connected. It is `None` where the kernel does not say, and then no rule names the
+    /// caller.
     pub peer: Option<Peer>,
-    /// The daemon's own user.
+    /// The user that the daemon runs as.
     pub own_uid: u32,
 }
 
 impl Caller {
-    /// Who is behind a connection.
+    /// Finds out who is behind a connection.
     #[must_use]
     pub fn of(stream: &UnixStream, own_uid: u32) -> Self {
         let peer = Peer::of(stream).map(|peer| match peer.uid {
@@ -26,19 +27,19 @@ impl Caller {
         Self { peer, own_uid }
     }
 
-    /// Whether it is root or the daemon's own user.
+    /// Says whether the caller is root or the daemon's own user.
     #[must_use]
     pub fn is_trusted(&self) -> bool {
         self.grounds(&[]).is_some()
     }
 
-    /// Whether it may learn of a token.
+    /// Says whether the caller may learn of a token.
     #[must_use]
     pub fn may_see(&self, token: &TokenConfig) -> bool {
         self.grounds(&token.allow).is_some()
     }
 
-    /// See [`authorize`].
+    /// The grounds on which these rules allow the caller something, as [`authorize`] decides.
     #[must_use]
     pub fn grounds<'a>(&self, allow: &'a [Allow]) -> Option<Grounds<'a>> {
         authorize(self.peer.as_ref()?, self.own_uid, allow)

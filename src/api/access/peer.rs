@@ -1,4 +1,4 @@
-//! Who connected, by the kernel's word.
+//! Asks the kernel who has connected.
 
 use tokio::net::UnixStream;
 
@@ -7,20 +7,20 @@ use super::process::{Process, ProcessError};
 /// The process that connected, as the kernel recorded it then (`SO_PEERCRED`, `unix(7)`).
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Peer {
-    /// Its effective user id.
+    /// The effective user id of the process.
     pub uid: u32,
-    /// Its process id, for the log only: it may be somebody else's by now.
+    /// The process id, for the log only: another process may have it by now.
     pub pid: Option<i32>,
-    /// All its groups, as far as they are certain.
+    /// All groups of the process, as far as they are certain.
     pub groups: Vec<u32>,
-    /// Its systemd unit, where that is certain.
+    /// The systemd unit of the process, where that is certain.
     pub unit: Option<String>,
     /// Why groups and unit are not certain.
     pub uncertain: Option<ProcessError>,
 }
 
 impl Peer {
-    /// Asks the kernel for user and group; `None` when it does not say.
+    /// Asks the kernel for user and group. It is `None` when the kernel does not say.
     #[must_use]
     pub fn of(stream: &UnixStream) -> Option<Self> {
         let credentials = stream.peer_cred().ok()?;
@@ -33,7 +33,7 @@ impl Peer {
         })
     }
 
-    /// Asks for all its groups and its unit, too.
+    /// Asks for all groups and for the unit, too.
     #[must_use]
     pub fn with_process(mut self, stream: &UnixStream) -> Self {
         match Process::of(stream, self.uid, self.pid) {

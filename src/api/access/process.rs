@@ -1,8 +1,8 @@
-//! The process behind a connection: all its groups, and its systemd unit.
+//! Finds the groups and the systemd unit of the process behind a connection.
 //!
-//! There is no safe interface to `SO_PEERGROUPS`, so both come from `/proc/PID`. `SO_PEERPIDFD` (Linux 6.5)
-//! guards that: as long as its process has not ended, the number is nobody else's. Whatever is not certain
-//! is an error, and who cannot be told is refused.
+//! There is no safe interface to `SO_PEERGROUPS`, so both come from `/proc/PID`. `SO_PEERPIDFD`
+//! (Linux 6.5) guards that: as long as the process has not ended, no other process has its number.
+//! Whatever is not certain is an error, and rules for groups and units do not apply then.
 
 use std::fs;
 
@@ -13,19 +13,19 @@ use tokio::net::UnixStream;
 /// What `/proc` says of a peer.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Process {
-    /// Its supplementary groups.
+    /// The supplementary groups of the process.
     pub(super) groups: Vec<u32>,
-    /// The system manager's unit that it is in.
+    /// The system manager's unit that the process is in.
     pub(super) unit: Option<String>,
 }
 
-/// Why nothing certain is known of a peer but its user and group.
+/// Why nothing but user and group is certain of a peer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum ProcessError {
-    /// It ended, and its number may be somebody else's.
+    /// The process has ended, and another process may have its number.
     #[error("the process has ended")]
     Ended,
-    /// It changed users after it connected, as programs with the setuid bit do.
+    /// The process changed users after it connected, as programs with the setuid bit do.
     #[error("the process has more than one user, or another one than when it connected")]
     Ids,
     /// The kernel is too old, or the process is gone.
@@ -63,8 +63,9 @@ impl Process {
     }
 }
 
-/// The supplementary groups of `/proc/PID/status` (`proc_pid_status(5)`), if real, effective, saved and
-/// file system user are all `uid`: a program with the setuid bit has the groups of who knows whom.
+/// Reads the supplementary groups from `/proc/PID/status` (`proc_pid_status(5)`), if real,
+/// effective, saved and file system user are all `uid`: the groups of a program with the setuid bit
+/// may be those of another user.
 fn groups(status: &str, uid: u32) -> Result<Vec<u32>, ProcessError> {
     let ids = |key: &str| -> Option<Vec<u32>> {
         let line = status.lines().find_map(|line| line.strip_prefix(key))?;
@@ -78,15 +79,16 @@ fn groups(status: &str, uid: u32) -> Result<Vec<u32>, ProcessError> {
     ids("Groups:").ok_or(ProcessError::Unreadable)
 }
 
-/// The unit of `/proc/PID/cgroup`: the first part of the path that is no slice. What comes behind it is the
-/// unit's own affair: in `user@1000.service/app.slice/x.service`, a user has chosen the last name.
+/// Reads the unit from `/proc/PID/cgroup`: it is the first part of the path that is no slice. The
+/// unit itself names what comes behind: in `user@1000.service/app.slice/x.service`, a user has
+/// chosen the last name.
 fn unit(cgroup: &str) -> Option<String> {
     let path_of = |hierarchy: &str| {
         let mut lines = cgroup.lines();
         let unit = lines.find_map(|line| line.strip_prefix(hierarchy));
         unit.and_then(unit_of_path)
     };
-    // The second is systemd's own where controllers are of version 1.
+    // Where controllers are of version 1, systemd has a hierarchy of its own.
     path_of("0::").or_else(|| {
         let named = cgroup
             .lines()
@@ -104,7 +106,7 @@ fn unit_of_path(path: &str) -> Option<String> {
     (!name.is_empty() && UNIT_KINDS.contains(&kind)).then(|| part.to_owned())
 }
 
-/// Those that have processes (`systemd.unit(5)`).
+/// The kinds of units that have processes (`systemd.unit(5)`).
 const UNIT_KINDS: [&str; 5] = ["service", "scope", "socket", "mount", "swap"];
 
 #[cfg(test)]

@@ -3,17 +3,18 @@
 use super::peer::Peer;
 use crate::config::{Allow, TokenConfig, Who};
 
-/// What one may be allowed of a token.
+/// What a caller may be allowed to do with a token.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Right {
-    /// To read it and have it replaced: `allow`.
+    /// The right to read the token and to have it replaced. The token's `allow` gives it.
     Read,
-    /// To log in for it, and to log out: `login`. It does not include reading it.
+    /// The right to log in for the token and to log out of it. The token's `login` gives it. It
+    /// does not include reading the token.
     LogIn,
 }
 
 impl Right {
-    /// Who has it, beside root and the daemon's own user.
+    /// The rules that say who has the right, beside root and the daemon's own user.
     #[must_use]
     pub fn rules(self, token: &TokenConfig) -> &[Allow] {
         match self {
@@ -26,16 +27,16 @@ impl Right {
 /// Why a peer may read a token.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Grounds<'a> {
-    /// It is the daemon's own user, who could read the daemon's memory anyway.
+    /// The peer is the daemon's own user, who could read the daemon's memory anyway.
     OwnUser,
-    /// It is root, for the same reason.
+    /// The peer is root, who could do so, too.
     Root,
-    /// An entry of the token's `allow`, as written.
+    /// An entry of the token's list allows it. This is the entry as it is written.
     Rule(&'a str),
 }
 
 impl Grounds<'_> {
-    /// In words.
+    /// The grounds in words, as the log has them.
     #[must_use]
     pub const fn as_str(&self) -> &str {
         match self {
@@ -46,8 +47,9 @@ impl Grounds<'_> {
     }
 }
 
-/// Decides whether a peer may read and refresh a token with this allow list. `None`: it may not, as nobody
-/// may whom neither rank nor rule allows.
+/// Decides whether a peer has the right that `allow` lists the rules of, and on which grounds.
+/// `None` means that it has not: neither is it root or the daemon's own user, nor does a rule name
+/// it.
 #[must_use]
 pub fn authorize<'a>(peer: &Peer, own_uid: u32, allow: &'a [Allow]) -> Option<Grounds<'a>> {
     if peer.uid == 0 {
@@ -65,11 +67,12 @@ pub fn authorize<'a>(peer: &Peer, own_uid: u32, allow: &'a [Allow]) -> Option<Gr
     Some(Grounds::Rule(&rule.written))
 }
 
-/// Whether a name is such as the glob says: `*` is any text, `?` any character.
+/// Says whether a glob matches a name. In the glob, `*` stands for any text and `?` for any
+/// character.
 fn matches(glob: &str, name: &str) -> bool {
     let (glob, name): (Vec<char>, Vec<char>) = (glob.chars().collect(), name.chars().collect());
     let (mut at, mut read) = (0, 0);
-    // Where the last star stands, and up to where it reaches.
+    // The place of the last star in the glob, and the place in the name up to which it reaches.
     let mut star: Option<(usize, usize)> = None;
     while read < name.len() {
         match (glob.get(at), star) {

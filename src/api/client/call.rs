@@ -11,16 +11,16 @@ use super::error::ClientError;
 use super::wire::{GRACE, connect, parse, receive, send};
 use crate::clock;
 
-/// One request.
+/// One request to the daemon.
 #[derive(Clone, Copy, Debug)]
 pub struct Call<'a> {
-    /// `GET` or `POST`.
+    /// The method, `GET` or `POST`.
     pub method: &'a str,
-    /// Path and query.
+    /// The path and the query.
     pub target: &'a str,
-    /// The body, JSON; may be empty.
+    /// The body in JSON, which may be empty.
     pub body: &'a str,
-    /// How long the daemon may take by the request's own word.
+    /// How long the request lets the daemon wait.
     pub wait: Duration,
 }
 
@@ -77,7 +77,7 @@ fn read_to_end(stream: &mut UnixStream, deadline: Instant) -> io::Result<Vec<u8>
     }
 }
 
-/// Enough for the status of 100,000 tokens.
+/// How many bytes an answer may have. They are enough for the status of 100,000 tokens.
 const MAX_ANSWER: usize = 128 * 1024 * 1024;
 
 #[cfg(test)]

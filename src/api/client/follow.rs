@@ -17,11 +17,11 @@ use crate::clock;
 pub enum End<E> {
     /// The daemon has ended, or its connection broke off.
     Daemon(Option<io::Error>),
-    /// Nobody reads what is written any more.
+    /// Nobody reads any more what is written.
     Reader,
-    /// No stream.
+    /// The daemon has not begun a stream.
     Refused(ClientError),
-    /// The caller's own error.
+    /// The caller's function has failed with this error.
     Taken(E),
 }
 
@@ -89,7 +89,7 @@ fn wait(stream: &UnixStream, output: BorrowedFd<'_>) -> io::Result<Ready> {
     }
 }
 
-/// What was received, cut into lines.
+/// The bytes that were received, and how many of them have been taken as lines.
 #[derive(Default)]
 struct Lines {
     received: Vec<u8>,
@@ -97,8 +97,8 @@ struct Lines {
 }
 
 impl Lines {
-    /// Reads the head of the answer; `false` when the daemon ended before it was sent. An answer that is no
-    /// stream is read to its end, for the problem it holds.
+    /// Reads the head of the answer. It is `false` when the daemon has ended before it was sent. An
+    /// answer that is no stream is read to its end, for the problem that it holds.
     fn head(&mut self, stream: &mut UnixStream, socket: &Path) -> Result<bool, ClientError> {
         let malformed = || ClientError::Malformed(socket.into());
         let deadline = clock::now() + FIRST_ANSWER;
@@ -159,10 +159,11 @@ impl Lines {
     }
 }
 
+/// How long the daemon may take until the head of its answer.
 const FIRST_ANSWER: Duration = Duration::from_secs(10);
-/// The daemon's word on a configuration with very many mistakes.
+/// How long a line may be. An event about a configuration with very many mistakes is long.
 const LONGEST_LINE: usize = 1024 * 1024;
-/// Four heartbeats.
+/// How long the daemon may be silent: four heartbeats.
 const SILENCE: Timespec = Timespec {
     tv_sec: 60,
     tv_nsec: 0,

@@ -1,4 +1,5 @@
-//! The command line's side of the socket: blocking, so that reading a token starts no runtime and no TLS.
+//! The command line's side of the socket: blocking, so that reading a token starts no runtime and
+//! no TLS.
 //!
 //! | file | duty |
 //! |---|---|

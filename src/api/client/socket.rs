@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use crate::config::Environment;
 
-/// Where the daemon's socket is: as given, else `$BEARERD_SOCKET`, else the user's own daemon where there is
-/// one, else the system's.
+/// Finds the path of the daemon's socket: the one that is given, else `$BEARERD_SOCKET`, else the
+/// one of the user's own daemon where there is one, else the one of the system's.
 #[must_use]
 pub fn socket_path(given: Option<PathBuf>, environment: &Environment) -> PathBuf {
     let named = environment.var("BEARERD_SOCKET").filter(|p| !p.is_empty());

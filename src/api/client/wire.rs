@@ -11,6 +11,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use super::error::ClientError;
 
+/// Connects to the daemon.
 pub(super) fn connect(path: &Path) -> Result<UnixStream, ClientError> {
     let connect = || {
         let address = SocketAddrUnix::new(path)?;
@@ -32,7 +33,7 @@ pub(super) fn connect(path: &Path) -> Result<UnixStream, ClientError> {
     })
 }
 
-/// Sends a request. Whom the daemon turns away has its answer before it has asked.
+/// Sends a request. A client that the daemon turns away has its answer before it has asked.
 pub(super) fn send(stream: &mut UnixStream, request: &[u8]) -> io::Result<()> {
     match stream.write_all(request) {
         Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -40,8 +41,8 @@ pub(super) fn send(stream: &mut UnixStream, request: &[u8]) -> io::Result<()> {
     }
 }
 
-/// Reads what there is, after what was `received`; nothing at the end. That a request was not read makes the
-/// end of its answer a reset.
+/// Reads what there is after what was `received`, and nothing at the end. When the daemon has not
+/// read the request, the end of its answer is a reset.
 pub(super) fn receive(
     stream: &mut UnixStream,
     chunk: &mut [u8],
@@ -53,7 +54,8 @@ pub(super) fn receive(
     }
 }
 
-/// Status and body. The daemon always states the body's length, so a cut one is told from a whole one.
+/// Takes status and body of an answer. The daemon always states the body's length, so a body that
+/// was cut short is told from a whole one.
 pub(super) fn parse(answer: &[u8]) -> Option<(u16, &[u8])> {
     let end = answer.windows(4).position(|at| at == b"\r\n\r\n")?;
     let (head, body) = (&answer[..end], &answer[end + 4..]);
@@ -66,7 +68,7 @@ pub(super) fn parse(answer: &[u8]) -> Option<(u16, &[u8])> {
     (body.len() == length).then_some((status.parse().ok()?, body))
 }
 
-/// What the daemon may take beyond a request's own wait.
+/// How much longer than the request's own wait the daemon may take.
 pub(super) const GRACE: Duration = Duration::from_secs(10);
 
 #[cfg(test)]

@@ -5,41 +5,46 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Notify;
 
-/// Finished requests: their number orders connections by their last use.
+/// The requests that have ended. Their number orders connections by their last use.
 #[derive(Default)]
-pub(super) struct Finished {
+pub(in crate::api) struct Finished {
     count: AtomicU64,
     ended: Notify,
 }
 
 impl Finished {
-    /// Waits until a request has ended; one that ended since the last call counts.
-    pub(super) async fn next(&self) {
+    /// Waits until a request has ended. One that has ended since the last call counts.
+    pub(in crate::api) async fn next(&self) {
         self.ended.notified().await;
     }
 }
 
-/// How much a connection is in use: readable by the acceptor, which closes the least used when it must.
+/// Says how much a connection is in use. The acceptor reads it, and closes the least used when it
+/// must.
 #[derive(Clone)]
 pub(in crate::api) struct Activity(Arc<AtomicU64>);
 
 impl Activity {
-    /// A connection that has not sent a request: the first to go, in the order of arrival.
+    /// Makes the activity of a connection that has not sent a request. Such connections are closed
+    /// first, in the order of their arrival.
     pub(in crate::api) fn new(arrival: u64) -> Self {
         Self(Arc::new(AtomicU64::new(arrival)))
     }
 
-    /// `None` while a request is under way; else the lower goes first.
+    /// The rank of an idle connection: the one with the lowest rank is closed first. It is `None`
+    /// while a request is under way.
     pub(in crate::api) fn idle_rank(&self) -> Option<u64> {
         let rank = self.0.load(Ordering::Relaxed);
         (rank != BUSY).then_some(rank)
     }
 
+    /// Says whether the connection has not sent a request yet.
     pub(in crate::api) fn is_silent(&self) -> bool {
         self.0.load(Ordering::Relaxed) < HAS_SERVED
     }
 
-    pub(super) fn begin(&self, finished: &Arc<Finished>) -> Busy {
+    /// Marks the connection as one with a request under way.
+    pub(in crate::api) fn begin(&self, finished: &Arc<Finished>) -> Busy {
         self.0.store(BUSY, Ordering::Relaxed);
         Busy {
             activity: self.clone(),
@@ -48,7 +53,8 @@ impl Activity {
     }
 }
 
-/// A request under way, its event stream included; at its end the connection counts as used just now.
+/// A request under way, with its event stream. When it is dropped, the connection counts as used
+/// just now.
 pub(in crate::api) struct Busy {
     activity: Activity,
     finished: Arc<Finished>,
@@ -62,7 +68,7 @@ impl Drop for Busy {
     }
 }
 
-/// A rank no idle connection has.
+/// The rank that no idle connection has.
 const BUSY: u64 = u64::MAX;
-/// Ranks below are those of connections that have not sent a request.
+/// The lowest rank of a connection that has sent a request.
 const HAS_SERVED: u64 = 1 << 62;

@@ -1,36 +1,36 @@
-//! How many clients there may be, how long they may take, how much they may send.
+//! Says how many clients there may be, how long they may take, and how much they may send.
 
 use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit};
 
-/// The limits of the HTTP socket. Further ones, which need no test of their own pace: a new connection is safe
-/// for 50 ms from making room for others, and a request's body has 5 s and 16 KiB.
+/// The limits of the HTTP socket. Two more are fixed: a new connection need not make room for
+/// others for 50 ms, and a request's body has 5 s and 16 KiB.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Open connections of everybody together.
+    /// How many connections everybody together may have open.
     pub connections: usize,
-    /// Of these, how many are kept for root and the daemon's own user.
+    /// How many of these connections are kept for root and the daemon's own user.
     pub reserved: usize,
-    /// Open connections of one other user.
+    /// How many connections one other user may have open.
     pub per_user: usize,
     /// How long a new client may take to send its first request's headers.
     pub silence: Duration,
-    /// From one answer to the end of the next request's headers.
+    /// How long a client may take from one answer to the end of the next request's headers.
     pub idle: Duration,
     /// How long a client may read nothing of what is sent to it.
     pub write: Duration,
-    /// The request line and the headers, in bytes.
+    /// How many bytes the request line and the headers may have together.
     pub header_bytes: usize,
-    /// The number of headers.
+    /// How many headers a request may have.
     pub headers: usize,
     /// How often an event stream says that it is alive.
     pub heartbeat: Duration,
 }
 
 impl Limits {
-    /// Those of this process: the clients of one socket may use up a third of its descriptors, so that files are
-    /// written and servers asked however many there are.
+    /// The limits of this process. The clients of one socket may use up a third of its descriptors,
+    /// so that files are written and servers are asked however many clients there are.
     #[must_use]
     pub fn of_process() -> Self {
         let limits = Self::default();

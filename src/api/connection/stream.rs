@@ -1,4 +1,4 @@
-//! A stream whose writes do not wait for ever: a client that stops reading loses its connection.
+//! Keeps writes from waiting for ever: a client that stops reading loses its connection.
 
 use std::io;
 use std::pin::Pin;
@@ -14,12 +14,12 @@ use tokio::time::{Sleep, sleep};
 pub(in crate::api) struct WriteLimited {
     stream: UnixStream,
     limit: Duration,
-    /// Set while a write is blocked.
+    /// The timer of a write, while it is blocked.
     blocked: Option<Pin<Box<Sleep>>>,
 }
 
 impl WriteLimited {
-    /// Wraps `stream`; a write blocked for `limit` fails with [`io::ErrorKind::TimedOut`].
+    /// Wraps `stream`. A write that is blocked for `limit` fails with [`io::ErrorKind::TimedOut`].
     #[must_use]
     pub(in crate::api) const fn new(stream: UnixStream, limit: Duration) -> Self {
         Self {
@@ -55,7 +55,8 @@ impl AsyncRead for WriteLimited {
     }
 }
 
-// Without vectored writes hyper puts head and body into one buffer: most answers are small, and so written faster.
+// Without vectored writes hyper puts head and body into one buffer: most answers are small, and so
+// written faster.
 impl AsyncWrite for WriteLimited {
     fn poll_write(
         mut self: Pin<&mut Self>,

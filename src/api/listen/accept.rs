@@ -1,4 +1,4 @@
-//! What to do when a connection cannot be accepted.
+//! Says what to do when a connection cannot be accepted.
 
 use std::io;
 use std::time::Duration;
@@ -8,11 +8,12 @@ use rustix::io::Errno;
 /// What to do after a failed accept.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(in crate::api) enum AfterAcceptError {
-    /// Descriptors or memory are short: close an idle connection and wait.
+    /// Descriptors or memory are short: an idle connection is to be closed, and the next try is to
+    /// wait.
     BackOff,
     /// The listener itself is broken.
     GiveUp,
-    /// That connection is gone; the next may be well.
+    /// That connection is gone. The next one may be well.
     Retry,
 }
 

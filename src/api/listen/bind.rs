@@ -12,12 +12,15 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use super::error::ApiError;
 
-/// Listens at `path`, mode 0600, in place of a socket that nobody listens on any more. Who still does is
-/// waited for, at most for `patience`: a daemon that was killed may have left its sockets to a program that it
-/// was about to start, and that has them until it begins.
+/// Listens at `path`, mode 0600, in place of a socket that nobody listens on any more.
+///
+/// While somebody still listens there, it waits, at most for `patience`. A daemon that was killed
+/// may have left its sockets to a program that it was about to start, and that has them until it
+/// begins.
 ///
 /// # Errors
-/// [`ApiError`] when somebody listens there, when something else has that name, and when the system refuses.
+/// [`ApiError`] when somebody listens there, when something else has that name, and when the system
+/// refuses.
 pub fn bind(path: &Path, patience: Duration) -> Result<UnixListener, ApiError> {
     let failed = |cause: Errno| ApiError::Bind {
         path: path.into(),
@@ -63,8 +66,9 @@ fn remove_stale(path: &Path, address: &SocketAddrUnix) -> Result<(), ApiError> {
     }
 }
 
-/// The kernel ends a connection that nobody has accepted when the last one that could has closed the socket.
-/// Whether somebody listens still, is found out afterwards.
+/// Waits until nobody can accept connections at `address` any more, at most for `patience`: then
+/// the kernel ends a connection that nobody has accepted. Whether somebody still listens is found
+/// out afterwards.
 fn wait_for_predecessor(address: &SocketAddrUnix, patience: Duration) {
     let (Ok(probe), Ok(patience)) = (connect(address), Timespec::try_from(patience)) else {
         return;
@@ -73,7 +77,7 @@ fn wait_for_predecessor(address: &SocketAddrUnix, patience: Duration) {
     let _ = poll(&mut ended, Some(&patience));
 }
 
-/// Without waiting: that the queue is full (EAGAIN) also means that somebody listens.
+/// Connects without waiting. A full queue (EAGAIN) also means that somebody listens.
 fn connect(address: &SocketAddrUnix) -> Result<OwnedFd, Errno> {
     let probe = stream_socket()?;
     rustix::net::connect(&probe, address)?;

@@ -1,4 +1,4 @@
-//! Keeps clients from standing in each other's way.
+//! Holds the open connections, and keeps clients from standing in each other's way.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,12 +12,12 @@ use crate::api::connection::{Activity, Limits, Server};
 use crate::api::{oidc_agent, pages};
 use crate::clock;
 
-/// What is spoken on a socket.
+/// The protocol that is spoken on a socket.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Protocol {
-    /// HTTP/1.1.
+    /// The socket speaks HTTP/1.1.
     Http,
-    /// That of oidc-agent's clients.
+    /// The socket speaks what the clients of oidc-agent speak.
     OidcAgent,
 }
 
@@ -26,11 +26,11 @@ struct Connection {
     task: AbortHandle,
     activity: Activity,
     accepted_at: Instant,
-    /// Whose it is; `None`: the kernel does not say.
+    /// The user who has connected. It is `None` where the kernel does not say.
     uid: Option<u32>,
 }
 
-/// The open connections, within the limits.
+/// The open connections, which stay within the limits.
 pub(super) struct Connections {
     protocol: Protocol,
     tasks: JoinSet<()>,
@@ -48,14 +48,15 @@ impl Connections {
         }
     }
 
-    /// How many connections are open.
+    /// Says how many connections are open.
     pub(super) fn count(&self) -> u64 {
         u64::try_from(self.open.len()).unwrap_or(u64::MAX)
     }
 
-    /// Starts a connection. When there are too many, the one least in use makes room. When all have a
-    /// request under way, root and the daemon's own user wait until one of those ends; others are turned away,
-    /// as they must not hold up everybody.
+    /// Starts a connection. When there are too many, the one least in use makes room.
+    ///
+    /// When all have a request under way, root and the daemon's own user wait until one of those
+    /// ends. Others are turned away, as they must not hold up everybody.
     pub(super) async fn admit(&mut self, server: &Server, stream: UnixStream) {
         let uid = stream.peer_cred().ok().map(|peer| peer.uid());
         if !server.trusts(uid) && !self.has_room(server, uid) {
@@ -67,7 +68,7 @@ impl Connections {
             self.make_room();
             tokio::select! {
                 () = self.ended() => {}
-                () = server.request_ended() => {}
+                () = server.finished.next() => {}
                 () = sleep(FIRST_REQUEST) => {}
             }
         }
@@ -93,8 +94,8 @@ impl Connections {
         self.open.insert(connection.task.id(), connection);
     }
 
-    /// Whether another connection of this user is within its share and within what all but root and the
-    /// daemon's own user have together; makes room where it can.
+    /// Says whether there is room for another connection of this user: within the user's share, and
+    /// within what all users but root and the daemon's own have together. Makes room where it can.
     fn has_room(&mut self, server: &Server, uid: Option<u32>) -> bool {
         let Limits {
             connections,
@@ -134,13 +135,14 @@ impl Connections {
         evicted
     }
 
+    /// Waits until all connections have ended.
     pub(super) async fn all_ended(&mut self) {
         while !self.tasks.is_empty() {
             self.ended().await;
         }
     }
 
-    /// Waits until a connection ends; for ever when there is none.
+    /// Waits until a connection ends. When there is none, it waits for ever.
     pub(super) async fn ended(&mut self) {
         let id = match self.tasks.join_next_with_id().await {
             Some(Ok((id, ()))) => id,
@@ -153,7 +155,9 @@ impl Connections {
 
 /// How long a new connection is safe from making room for others.
 const FIRST_REQUEST: Duration = Duration::from_millis(50);
-/// To who has too many connections.
-const BUSY_ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\n\
+/// The answer to a client that may not have another connection.
+const BUSY_ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
+    Content-Type: application/problem+json\r\n\
     Retry-After: 1\r\nConnection: close\r\nContent-Length: 117\r\n\r\n\
-    {\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,\"detail\":\"too many connections\",\"code\":\"transient\"}\n";
+    {\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,\
+    \"detail\":\"too many connections\",\"code\":\"transient\"}\n";

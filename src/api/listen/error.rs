@@ -1,4 +1,4 @@
-//! Why a socket cannot be served.
+//! Says why a socket cannot be served.
 
 use std::io;
 use std::path::PathBuf;
@@ -6,13 +6,13 @@ use std::path::PathBuf;
 /// Why the socket cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
-    /// Accepting failed for good.
+    /// The socket accepts no more connections.
     #[error("the socket no longer accepts connections")]
     Accept(#[source] io::Error),
     /// The system refuses the socket.
     #[error("cannot listen on {}", path.display())]
     Bind {
-        /// The socket.
+        /// The path of the socket.
         path: PathBuf,
         /// The system's reason.
         #[source]
@@ -27,7 +27,7 @@ pub enum ApiError {
     /// A passed descriptor is of no use.
     #[error("the passed descriptor {name} is no listening Unix stream socket")]
     Passed {
-        /// Its name, or its number.
+        /// The name of the descriptor, or its number.
         name: String,
         /// The system's reason.
         #[source]
@@ -35,7 +35,8 @@ pub enum ApiError {
     },
     /// A passed socket has another name than ours.
     #[error(
-        "a socket named {0:?} was passed; hint: FileDescriptorName= is bearerd.sock or credentials.sock"
+        "a socket named {0:?} was passed; hint: \
+         FileDescriptorName= is bearerd.sock or credentials.sock"
     )]
     PassedName(String),
     /// More sockets were passed than there are names.

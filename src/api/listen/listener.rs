@@ -16,16 +16,16 @@ use crate::store::Registry;
 /// A socket to serve.
 #[derive(Debug)]
 pub enum Listener {
-    /// Bound by [`bind`](super::bind()): its mode follows the tokens' allow lists.
+    /// [`bind`](super::bind()) has bound the socket. Its mode follows the tokens' allow lists.
     Bound(tokio::net::UnixListener),
-    /// Passed: its mode is somebody else's affair.
+    /// Somebody has passed the socket to the daemon. Its mode is theirs to set.
     Passed(tokio::net::UnixListener),
 }
 
-/// Serves until the daemon is about to end, and lets requests under way end for a second.
+/// Serves until the daemon is about to end. Requests under way have one second more.
 ///
 /// # Errors
-/// [`ApiError`] when the socket is of no more use.
+/// An [`ApiError`] when the socket accepts no more connections.
 pub async fn serve(
     listener: Listener,
     api: Api,
@@ -57,8 +57,9 @@ pub async fn serve(
                 },
             },
             () = connections.ended() => {}
-            // Who is still in the queue is left to the next daemon, where the socket outlives this one.
-            () = server.stopping() => {
+            // Who is still in the queue is left to the next daemon, where the socket outlives this
+            // one.
+            () = server.api.stopping() => {
                 let _ = timeout(LAST_ANSWERS, connections.all_ended()).await;
                 return Ok(());
             }
@@ -67,8 +68,9 @@ pub async fn serve(
     }
 }
 
-/// Lets everybody connect while any token has an allow list: the socket's mode knows no rules for single
-/// tokens, and the kernel's word on the peer decides. `open` is `None` where the mode is not ours to set.
+/// Lets everybody connect while any token has an allow list: the socket's mode knows no rules for
+/// single tokens. What the kernel says of the peer decides then. `open` is `None` where the mode is
+/// not ours to set.
 fn open_to_all(listener: &tokio::net::UnixListener, tokens: &Registry, open: &mut Option<bool>) {
     let shared = tokens.borrow().values().any(|view| {
         let config = &view.borrow().config;

@@ -1,7 +1,7 @@
-//! Sockets that were bound by somebody else, usually systemd (`sd_listen_fds(3)`).
+//! Takes the sockets that somebody else has bound, usually systemd (`sd_listen_fds(3)`).
 //!
-//! They outlive the daemon: who connects while it restarts waits in their queue. Their files and modes belong
-//! to the socket unit.
+//! Such sockets outlive the daemon: clients that connect while it restarts wait in the sockets'
+//! queues. The files and modes of the sockets belong to the socket unit.
 
 use std::io;
 use std::os::unix::net::UnixListener;
@@ -16,19 +16,19 @@ use crate::config::Environment;
 /// The sockets that were passed, each listening and closed on `exec`.
 #[derive(Debug, Default)]
 pub struct Passed {
-    /// For the HTTP API.
+    /// The socket for the HTTP API.
     pub http: Option<UnixListener>,
-    /// For systemd's credential protocol.
+    /// The socket for systemd's credential protocol.
     pub credentials: Option<UnixListener>,
 }
 
 impl Passed {
-    /// Takes what `$LISTEN_FDS` says is passed, if `$LISTEN_PID` says that it is this process which is meant.
-    /// To be called once, before there are threads.
+    /// Takes the sockets that `$LISTEN_FDS` counts, if `$LISTEN_PID` says that they are for this
+    /// process. It is to be called once, before there are threads.
     ///
     /// # Errors
-    /// [`ApiError::Passed`] for a descriptor that is no listening Unix stream socket, one with another name
-    /// than ours, and one too many.
+    /// [`ApiError::Passed`] for a descriptor that is no listening Unix stream socket, one with
+    /// another name than ours, and one too many.
     pub fn take(environment: &Environment) -> Result<Self, ApiError> {
         let number = |name| environment.var(name).and_then(|value| value.parse().ok());
         let count: u32 = number("LISTEN_FDS").unwrap_or_default();
@@ -69,7 +69,7 @@ impl Passed {
     }
 }
 
-/// Where a socket is bound, if it has a path.
+/// The path that a socket is bound to, if it has one.
 #[must_use]
 pub fn path(listener: &UnixListener) -> Option<PathBuf> {
     let address = listener.local_addr().ok()?;
@@ -81,4 +81,5 @@ fn file_name(listener: &UnixListener) -> Option<String> {
     name.into_string().ok()
 }
 
+/// How many sockets may be passed.
 const MOST: u32 = 2;

@@ -1,4 +1,4 @@
-//! From a request to its answer.
+//! Turns a request into its answer.
 
 use std::time::Duration;
 
@@ -16,13 +16,13 @@ use crate::api::tokens::{self, Query};
 use crate::config::{Endpoint, TokenConfig};
 use crate::store::Published;
 
-/// What a client wants. Keys not known here are no matter, such as `application_hint`.
+/// What a client asks for. Keys that are not known here, such as `application_hint`, are left out.
 #[derive(Deserialize)]
 struct Request {
     request: String,
     account: Option<String>,
     issuer: Option<String>,
-    /// Seconds; below 0: a new token.
+    /// How many seconds the token must still be valid. A negative number asks for a new token.
     #[serde(default)]
     min_valid_period: i64,
     scope: Option<String>,
@@ -33,7 +33,7 @@ struct Request {
 struct Granted<'a> {
     status: &'static str,
     access_token: &'a str,
-    /// Empty where the configuration names none: some clients need the key.
+    /// The issuer. It is empty where the configuration names none, as some clients need the key.
     issuer: &'a str,
     expires_at: u64,
 }
@@ -44,7 +44,7 @@ struct Accounts {
     info: Vec<String>,
 }
 
-/// A refusal, for people to read.
+/// A refusal that people read.
 #[derive(Serialize)]
 pub(super) struct Failure {
     status: &'static str,
@@ -105,7 +105,7 @@ async fn access_token(
     request: &Request,
 ) -> Result<Zeroizing<Vec<u8>>, Problem> {
     let name = wanted(server, caller, request)?;
-    let api = server.api();
+    let api = &server.api;
     let config = tokens::view(api, &name)?.config;
     configured_only(&config, request)?;
     let published = match u64::try_from(request.min_valid_period) {
@@ -121,7 +121,7 @@ async fn access_token(
     Ok(granted(&config, &published))
 }
 
-/// The token that is meant and that the caller may read.
+/// Finds the token that is meant and that the caller may read.
 fn wanted(server: &Server, caller: &Caller, request: &Request) -> Result<TokenName, Problem> {
     let name = match (&request.account, &request.issuer) {
         (Some(account), _) => TokenName::parse(account).ok(),
@@ -138,13 +138,13 @@ fn wanted(server: &Server, caller: &Caller, request: &Request) -> Result<TokenNa
             Err(Problem::usage(detail))
         }
         name => {
-            server.denied(caller, name.as_ref());
+            server.audit.denied(caller, name.as_ref());
             Err(Problem::policy())
         }
     }
 }
 
-/// The one token of this issuer that the caller may read.
+/// Finds the one token of this issuer that the caller may read.
 fn only_of(server: &Server, caller: &Caller, issuer: &str) -> Result<TokenName, Problem> {
     let issuer = issuer.trim_end_matches('/');
     let of_issuer = |token: &TokenConfig| {
@@ -173,7 +173,7 @@ fn visible(
     caller: &Caller,
     wanted: impl Fn(&TokenConfig) -> bool,
 ) -> Vec<TokenName> {
-    let tokens = server.api().tokens.borrow();
+    let tokens = server.api.tokens.borrow();
     let seen = tokens.iter().filter(|(_, view)| {
         let view = view.borrow();
         caller.may_see(&view.config) && wanted(&view.config)
@@ -181,8 +181,8 @@ fn visible(
     seen.map(|(name, _)| name.clone()).collect()
 }
 
-/// A token is what its configuration says. Who wants another one is not given this one instead: it may be
-/// good for more.
+/// Refuses a request for another scope or audience than the token is configured with. The
+/// configured token may be good for more, so it is not given instead.
 fn configured_only(config: &TokenConfig, request: &Request) -> Result<(), Problem> {
     let set = |words: &[String]| -> std::collections::BTreeSet<String> {
         let words = words.iter().flat_map(|words| words.split_whitespace());
@@ -220,7 +220,7 @@ fn granted(config: &TokenConfig, published: &Published) -> Zeroizing<Vec<u8>> {
     })
 }
 
-/// The issuer that its client names; empty without one.
+/// The issuer that the token's client names. It is empty where the client names none.
 fn issuer_of(config: &TokenConfig) -> &str {
     match config.client.as_ref().map(|client| &client.endpoint) {
         Some(Endpoint::Issuer(url)) => &url.text,
@@ -228,10 +228,10 @@ fn issuer_of(config: &TokenConfig) -> &str {
     }
 }
 
-/// A struct of strings and numbers always serializes.
+/// Writes an answer as JSON. A struct of strings and numbers always serializes.
 fn json(value: &impl Serialize) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(serde_json::to_vec(value).unwrap_or_default())
 }
 
-/// A token that is about to come is waited for.
+/// How long a token that is about to come is waited for.
 const WAIT: Duration = Duration::from_secs(10);

@@ -1,7 +1,8 @@
-//! oidc-agent's messages. A JSON object is a request in the clear. All else is a public key, answered with
-//! ours, and then messages in NaCl's `crypto_box`: `LENGTH:NONCE:CIPHERTEXT`, the two in base64.
+//! Reads and writes oidc-agent's messages.
 //!
-//! On a Unix socket that secures nothing which the kernel does not, but the clients insist on it.
+//! A JSON object is a request in the clear. All else is a public key. It is answered with ours, and
+//! then messages come in NaCl's `crypto_box`: `LENGTH:NONCE:CIPHERTEXT`, nonce and ciphertext in
+//! base64. On a Unix socket the kernel keeps others out already, but the clients insist on it.
 
 use std::io;
 
@@ -28,10 +29,10 @@ pub(super) enum ChannelError {
     TooLarge,
 }
 
-/// A client's connection.
+/// A client's connection, in the clear or encrypted.
 pub(super) struct Channel<S> {
     stream: S,
-    /// Set once keys have been exchanged.
+    /// The cipher is set once keys have been exchanged.
     cipher: Option<XSalsa20Poly1305>,
 }
 
@@ -41,7 +42,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Channel<S> {
         Self { stream, cipher }
     }
 
-    /// The request, in the clear.
+    /// Reads the request, and decrypts it if it is encrypted.
     pub(super) async fn receive(&mut self) -> Result<Vec<u8>, ChannelError> {
         let first = self.read_whole(first_message_ends).await?;
         if first.starts_with(b"{") {
@@ -60,7 +61,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Channel<S> {
         Ok(request)
     }
 
-    /// Sends one message, as the request came. In one piece: clients take what one read gives for all.
+    /// Sends one message, encrypted if the request was. It is sent in one piece, as clients take
+    /// what one read gives for the whole message.
     pub(super) async fn send(&mut self, message: &[u8]) -> Result<(), ChannelError> {
         match &self.cipher {
             Some(cipher) => {
@@ -89,7 +91,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Channel<S> {
     }
 }
 
-/// Whether a JSON object or a public key is complete, or can no longer become one.
+/// Says whether a JSON object or a public key is complete, or can no longer become one.
 fn first_message_ends(message: &[u8]) -> bool {
     match message.first() {
         Some(b'{') => {
@@ -101,7 +103,7 @@ fn first_message_ends(message: &[u8]) -> bool {
     }
 }
 
-/// Whether `LENGTH:NONCE:CIPHERTEXT` is complete, or can no longer become one.
+/// Says whether `LENGTH:NONCE:CIPHERTEXT` is complete, or can no longer become that.
 fn sealed_message_ends(message: &[u8]) -> bool {
     let mut parts = message.splitn(3, |byte| *byte == b':');
     let length = parts.next().unwrap_or_default();
@@ -116,7 +118,7 @@ fn sealed_message_ends(message: &[u8]) -> bool {
     }
 }
 
-/// `crypto_box_beforenm`: X25519, then HSalsa20 over nothing.
+/// Agrees on a key as `crypto_box_beforenm` does: X25519, then HSalsa20 over zeros.
 fn agree(private: &PrivateKey, public: &[u8]) -> Result<XSalsa20Poly1305, ChannelError> {
     let public = BASE64_STANDARD.decode(public.trim_ascii_end());
     let public = public.map_err(|_| ChannelError::Malformed)?;
@@ -151,11 +153,11 @@ fn seal(cipher: &XSalsa20Poly1305, message: &[u8]) -> Result<String, ChannelErro
 }
 
 const MAX_REQUEST: usize = 8 * 1024;
-/// Of 32 bytes.
+/// How long a public key of 32 bytes is in base64.
 const PUBLIC_KEY_IN_BASE64: usize = 44;
-/// No length of a request has more.
+/// How many digits the length of a request has at most.
 const LENGTH_DIGITS: usize = 4;
-/// Of Poly1305, before the encrypted bytes.
+/// How many bytes Poly1305 puts before the encrypted bytes.
 const TAG: usize = 16;
 
 #[cfg(test)]
@@ -193,7 +195,7 @@ mod tests {
         assert!(!sealed_message_ends(b"18446744073709551615:n:c"));
     }
 
-    /// A message of PyNaCl's, to the private key 01…01 from 02…02.
+    /// PyNaCl has made the message, to the private key 01…01 from 02…02.
     #[test]
     fn opens_what_nacl_has_sealed() {
         let theirs = "zo060cy2M+x7cMF4FKXHbs0CloUFDTRHRboFhw5YfVk=";

@@ -1,7 +1,8 @@
-//! What the clients of oidc-agent ask at `$OIDC_SOCK`, such as `oidc-token`: one request per connection.
+//! Answers what the clients of oidc-agent, such as `oidc-token`, ask at `$OIDC_SOCK`: one request
+//! per connection.
 //!
-//! An account is a token of ours, and its issuer that of the token's client. Who may read what is decided
-//! as it is on the HTTP socket.
+//! An account is a token of ours, and its issuer is the one of the token's client. Who may read
+//! what is decided as it is on the HTTP socket.
 
 mod answer;
 mod channel;
@@ -18,12 +19,12 @@ use channel::{Channel, ChannelError};
 
 /// Serves one connection, which ends in bounded time.
 pub(super) async fn run(server: Server, stream: UnixStream, activity: Activity) {
-    let caller = Caller::of(&stream, server.own_uid());
+    let caller = Caller::of(&stream, server.own_uid);
     let mut channel = Channel::new(WriteLimited::new(stream, WRITE_TIMEOUT));
     let Ok(received) = timeout(REQUEST_TIMEOUT, channel.receive()).await else {
         return;
     };
-    let _busy = server.begin(&activity);
+    let _busy = activity.begin(&server.finished);
     let reply = match received {
         Ok(request) => answer(&server, &caller, &request).await,
         // Nobody is left to be told.
@@ -34,6 +35,7 @@ pub(super) async fn run(server: Server, stream: UnixStream, activity: Activity) 
     let _ = channel.send(&reply).await;
 }
 
-/// From the connection to the end of the request.
+/// How long a client may take from the connection to the end of the request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a client may read nothing of the answer.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);

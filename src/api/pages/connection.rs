@@ -1,4 +1,5 @@
-//! Serves one HTTP client's connection: its limits, who it is, what it asks.
+//! Serves one HTTP client's connection: applies the limits, finds out who asks, and answers each
+//! request.
 
 use std::convert::Infallible;
 use std::sync::atomic::Ordering;
@@ -22,15 +23,16 @@ use crate::api::connection::{Activity, Busy, Server, WriteLimited};
 use crate::api::problem::Problem;
 use crate::store::TokenView;
 
-/// Serves one connection until it ends, is idle for too long, or the client stops reading.
+/// Serves one connection until it ends, until it is idle for too long, or until the client stops
+/// reading.
 pub(in crate::api) async fn run(server: Server, stream: UnixStream, activity: Activity) {
     let limits = server.limits;
-    let caller = Caller::of(&stream, server.own_uid());
+    let caller = Caller::of(&stream, server.own_uid);
     let io = TokioIo::new(WriteLimited::new(stream, limits.write));
     let service = service_fn(|request| {
         let (server, activity, caller) = (&server, &activity, &caller);
         async move {
-            let busy = server.begin(activity);
+            let busy = activity.begin(&server.finished);
             Ok::<_, Infallible>(respond(server, caller, request, busy).await)
         }
     });
@@ -45,14 +47,14 @@ pub(in crate::api) async fn run(server: Server, stream: UnixStream, activity: Ac
     // How a connection ends is the client's affair; its requests were answered or it has gone.
     tokio::select! {
         _ = &mut connection => return,
-        () = server.stopping() => {}
+        () = server.api.stopping() => {}
         () = sleep(limits.silence) => {
             if activity.is_silent() {
                 return;
             }
             tokio::select! {
                 _ = &mut connection => return,
-                () = server.stopping() => {}
+                () = server.api.stopping() => {}
             }
         }
     }
@@ -69,24 +71,25 @@ async fn respond(
     let mut response = match Route::find(request.method(), request.uri()) {
         Err(problem) => problem.into_response().map(Either::Left),
         Ok(route) if !permits(server, caller, &route) => {
-            server.denied(caller, route.token().map(|(name, _)| name));
+            server
+                .audit
+                .denied(caller, route.token().map(|(name, _)| name));
             denied().map(Either::Left)
         }
-        Ok(Route::Events(Some(name))) if !server.api().tokens.borrow().contains_key(&name) => {
+        Ok(Route::Events(Some(name))) if !server.api.tokens.borrow().contains_key(&name) => {
             let problem = Problem::no_such_token(&name);
             problem.into_response().map(Either::Left)
         }
         Ok(Route::Events(token)) => {
             let terms = (busy, server.limits.heartbeat);
-            event_stream::open(server.api().clone(), caller.clone(), token, terms)
-                .map(Either::Right)
+            event_stream::open(server.api.clone(), caller.clone(), token, terms).map(Either::Right)
         }
         Ok(route) => {
             let counts = Counts {
                 connections: server.open.load(Ordering::Relaxed),
-                denials: server.denials(),
+                denials: server.audit.denials(),
             };
-            let response = router::respond(server.api(), caller, counts, route, request).await;
+            let response = router::respond(&server.api, caller, counts, route, request).await;
             response.map(Either::Left)
         }
     };
@@ -101,7 +104,7 @@ fn permits(server: &Server, caller: &Caller, route: &Route) -> bool {
     match route.token() {
         Some((name, right)) => server.permits_token(caller, name, right),
         None => {
-            let tokens = server.api().tokens.borrow();
+            let tokens = server.api.tokens.borrow();
             let sees = |view: &Receiver<TokenView>| caller.may_see(&view.borrow().config);
             caller.is_trusted() || tokens.values().any(sees)
         }

@@ -1,7 +1,9 @@
-//! `GET /v1/events`: server-sent events (WHATWG HTML, section 9.2), one for whatever happens to a token.
+//! Answers `GET /v1/events` with server-sent events (WHATWG HTML, section 9.2), one for each thing
+//! that happens to a token.
 //!
-//! A stream begins with how every token stands, so that nothing is missed between reading status and
-//! following. A reader that is too slow is told so and given that again; nothing piles up for it.
+//! A stream begins with how every token stands, so that nothing is missed between reading status
+//! and following. A reader that is too slow is told so, and then told again how every token stands.
+//! Nothing piles up for it.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -21,7 +23,7 @@ use crate::api::daemon::Api;
 use crate::api::problem::Problem;
 use crate::store::{Event, EventKind, TokenEvent, TokenView, Topic};
 
-/// Which token a query asks for; `None`: all.
+/// Reads which token a query asks for. `None` means all tokens.
 ///
 /// # Errors
 /// A usage [`Problem`] for anything but one `token=NAME`.
@@ -38,7 +40,7 @@ pub(super) fn filter(query: Option<&str>) -> Result<Option<TokenName>, Problem> 
     }
 }
 
-/// What is sent as it comes.
+/// A body that is sent while its frames come.
 pub(super) struct EventBody(mpsc::Receiver<Bytes>);
 
 impl Body for EventBody {
@@ -54,7 +56,8 @@ impl Body for EventBody {
     }
 }
 
-/// Starts a stream. It ends with the daemon, or when the client goes: then nobody takes the body's frames.
+/// Starts a stream. It ends with the daemon, or when the client leaves: then nobody takes the
+/// body's frames.
 pub(super) fn open(
     api: Api,
     caller: Caller,
@@ -71,7 +74,7 @@ pub(super) fn open(
     };
     tokio::spawn(async move {
         let _busy = busy;
-        // An error is the client's leaving.
+        // It fails when the client has left.
         let _ = follower.run().await;
     });
     let mut response = Response::new(EventBody(body));
@@ -82,9 +85,10 @@ pub(super) fn open(
     response
 }
 
-/// The client is gone.
+/// The client has left.
 struct Gone;
 
+/// One client that follows events.
 struct Follower {
     api: Api,
     caller: Caller,
@@ -134,7 +138,7 @@ impl Follower {
         self.frames.send(event).await.map_err(|_| Gone)
     }
 
-    /// How every token stands.
+    /// Sends how every token stands.
     async fn snapshot(&self) -> Result<(), Gone> {
         let tokens = self.api.tokens.borrow().clone();
         for view in tokens.values() {
@@ -164,7 +168,7 @@ impl Follower {
         encode(self.api.events.last_id(), &data(name))
     }
 
-    /// `None` where it is not this client's to know.
+    /// Writes an event for this client. It is `None` where the client may not know of it.
     fn told(&self, event: &Event) -> Option<Bytes> {
         match &event.topic {
             Topic::Token(token) => {
@@ -172,7 +176,7 @@ impl Follower {
                 let told = self.wants(&config.name) && self.caller.may_see(config);
                 told.then(|| token_event(event.id, token.kind.into(), token))
             }
-            // It may name any token and file.
+            // The error may name any token and file.
             Topic::Configuration(outcome) => {
                 if self.token.is_some() || !self.caller.is_trusted() {
                     return None;

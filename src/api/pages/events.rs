@@ -1,4 +1,4 @@
-//! The events that `GET /v1/events` sends, as the daemon writes them and as the client reads them.
+//! The events that `GET /v1/events` sends. The daemon writes them, and the client reads them.
 
 use hyper::body::Bytes;
 use serde::{Deserialize, Serialize};
@@ -8,20 +8,20 @@ use crate::api::moment::Moment;
 use crate::api::problem;
 use crate::store::{EventKind, TokenEvent};
 
-/// The data of an event, one line of JSON.
+/// The data of an event, which is one line of JSON.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct EventData {
-    /// The event's name again.
+    /// The name of the event, once more.
     pub event: EventName,
-    /// When it was sent; seconds since the epoch.
+    /// When the event was sent, in seconds since the epoch.
     pub time: u64,
-    /// How the token stands since; only in events of a token.
+    /// How the token stands since then. Only events of a token have it.
     #[serde(flatten)]
     pub token: Option<TokenData>,
     /// Why a configuration was refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// How many events were left out.
+    /// How many events the reader has missed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub missed: Option<u64>,
 }
@@ -29,52 +29,52 @@ pub struct EventData {
 /// How a token stands.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct TokenData {
-    /// Its name.
+    /// The name of the token.
     pub name: String,
-    /// How it stands.
+    /// The state of the token.
     pub state: State,
-    /// A finer word for some states, such as `rotation_lost`.
+    /// A more exact word for some states, such as `rotation_lost`.
     pub reason: Option<String>,
-    /// The number of the current token.
+    /// The generation of the current token.
     pub generation: Option<u64>,
-    /// When it expires; seconds since the epoch.
+    /// When the current token expires, in seconds since the epoch.
     pub expires_at: Option<u64>,
 }
 
-/// `event:`.
+/// The name of an event, which is sent as `event:`.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EventName {
     /// A new configuration is in force.
     ConfigurationLoaded,
-    /// A new configuration is wrong; the one before it stays in force.
+    /// A new configuration is wrong. The one before it stays in force.
     ConfigurationRefused,
     /// A token has been added or its configuration has changed.
     Configured,
     /// A token has expired without a replacement and is withdrawn.
     Expired,
-    /// A request failed.
+    /// A request for a token has failed.
     Failed,
-    /// The reader was too slow; how every token stands follows.
+    /// The reader was too slow. How every token stands follows.
     Lagged,
     /// Somebody has to log in or to provide a new refresh token.
     NeedsLogin,
     /// A new token is there.
     Published,
-    /// A request succeeded after others had failed.
+    /// A request has succeeded after others had failed.
     Recovered,
     /// A token is no longer configured.
     Removed,
-    /// How a token stands.
+    /// This is how a token stands.
     Snapshot,
-    /// The daemon ends; this is the last event.
+    /// The daemon ends. This is the last event.
     Stopping,
     /// All snapshots have been sent.
     Synced,
 }
 
 impl EventName {
-    /// As in JSON.
+    /// The name as it is written in JSON.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -109,6 +109,7 @@ impl From<EventKind> for EventName {
     }
 }
 
+/// The data that every event has.
 pub(super) fn data(event: EventName) -> EventData {
     EventData {
         event,
@@ -119,6 +120,7 @@ pub(super) fn data(event: EventName) -> EventData {
     }
 }
 
+/// Writes an event of a token.
 pub(super) fn token_event(id: u64, name: EventName, event: &TokenEvent) -> Bytes {
     let moment = Moment::now();
     let current = event
@@ -138,7 +140,7 @@ pub(super) fn token_event(id: u64, name: EventName, event: &TokenEvent) -> Bytes
     encode(id, &data)
 }
 
-/// `event`, `id` and `data`. JSON escapes newlines: one line of data is enough.
+/// Writes `event`, `id` and `data`. JSON escapes newlines, so one line of data is enough.
 pub(super) fn encode(id: u64, data: &EventData) -> Bytes {
     let name = data.event.as_str();
     // Strings and numbers always serialize.

@@ -1,4 +1,5 @@
-//! Logins: begun and completed through the socket. Nothing that a login brings is answered, but that it did.
+//! Begins and completes logins. The answer says that a login has brought a token, and never what it
+//! has brought.
 
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use crate::api::requests::{Begun, LoginRequest};
 use crate::api::tokens::{self, Query};
 use crate::clock;
 
-/// The body of a request to begin; it may be absent.
+/// The body of a request to begin a login, which may be absent.
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct BeginBody {
@@ -24,7 +25,7 @@ pub struct BeginBody {
     pub port: Option<u16>,
 }
 
-/// The body of a request to complete; it may be absent.
+/// The body of a request to complete a login, which may be absent.
 #[derive(Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct CompleteBody {
@@ -32,19 +33,19 @@ pub struct CompleteBody {
     pub response: Option<String>,
 }
 
-/// What is answered when a login is complete.
+/// The answer when a login is complete.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 pub struct Completed {
-    /// The new token's number.
+    /// The generation of the new token.
     pub generation: u64,
-    /// Seconds that it is valid for.
+    /// How many seconds the new token is valid.
     pub expires_in: u64,
 }
 
 /// Begins a login, or goes on with the one that has begun.
 ///
 /// # Errors
-/// A [`Problem`].
+/// A [`Problem`] when there is no such token, and when the login cannot begin.
 pub async fn begin(api: &Api, name: &TokenName, body: &[u8]) -> Result<Begun, Problem> {
     let BeginBody { port } = parse(body, r#"{"port": 49152}"#)?;
     tokens::view(api, name)?;
@@ -63,10 +64,10 @@ pub async fn begin(api: &Api, name: &TokenName, body: &[u8]) -> Result<Begun, Pr
     }
 }
 
-/// Completes a login, and waits until readers see what it brought.
+/// Completes a login, and waits until readers see the token that it has brought.
 ///
 /// # Errors
-/// A [`Problem`].
+/// A [`Problem`] when there is no such token, and when the login is not completed.
 pub async fn complete(
     api: &Api,
     name: &TokenName,
@@ -111,7 +112,7 @@ async fn ask<T>(
     answer.await.unwrap_or_else(|_| Err(Problem::stopping()))
 }
 
-/// What was sent is not repeated: it may hold a code.
+/// Reads a body. The error does not repeat what was sent, as that may hold a code.
 fn parse<T: Default + for<'a> Deserialize<'a>>(body: &[u8], shape: &str) -> Result<T, Problem> {
     if body.is_empty() {
         return Ok(T::default());
@@ -120,9 +121,10 @@ fn parse<T: Default + for<'a> Deserialize<'a>>(body: &[u8], shape: &str) -> Resu
     serde_json::from_slice(body).map_err(wrong)
 }
 
-/// The detail of the problem that says: not yet.
+/// The detail of the problem that a client gets when the person has not logged in yet.
 pub const PENDING: &str = "the login is not completed yet";
 
-/// Metadata and one request.
+/// How long beginning may take: the server's metadata are read, and one request is sent.
 const BEGIN_WAIT: Duration = Duration::from_secs(90);
+/// How long completing waits unless the request says otherwise.
 const COMPLETE_WAIT: Duration = Duration::from_secs(60);

@@ -14,23 +14,23 @@ use crate::api::problem::Problem;
 use crate::api::requests::{LoggedOut, Logout, LogoutError};
 use crate::api::tokens::{next, subscribe};
 
-/// What is told of a logout.
+/// The answer to a logout.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct LogoutBody {
     /// Whether the server has revoked what was held.
     pub revoked: bool,
-    /// Why not.
+    /// Why the server has not revoked it.
     pub detail: Option<String>,
 }
 
-/// Has a token's login revoked and forgotten, after the request under way.
+/// Has a token's login revoked and forgotten, after the request under way has ended.
 ///
 /// # Errors
 /// A [`Problem`] when somebody is still logged in, or may be.
 pub async fn logout(api: &Api, name: &TokenName) -> Result<LogoutBody, Problem> {
     let mut receiver = subscribe(api, name)?;
     let ended = async {
-        // What it brings is to be revoked, too.
+        // The token that the request under way brings is to be revoked, too.
         while receiver.borrow_and_update().standing.status.in_flight {
             next(api, name, &mut receiver).await?;
         }
@@ -91,5 +91,5 @@ fn problem(name: &TokenName, error: &LogoutError) -> Problem {
     problem
 }
 
-/// How long a logout may take, the request under way before it included.
+/// How long a logout may take, together with the request under way before it.
 pub const LIMIT: Duration = Duration::from_secs(60);

@@ -1,4 +1,4 @@
-//! `GET /metrics`: OpenMetrics 1.0 text, computed at each scrape.
+//! Answers `GET /metrics` with OpenMetrics 1.0 text, which is computed at each scrape.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,9 +17,9 @@ use crate::store::TokenView;
 /// What the listener counts.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Counts {
-    /// Open connections to the HTTP socket.
+    /// How many connections to the HTTP socket are open.
     pub(super) connections: u64,
-    /// Requests refused by the policy since the daemon's start.
+    /// How many requests the policy has refused since the daemon started.
     pub(super) denials: u64,
 }
 
@@ -28,19 +28,21 @@ pub(super) struct Counts {
 struct Scrape {
     moment: Moment,
     ready: bool,
-    /// Only for who may know of the daemon as a whole.
+    /// Whether the newest configuration is refused, and the counts. Only callers that may know of
+    /// the daemon as a whole get them.
     daemon: Option<(bool, Counts)>,
     tokens: Vec<TokenView>,
 }
 
-/// What the caller may see, as text. Takes a while where there are very many tokens: not on the thread that
-/// answers readers.
+/// Collects what the caller may see, and returns the function that writes it as text. Where there
+/// are very many tokens, writing takes a while, and so it is not for the thread that answers
+/// readers.
 pub(super) fn scrape(
     api: &Api,
     caller: &Caller,
     counts: Counts,
 ) -> impl FnOnce() -> Result<String, fmt::Error> + use<> {
-    // The daemon does not wait for them.
+    // The daemon does not wait for the text.
     let daemon = api.daemon.borrow().clone();
     let tokens = Arc::clone(&api.tokens.borrow());
     let views = tokens.values().map(|view| view.borrow());
@@ -133,7 +135,7 @@ impl Scrape {
         Ok(())
     }
 
-    /// One of six is 1.
+    /// Writes a sample for each state of each token. The one of the token's own state is 1.
     fn states(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let help = "How a token stands: 1 for its state, 0 for the others";
         let mut metric =
@@ -151,7 +153,7 @@ impl Scrape {
     }
 }
 
-/// A number of each token; no sample where there is none.
+/// A number that each token may have. A token without it has no sample.
 struct Family {
     name: &'static str,
     help: &'static str,

@@ -8,7 +8,7 @@ use crate::api::access::Right;
 use crate::api::code::Code;
 use crate::api::problem::Problem;
 
-/// What is asked for.
+/// The page that a request asks for.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Route {
     /// `GET /v1/tokens/{name}/access_token`.
@@ -43,7 +43,8 @@ impl Route {
     /// Finds the route of a request line.
     ///
     /// # Errors
-    /// A [`Problem`] for a path that is no page, for a token that cannot be one, and for a method that the page does not have.
+    /// A [`Problem`] for a path that is no page, for a name that no token can have, and for a
+    /// method that the page does not have.
     pub(super) fn find(method: &Method, uri: &Uri) -> Result<Self, Problem> {
         let not_found = || Problem::new(Code::NotFound, "no such page");
         let name = |name: &str| TokenName::parse(name).map_err(|_| not_found());
@@ -77,8 +78,8 @@ impl Route {
         }
     }
 
-    /// The token, and what one must be allowed of it: the only place that says so. `None`: it is enough to
-    /// be allowed to read any, as the page shows nothing of others.
+    /// The token, and the right to it that a caller must have. No other place says so. `None` means
+    /// that it is enough to have the right to read any token, as the page shows nothing of others.
     #[must_use]
     pub(super) const fn token(&self) -> Option<(&TokenName, Right)> {
         match self {
@@ -89,12 +90,13 @@ impl Route {
             | Self::Metrics
             | Self::Readiness
             | Self::Status => None,
-            // The answer to a refresh holds the new token; whoever may not read it gains nothing from one.
+            // The answer to a refresh holds the new token; whoever may not read it gains nothing
+            // from one.
             Self::AccessToken(name)
             | Self::Refresh(name)
             | Self::Token(name)
             | Self::TokenStatus(name) => Some((name, Right::Read)),
-            // What one has logged in for, others use.
+            // Others use the token that one has logged in for.
             Self::Login(name) | Self::LoginComplete(name) | Self::Logout(name) => {
                 Some((name, Right::LogIn))
             }

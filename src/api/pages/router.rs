@@ -46,7 +46,7 @@ async fn answer(
             let published = tokens::read(api, &name, query).await?;
             Ok(token::bytes(&published, &parts.headers))
         }
-        // Answered as they come: see `event_stream`.
+        // `event_stream` has answered already.
         Route::Events(_) => Err(Problem::new(Code::Internal, "no stream")),
         Route::Health => Ok(text("ok\n")),
         Route::List => json(&status::list(api, caller)),

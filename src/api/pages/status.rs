@@ -1,4 +1,4 @@
-//! How tokens and daemon stand, for people and programs. No token values in here.
+//! Tells people and programs how tokens and daemon stand. No page here holds a token's value.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -16,21 +16,21 @@ use crate::clock;
 use crate::config::TokenConfig;
 use crate::store::TokenView;
 
-/// `GET /v1/status`.
+/// The answer to `GET /v1/status`.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct StatusPage {
-    /// The daemon as a whole.
+    /// How the daemon as a whole stands.
     pub daemon: DaemonStatus,
-    /// By name.
+    /// The tokens in the order of their names.
     pub tokens: Vec<TokenStatus>,
 }
 
-/// The daemon as a whole.
+/// How the daemon as a whole stands.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct DaemonStatus {
-    /// Its version.
+    /// The version of the daemon.
     pub version: Cow<'static, str>,
-    /// Every required token has been published, and written to its files, once.
+    /// Whether every required token has been published, and written to its files, once.
     pub ready: bool,
     /// Why the newest configuration is not in force.
     pub configuration_error: Option<String>,
@@ -38,75 +38,76 @@ pub struct DaemonStatus {
     pub warnings: Vec<String>,
 }
 
-/// `GET /v1/status/{name}`.
+/// The answer to `GET /v1/status/{name}`.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct TokenStatus {
-    /// Its name.
+    /// The name of the token.
     pub name: String,
-    /// Its client's name, if it has one.
+    /// The name of the token's client, if it has one.
     pub client: Option<String>,
-    /// The tokens that it is made from.
+    /// The tokens that this token is made from.
     #[serde(default)]
     pub made_from: Vec<String>,
-    /// How it stands.
+    /// The state of the token.
     pub state: State,
-    /// A finer word for some states, such as `rotation_lost`.
+    /// A more exact word for some states, such as `rotation_lost`.
     pub reason: Option<Cow<'static, str>>,
-    /// Whether readiness waits for it.
+    /// Whether readiness waits for the token.
     pub required: bool,
     /// Whether a request is under way.
     pub in_flight: bool,
-    /// The number of the current token, counted from 1.
+    /// The generation of the current token, counted from 1.
     pub generation: Option<u64>,
-    /// When the current token was asked for; seconds since the epoch.
+    /// When the current token was asked for, in seconds since the epoch.
     pub obtained_at: Option<u64>,
-    /// When it expires; seconds since the epoch.
+    /// When the current token expires, in seconds since the epoch.
     pub expires_at: Option<u64>,
-    /// The seconds until then.
+    /// How many seconds the current token is still valid.
     pub expires_in: Option<u64>,
-    /// When the refresh token expires, where the server said; seconds since the epoch.
+    /// When the refresh token expires, where the server said so, in seconds since the epoch.
     pub refresh_token_expires_at: Option<u64>,
-    /// When a person has to log in, as far as that is known; seconds since the epoch.
+    /// When a person has to log in, as far as that is known, in seconds since the epoch.
     pub login_due_at: Option<u64>,
-    /// When the next request is due; seconds since the epoch.
+    /// When the next request is due, in seconds since the epoch.
     pub next_refresh_at: Option<u64>,
-    /// The seconds until then; 0 when overdue.
+    /// How many seconds it is until the next request, 0 when it is overdue.
     pub next_refresh_in: Option<u64>,
-    /// Consecutive failures.
+    /// How many requests have failed since the last success.
     pub failures: u32,
-    /// Finished requests since the daemon started.
+    /// How many requests have ended since the daemon started.
     pub attempts: u64,
-    /// The last error, until a success follows.
+    /// The last error. It stays until a request succeeds.
     pub last_error: Option<String>,
-    /// What may help against it.
+    /// What may help against the last error.
     pub hint: Option<String>,
-    /// Outputs that could not be delivered, and why.
+    /// The outputs that could not be delivered, and why.
     pub output_errors: Vec<String>,
 }
 
-/// `GET /v1/tokens`.
+/// The answer to `GET /v1/tokens`.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct TokenList {
-    /// By name.
+    /// The tokens in the order of their names.
     pub tokens: Vec<ListedToken>,
 }
 
-/// One line of it.
+/// One token of a [`TokenList`].
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct ListedToken {
-    /// Its name.
+    /// The name of the token.
     pub name: String,
-    /// How it stands.
+    /// The state of the token.
     pub state: State,
-    /// When the current token expires; seconds since the epoch.
+    /// When the current token expires, in seconds since the epoch.
     pub expires_at: Option<u64>,
-    /// The seconds until then.
+    /// How many seconds the current token is still valid.
     pub expires_in: Option<u64>,
-    /// The number of the current token.
+    /// The generation of the current token.
     pub generation: Option<u64>,
 }
 
-/// The whole page, as far as the caller may see it: errors and warnings name all tokens and files.
+/// Tells the whole status, as far as the caller may see it: errors and warnings may name any token
+/// and file.
 #[must_use]
 pub fn page(api: &Api, caller: &Caller) -> StatusPage {
     let trusted = caller.is_trusted();
@@ -138,7 +139,7 @@ pub fn page(api: &Api, caller: &Caller) -> StatusPage {
     }
 }
 
-/// One token's status.
+/// Tells the status of one token.
 #[must_use]
 pub fn token(name: &TokenName, view: &TokenView, moment: Moment) -> TokenStatus {
     let status = &view.standing.status;
@@ -190,7 +191,7 @@ fn made_from(config: &TokenConfig) -> Vec<String> {
     names
 }
 
-/// The tokens that the caller may read, without their values.
+/// Lists the tokens that the caller may read, without their values.
 #[must_use]
 pub fn list(api: &Api, caller: &Caller) -> TokenList {
     let moment = Moment::now();
@@ -215,10 +216,11 @@ pub fn list(api: &Api, caller: &Caller) -> TokenList {
     }
 }
 
-/// Whether the daemon is ready.
+/// Says whether the daemon is ready.
 ///
 /// # Errors
-/// A transient [`Problem`] that names the required tokens not there yet, if the caller may know of them.
+/// A transient [`Problem`] that names the required tokens not there yet, if the caller may know of
+/// them.
 pub fn readiness(api: &Api, caller: &Caller) -> Result<(), Problem> {
     if api.daemon.borrow().ready {
         return Ok(());

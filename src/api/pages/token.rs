@@ -1,4 +1,4 @@
-//! The pages of one token: its JSON, its bytes, and the body of a request to replace it.
+//! The pages of one token: as JSON, as bytes, and the body of a request to replace it.
 
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
@@ -12,21 +12,22 @@ use crate::api::problem::Problem;
 use crate::api::tokens::RejectedHash;
 use crate::store::Published;
 
-/// A token as JSON: RFC 6749 section 5.1 without the refresh token, plus when it expires and its number.
+/// A token as JSON: as in RFC 6749 section 5.1 without the refresh token, and also the time when it
+/// expires and its generation.
 #[derive(Serialize)]
 pub struct TokenBody<'a> {
     access_token: &'a str,
     token_type: &'a str,
-    /// Seconds since the epoch.
+    /// When the token expires, in seconds since the epoch.
     expires_at: u64,
-    /// Seconds.
+    /// How many seconds the token is still valid.
     expires_in: u64,
     scope: Option<&'a str>,
     generation: u64,
 }
 
 impl<'a> TokenBody<'a> {
-    /// What is sent of a token.
+    /// Takes what is sent of a token.
     #[must_use]
     pub fn new(published: &'a Published, moment: Moment) -> Self {
         let token = &published.token;
@@ -41,11 +42,11 @@ impl<'a> TokenBody<'a> {
     }
 }
 
-/// The body of a refresh request; it may be absent.
+/// The body of a refresh request, which may be absent.
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct RefreshBody {
-    /// SHA-256 in hex of the token that an API has rejected.
+    /// The SHA-256 in hex of the token that an API has rejected.
     pub rejected: Option<String>,
 }
 
@@ -53,7 +54,7 @@ impl RefreshBody {
     /// Reads a body.
     ///
     /// # Errors
-    /// A usage [`Problem`]. It does not say what was sent: that may be a token.
+    /// A usage [`Problem`]. It does not say what was sent, as that may be a token.
     pub fn parse(body: &[u8]) -> Result<Option<RejectedHash>, Problem> {
         if body.is_empty() {
             return Ok(None);
@@ -67,7 +68,7 @@ impl RefreshBody {
     }
 }
 
-/// `GET /v1/tokens/{name}`: the token, unless the client has it already.
+/// Answers `GET /v1/tokens/{name}` with the token, unless the client has it already.
 pub(super) fn page(
     published: &Published,
     headers: &HeaderMap,
@@ -76,12 +77,13 @@ pub(super) fn page(
     Ok(unless_known(published, headers, full))
 }
 
-/// `GET /v1/tokens/{name}/access_token`: the token's bytes, unless the client has them already.
+/// Answers `GET /v1/tokens/{name}/access_token` with the token's bytes, unless the client has them
+/// already.
 pub(super) fn bytes(published: &Published, headers: &HeaderMap) -> Response<Full<Bytes>> {
     unless_known(published, headers, plain(published))
 }
 
-/// The token, in the form that the client prefers.
+/// Answers with the token in the form that the client prefers.
 pub(super) fn body(
     published: &Published,
     headers: &HeaderMap,
@@ -92,13 +94,13 @@ pub(super) fn body(
     let token = &published.token;
     let scope = token.scope.as_deref().unwrap_or_default();
     let texts = token.access_token.expose_secret().len() + token.token_type.len() + scope.len();
-    // JSON makes six bytes of one at worst. A buffer that grows is copied.
+    // JSON makes at most six bytes of one. A buffer that grows is copied.
     let body = Vec::with_capacity(6 * texts + 256);
     json_in(body, &TokenBody::new(published, Moment::now()))
 }
 
-/// Adds the token's `ETag`, and leaves the token out for who has it already (RFC 9110 section 13.1.2). It is
-/// weak, as `expires_in` differs from answer to answer.
+/// Adds the token's `ETag`, and leaves the token out if the client has it already (RFC 9110 section
+/// 13.1.2). The tag is weak, as `expires_in` differs from answer to answer.
 fn unless_known(
     published: &Published,
     headers: &HeaderMap,
@@ -125,19 +127,19 @@ fn unless_known(
     response
 }
 
-/// What stands between the quotes of an entity tag, weak or strong.
+/// Takes what stands between the quotes of an entity tag, weak or strong.
 fn opaque(tag: &str) -> Option<&str> {
     let quoted = tag.strip_prefix("W/").unwrap_or(tag);
     quoted.strip_prefix('"')?.strip_suffix('"')
 }
 
-/// The token's bytes and nothing else.
+/// Answers with the token's bytes and nothing else.
 fn plain(published: &Published) -> Response<Full<Bytes>> {
     let token = published.token.access_token.expose_secret();
     with_type("text/plain; charset=utf-8", token.as_bytes().to_vec())
 }
 
-/// Whether `Accept` names plain text before JSON or anything else that JSON satisfies.
+/// Says whether `Accept` names plain text before JSON or anything else that JSON satisfies.
 fn prefers_text(headers: &HeaderMap) -> bool {
     headers
         .get_all(header::ACCEPT)

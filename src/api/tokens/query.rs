@@ -1,4 +1,4 @@
-//! Durations as people write them, and the query of a token request.
+//! Reads what a reader asks for, and durations as people write them.
 
 use std::time::Duration;
 
@@ -6,15 +6,15 @@ use jiff::{Span, SpanRelativeTo};
 
 use crate::api::problem::Problem;
 
-/// The longest a request may wait.
+/// How long a request may wait at most.
 pub const MAX_WAIT: Duration = Duration::from_secs(300);
 
-/// Not a duration.
+/// The text is no duration.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("not a duration such as 90s, 5m or 1h30m")]
 pub struct InvalidDuration;
 
-/// Reads a duration with its unit; a bare number is ambiguous and refused.
+/// Reads a duration with its unit. A bare number is ambiguous, and is refused.
 ///
 /// # Errors
 /// [`InvalidDuration`] for anything else, negative durations included.
@@ -25,10 +25,10 @@ pub fn parse_duration(text: &str) -> Result<Duration, InvalidDuration> {
     Duration::try_from(duration).map_err(|_| InvalidDuration)
 }
 
-/// What a reader wants of a token.
+/// What a reader asks of a token.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Query {
-    /// `min_ttl`: how long the token must still be valid; default 0.
+    /// `min_ttl`: how long the token must still be valid, 0 by default.
     pub min_ttl: Option<Duration>,
     /// `wait`: how long the answer may take when there is no such token yet.
     pub wait: Option<Duration>,
@@ -38,7 +38,8 @@ impl Query {
     /// Reads a request's query, of which `allowed` are the known parameters.
     ///
     /// # Errors
-    /// A usage [`Problem`] for unknown, repeated or malformed parameters, and for a wait above [`MAX_WAIT`].
+    /// A usage [`Problem`] for unknown, repeated or malformed parameters, and for a wait above
+    /// [`MAX_WAIT`].
     pub fn parse(query: Option<&str>, allowed: &[&str]) -> Result<Self, Problem> {
         let mut parsed = Self::default();
         for (key, value) in url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {

@@ -18,7 +18,8 @@ use crate::api::problem::Problem;
 use crate::clock;
 use crate::store::{Published, TokenView};
 
-/// A token that is valid for at least `min_ttl`, waiting for one as long as the query allows.
+/// Reads a token that is valid for at least `min_ttl`, and waits for one as long as the query
+/// allows.
 ///
 /// # Errors
 /// A [`Problem`] when there is none, at once where waiting cannot help.
@@ -47,7 +48,7 @@ pub async fn read(api: &Api, name: &TokenName, query: Query) -> Result<Published
     }
 }
 
-/// What to answer a reader; `None`: wait.
+/// Decides what to answer a reader. `None` means that the reader is to wait.
 fn verdict(
     name: &TokenName,
     view: &TokenView,
@@ -75,8 +76,8 @@ fn verdict(
     is_final(view.standing.status.health).then(|| Err(lacks(name, view, min_ttl, now)))
 }
 
-/// Whether a reader's request for a longer-lived token is passed on. Not while requests fail: readers are
-/// many, and the schedule backs off.
+/// Says whether a reader's request for a longer-lived token is passed on. It is not while requests
+/// fail: readers are many, and the schedule backs off.
 fn asks_for_more(view: &TokenView, now: Instant) -> bool {
     view.standing.status.health == Health::Fresh && valid(view, now).is_some()
 }

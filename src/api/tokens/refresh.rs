@@ -23,7 +23,8 @@ use crate::store::{Published, TokenView};
 
 /// Has a token replaced and waits for the replacement.
 ///
-/// With `rejected`, only if the current token is that one: else it has been replaced already.
+/// With `rejected`, it is replaced only if the current token is that one: else it has been replaced
+/// already.
 ///
 /// # Errors
 /// A [`Problem`] when an attempt that ended after the call failed, or the wait is over.
@@ -45,8 +46,9 @@ pub async fn refresh(
             return Err(without_a_refresh_token(name));
         }
         if rejected.is_some() {
-            // Consumers that meet a 401 are many and do not know of each other. While requests fail, the
-            // schedule is theirs too: it backs off, and does not repeat a refused password.
+            // Consumers that meet a 401 are many and do not know of each other. While requests
+            // fail, they wait for the schedule: it backs off, and does not repeat a refused
+            // password.
             if is_final(before.standing.status.health) {
                 return Err(lost("was rejected", name, &before, clock::now()));
             }
@@ -91,7 +93,7 @@ pub(super) async fn request(
         .map_err(|_| Problem::stopping())
 }
 
-/// Whether the request has led to no request, as only a person can help.
+/// Says whether the daemon sends no request to the server, as only a person can help.
 fn needs_person(view: &TokenView) -> bool {
     let status = &view.standing.status;
     matches!(

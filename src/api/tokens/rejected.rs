@@ -1,15 +1,10 @@
-//! Names a token that somebody no longer accepts, without saying what it is.
+//! The hash that names a token which an API has rejected.
 
 use aws_lc_rs::digest;
 
 /// The SHA-256 of a token that an API has rejected.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct RejectedHash([u8; 32]);
-
-/// Not 64 hex digits.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("not a SHA-256: 64 hex digits")]
-pub struct InvalidHash;
 
 impl RejectedHash {
     /// Hashes a token.
@@ -37,9 +32,14 @@ impl RejectedHash {
         Ok(Self(hash))
     }
 
-    /// As 64 hex digits.
+    /// Writes the hash as 64 hex digits.
     #[must_use]
     pub fn to_hex(self) -> String {
         self.0.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
+
+/// The text is no SHA-256 in hex digits.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("not a SHA-256: 64 hex digits")]
+pub struct InvalidHash;

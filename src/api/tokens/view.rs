@@ -10,7 +10,7 @@ use crate::api::daemon::Api;
 use crate::api::problem::Problem;
 use crate::store::{Published, TokenView};
 
-/// The current view of a token.
+/// Finds the current view of a token.
 ///
 /// # Errors
 /// A [`Problem`] when there is no such token.
@@ -18,6 +18,10 @@ pub fn view(api: &Api, name: &TokenName) -> Result<TokenView, Problem> {
     Ok(subscribe(api, name)?.borrow().clone())
 }
 
+/// Follows the view of a token.
+///
+/// # Errors
+/// A [`Problem`] when there is no such token.
 pub(in crate::api) fn subscribe(
     api: &Api,
     name: &TokenName,
@@ -27,7 +31,8 @@ pub(in crate::api) fn subscribe(
     receiver.ok_or_else(|| Problem::no_such_token(name))
 }
 
-/// The next news of a token, also when a new configuration has given it a new channel.
+/// Waits for the next change of a token's view, also when a new configuration has given it a new
+/// channel.
 pub(in crate::api) async fn next(
     api: &Api,
     name: &TokenName,
@@ -40,6 +45,7 @@ pub(in crate::api) async fn next(
     Ok(receiver.borrow_and_update().clone())
 }
 
+/// The current token, if it is newer than the one before.
 pub(in crate::api) fn newer(
     view: &TokenView,
     before: &TokenView,
@@ -49,16 +55,17 @@ pub(in crate::api) fn newer(
     (Some(current.generation) > generation(before)).then(|| current.clone())
 }
 
+/// The generation of the current token.
 pub(super) fn generation(view: &TokenView) -> Option<u64> {
     view.current.as_ref().map(|current| current.generation)
 }
 
-/// Whether waiting is in vain: somebody has to do something first.
+/// Says whether waiting is in vain, as somebody has to do something first.
 pub(super) fn is_final(health: Health) -> bool {
     matches!(health, Health::Failing { state, .. } if state != ErrorState::Transient)
 }
 
-/// Whether a token that works can be replaced by nobody but a person.
+/// Says whether nobody but a person can replace a token that works.
 pub(super) fn only_a_login_replaces(view: &TokenView, now: Instant) -> bool {
     let status = &view.standing.status;
     let refresh = status.validity.and_then(|validity| validity.refresh);
