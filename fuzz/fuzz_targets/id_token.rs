@@ -12,7 +12,7 @@ use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bearerd::oauth::id_token::{ALGORITHMS, Expected, LEEWAY, verify};
-use bearerd::oauth::jwks::KeySet;
+use bearerd::oauth::provider::KeySet;
 use libfuzzer_sys::fuzz_target;
 
 static KEY: LazyLock<(Ed25519KeyPair, KeySet)> = LazyLock::new(|| {

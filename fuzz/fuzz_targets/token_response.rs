@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use bearerd_core::instant::Instant;
-use bearerd::oauth::token_response::{Reply, Request, parse};
+use bearerd::oauth::response::{Reply, Request, parse};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use libfuzzer_sys::fuzz_target;
 use secrecy::{ExposeSecret, SecretString};

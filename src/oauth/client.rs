@@ -7,11 +7,11 @@ use arc_swap::ArcSwapOption;
 use bearerd_core::instant::Instant;
 use bearerd_core::refresh::{FailureKind, Use};
 
-use super::document::{Document, Values};
 use super::error::SourceError;
 use super::input_tokens::InputTokens;
+use super::provider::document::{Document, Values};
+use super::provider::single_flight::SingleFlight;
 use super::registration::Registration;
-use super::single_flight::SingleFlight;
 use crate::clock;
 use crate::config::{ClientConfig, Environment, TokenConfig};
 use crate::token::Token;

@@ -9,16 +9,16 @@ use bearerd_core::credential::TokenName;
 use bearerd_core::refresh::{Delivery, Failure, FailureKind};
 use http::StatusCode;
 
-pub use super::command::CommandError;
-pub use super::refusal::{HttpRefusal, Refusal};
+pub use super::request::command::CommandError;
+pub use super::response::refusal::{HttpRefusal, Refusal};
 
-use super::assertion::KeyError;
-use super::discovery::MetadataProblem;
-use super::document::DocumentProblem;
+use super::credentials::assertion::KeyError;
 use super::id_token::IdTokenError;
-use super::jwks::KeySetProblem;
 use super::login::LoginError;
-use super::transport::Trouble;
+use super::provider::discovery::MetadataProblem;
+use super::provider::document::DocumentProblem;
+use super::provider::key_set::KeySetProblem;
+use super::transport::trouble::Trouble;
 use crate::config::SecretError;
 
 /// Why no token was obtained. Holds no secret, no token and nothing of a reply's body but the few members

@@ -1,28 +1,18 @@
 //! One token request to an authorization server: what is sent, and what the reply means.
 
-pub mod discovery;
-pub mod document;
 pub mod error;
 pub mod id_token;
-pub mod jwks;
-pub mod probe;
-pub mod registration;
-pub mod token_response;
-
-mod assertion;
-mod certificate;
-mod client;
-mod client_auth;
-mod command;
-mod http;
-mod http_grant;
-mod input_tokens;
-mod lifetime;
 pub mod login;
-mod refusal;
+pub mod probe;
+pub mod provider;
+pub mod registration;
+pub mod response;
+
+mod client;
+mod credentials;
+mod input_tokens;
+mod request;
 mod revocation;
-mod single_flight;
-mod token_request;
 mod transport;
 
 use std::sync::Arc;
@@ -34,9 +24,8 @@ use reqwest::RequestBuilder;
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
-pub use self::http::{is_confidential, is_loopback};
-pub use assertion::KeyError;
 pub use client::Client;
+pub use credentials::assertion::KeyError;
 pub use error::SourceError;
 pub use id_token::IdTokenError;
 pub use input_tokens::InputTokens;
@@ -44,13 +33,15 @@ pub use login::LoginError;
 pub use probe::{Probe, probe};
 pub use registration::Registration;
 pub use revocation::{RevocationError, revoke};
-pub use transport::Trouble;
+pub use transport::http::{is_confidential, is_loopback};
+pub use transport::trouble::Trouble;
 
-use self::client_auth::Credentials;
-use self::http::Answer;
+use self::credentials::client_auth::Credentials;
 use self::id_token::Claims;
-use self::token_request::{GrantRequest, Parameters, Proof};
-use self::token_response::{Granted, Reply, Request};
+use self::request::parameters::{GrantRequest, Parameters, Proof};
+use self::request::{command, http_grant};
+use self::response::{Granted, Reply, Request, lifetime, token_response};
+use self::transport::http::{self, Answer};
 use crate::clock;
 use crate::config::{BodyFormat, Endpoint, Environment, GrantConfig, HttpsUrl, TokenConfig};
 use crate::error_chain::explain;

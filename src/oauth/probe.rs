@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use bearerd_core::refresh::Use;
 
+use super::credentials::certificate;
 use super::error::SourceError;
 use super::input_tokens::InputTokens;
+use super::obtain;
 use super::registration::{self, Registration};
-use super::{certificate, http, obtain, token_response};
+use super::response::token_response;
+use super::transport::http;
 use crate::clock;
 use crate::config::{ClientAuth, TokenConfig};
 use crate::token::Token;

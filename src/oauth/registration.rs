@@ -8,18 +8,19 @@ use ::http::HeaderMap;
 use bearerd_core::refresh::Use;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::assertion::{Party, Signer};
-use super::client_auth::{self, Credentials};
-use super::discovery::{self, Metadata};
-use super::document::Values;
+use super::credentials::assertion::{Party, Signer};
+use super::credentials::client_auth::{self, Credentials};
 use super::error::SourceError;
-use super::http::{self, Http};
 use super::id_token::{self, Claims, Expected, IdTokenError};
 use super::input_tokens::InputTokens;
-use super::jwks::{self, KeySetProblem, cache::Want};
 use super::login::{Fields, LoginError};
-use super::token_request::{GrantRequest, Proof};
-use super::token_response;
+use super::provider::discovery::{self, Metadata};
+use super::provider::document::Values;
+use super::provider::key_cache::{self, Want};
+use super::provider::key_set::KeySetProblem;
+use super::request::parameters::{GrantRequest, Proof};
+use super::response::token_response;
+use super::transport::http::{self, Http};
 use crate::clock;
 use crate::config::{
     AuthorizationCode, ClientAuth, ClientConfig, Endpoint, Environment, FormValue, GrantConfig,
@@ -38,7 +39,7 @@ pub struct Registration {
     credentials: Credentials,
     refresh_credentials: Option<Credentials>,
     metadata: discovery::Cache,
-    keys: jwks::cache::Cache,
+    keys: key_cache::Cache,
     /// Seconds that the server's clock is ahead of ours, as of its last `Date`; 0 when they agree.
     clock_skew: AtomicI64,
 }
@@ -63,7 +64,7 @@ impl Registration {
             credentials: load(&config.auth)?,
             refresh_credentials: config.refresh_auth.as_ref().map(load).transpose()?,
             metadata: discovery::Cache::default(),
-            keys: jwks::cache::Cache::default(),
+            keys: key_cache::Cache::default(),
             clock_skew: AtomicI64::new(0),
             client_id,
             config,

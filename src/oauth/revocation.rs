@@ -13,7 +13,7 @@ use super::client::Client;
 use super::error::SourceError;
 use super::input_tokens::InputTokens;
 use super::registration::Registration;
-use super::token_request::{GrantRequest, Parameters};
+use super::request::parameters::{GrantRequest, Parameters};
 use crate::config::{BodyFormat, HttpsUrl};
 use crate::token::Token;
 

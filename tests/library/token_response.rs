@@ -5,7 +5,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bearerd::oauth::SourceError;
-use bearerd::oauth::token_response::{Granted, Reply, Request, parse};
+use bearerd::oauth::response::{Granted, Reply, Request, parse};
 use bearerd::token::Token;
 use bearerd_core::instant::Instant;
 use bearerd_core::refresh::{Delivery, FailureKind};

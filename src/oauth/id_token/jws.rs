@@ -9,7 +9,7 @@ use serde_json::{Map, Number, Value};
 
 use super::error::{IdTokenError, Part, shown};
 use crate::config::SignatureAlg;
-use crate::oauth::jwks;
+use crate::oauth::provider::key_set;
 
 /// A token taken apart, not verified.
 pub(super) struct Jws<'a> {
@@ -61,7 +61,7 @@ impl<'a> Jws<'a> {
             Some(_) => Err(IdTokenError::Header(name)),
         };
         let alg = text("alg")?.ok_or(IdTokenError::Header("alg"))?;
-        let alg = jwks::algorithm(alg).ok_or_else(|| IdTokenError::Algorithm(shown(alg)))?;
+        let alg = key_set::algorithm(alg).ok_or_else(|| IdTokenError::Algorithm(shown(alg)))?;
         // RFC 7515 section 4.1.11, RFC 7797 section 3.
         if let Some(name) = ["crit", "b64"]
             .into_iter()

@@ -17,9 +17,10 @@ use crate::config::TokenConfig;
 use crate::oauth::InputTokens;
 use crate::oauth::error::SourceError;
 use crate::oauth::registration::Registration;
-use crate::oauth::token_request::{GrantRequest, Parameters};
-use crate::oauth::token_response::{Reply, Request};
-use crate::oauth::{authenticated, secrets, token_response};
+use crate::oauth::request::parameters::{GrantRequest, Parameters};
+use crate::oauth::response::token_response;
+use crate::oauth::response::token_response::{Reply, Request};
+use crate::oauth::{authenticated, secrets};
 use crate::token::Token;
 
 /// A login that a person is to complete on another device.

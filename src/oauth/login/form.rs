@@ -11,8 +11,8 @@ use super::cookies::Cookies;
 use super::error::LoginError;
 use super::html::{self, Form};
 use crate::oauth::error::SourceError;
-use crate::oauth::http::{self, Answer};
 use crate::oauth::registration::Registration;
+use crate::oauth::transport::http::{self, Answer};
 
 /// The fields of the form, by name.
 pub(in crate::oauth) type Fields = Vec<(String, SecretString)>;

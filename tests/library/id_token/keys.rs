@@ -1,6 +1,6 @@
 //! Key sets as documents.
 
-use bearerd::oauth::jwks::{KeySet, KeySetProblem};
+use bearerd::oauth::provider::{KeySet, KeySetProblem};
 use serde_json::{Value, json};
 
 use super::provider::{PROVIDER, rsa_jwk, with};

@@ -8,7 +8,7 @@ mod refused;
 use std::time::Duration;
 
 use bearerd::oauth::id_token::{ALGORITHMS, Claims, Expected, IdTokenError, LEEWAY, verify};
-use bearerd::oauth::jwks::KeySet;
+use bearerd::oauth::provider::KeySet;
 use secrecy::SecretString;
 use serde_json::Value;
 

@@ -11,7 +11,7 @@ use aws_lc_rs::signature::{
 use aws_lc_rs::{digest, hmac};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use bearerd::oauth::jwks::KeySet;
+use bearerd::oauth::provider::KeySet;
 use serde_json::{Value, json};
 
 pub(crate) const ISSUER: &str = "https://op.example/realm";

@@ -8,12 +8,12 @@ use secrecy::{ExposeSecret, SecretString};
 use url::form_urlencoded::byte_serialize;
 
 use super::assertion::{Party, Signer};
-use super::document::Values;
-use super::error::SourceError;
 use crate::config::{ClientAuth, ClientId, ClientSecret, Environment, SecretRef, TokenRef};
+use crate::oauth::error::SourceError;
+use crate::oauth::provider::document::Values;
 
 /// A client's credentials, ready for use.
-pub(super) enum Credentials {
+pub(in crate::oauth) enum Credentials {
     /// `client_id` in the body and nothing more: `none`, and `tls_client_auth`, where the handshake proves
     /// the rest (RFC 8705 section 2).
     Id,
@@ -33,7 +33,7 @@ pub(super) enum Credentials {
 }
 
 impl Credentials {
-    pub(super) fn load(
+    pub(in crate::oauth) fn load(
         auth: &ClientAuth,
         client_id: &str,
         environment: &Environment,
@@ -102,7 +102,10 @@ impl Credentials {
 }
 
 /// `client_id`, wherever it stands.
-pub(super) fn client_id(configured: &ClientId, values: &Values) -> Result<String, SourceError> {
+pub(in crate::oauth) fn client_id(
+    configured: &ClientId,
+    values: &Values,
+) -> Result<String, SourceError> {
     match configured {
         ClientId::Given(client_id) => Ok(client_id.clone()),
         ClientId::Document(place) => {
@@ -113,7 +116,7 @@ pub(super) fn client_id(configured: &ClientId, values: &Values) -> Result<String
 }
 
 /// Reads a secret; `what` is the configuration key that an error names.
-pub(super) fn read(
+pub(in crate::oauth) fn read(
     what: &'static str,
     secret: &SecretRef,
     environment: &Environment,

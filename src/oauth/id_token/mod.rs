@@ -13,8 +13,8 @@ pub(super) use error::shown;
 pub use error::{IdTokenError, Part};
 
 use self::jws::Jws;
-use super::jwks::KeySet;
 use crate::config::SignatureAlg;
+use crate::oauth::provider::key_set::KeySet;
 
 /// What an ID token must be.
 #[derive(Clone, Copy, Debug)]

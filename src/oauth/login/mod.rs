@@ -20,12 +20,12 @@ pub(super) use form::Fields;
 
 use bearerd_core::refresh::Delivery;
 
-use super::error::SourceError;
-use super::registration::Registration;
-use super::token_request::GrantRequest;
 use crate::clock;
 use crate::config::{AuthorizationCode, Endpoint, RedirectUri, TokenConfig};
 use crate::oauth::InputTokens;
+use crate::oauth::error::SourceError;
+use crate::oauth::registration::Registration;
+use crate::oauth::request::parameters::GrantRequest;
 use crate::token::Token;
 
 /// Makes an authorization request. A loopback redirect URI without a port gets `port`.
@@ -86,7 +86,7 @@ async fn redeem_patiently(
     let grant = GrantRequest::AuthorizationCode(redemption);
     // A code counts once: not when it may have been taken.
     let untaken = |error: &SourceError| error.failure().delivery != Delivery::Unknown;
-    let try_once = || super::redeem(&registration, &token, &grant, input_tokens);
+    let try_once = || crate::oauth::redeem(&registration, &token, &grant, input_tokens);
     let brought = patiently(patience, untaken, try_once).await?;
     verified(&registration, &token, brought, nonce.as_deref(), patience).await
 }

@@ -63,7 +63,7 @@ impl fmt::Display for HttpRefusal {
 }
 
 impl HttpRefusal {
-    pub(super) fn kind(&self) -> FailureKind {
+    pub(in crate::oauth) fn kind(&self) -> FailureKind {
         match self.status.as_u16() {
             _ if self.rate_limited => FailureKind::RateLimited,
             401 | 404 | 422 => FailureKind::Misconfigured,
@@ -73,7 +73,7 @@ impl HttpRefusal {
         }
     }
 
-    pub(super) fn hint(&self) -> Option<&'static str> {
+    pub(in crate::oauth) fn hint(&self) -> Option<&'static str> {
         match self.status.as_u16() {
             _ if self.rate_limited => None,
             401 => Some("check the key or token that the request carries, and whose it is"),
@@ -89,7 +89,7 @@ impl HttpRefusal {
 impl Refusal {
     /// A 5xx may be a proxy's word on an answer that never reached it, or follow after the refresh token was
     /// spent; 503 and `temporarily_unavailable` come before any work.
-    pub(super) fn delivery(&self) -> Delivery {
+    pub(in crate::oauth) fn delivery(&self) -> Delivery {
         let before_work = self.status == StatusCode::SERVICE_UNAVAILABLE
             || self.error.as_deref() == Some("temporarily_unavailable");
         match self.kind() {
@@ -102,7 +102,7 @@ impl Refusal {
 
     /// Classifies by `error` first, then by status. Codes outside RFC 6749 are of GitHub, Microsoft Entra,
     /// NHS England and Slack.
-    pub(super) fn kind(&self) -> FailureKind {
+    pub(in crate::oauth) fn kind(&self) -> FailureKind {
         let code = self.error.as_deref().unwrap_or_default();
         match (self.status.as_u16(), code) {
             // Even with 5xx: repeating a refused password locks the user out.
@@ -149,7 +149,7 @@ impl Refusal {
         }
     }
 
-    pub(super) fn hint(&self) -> Option<&'static str> {
+    pub(in crate::oauth) fn hint(&self) -> Option<&'static str> {
         match (self.status.as_u16(), self.error.as_deref()) {
             (_, Some("invalid_client" | "incorrect_client_credentials" | "invalid_auth")) => {
                 Some("check client_id and the client's secret, key or certificate")

@@ -8,12 +8,12 @@ use arc_swap::ArcSwapOption;
 use bearerd_core::instant::Instant;
 use reqwest::Client;
 
-use super::{KeySet, KeySetProblem};
+use super::key_set::{KeySet, KeySetProblem};
+use super::single_flight::SingleFlight;
 use crate::clock;
 use crate::config::HttpsUrl;
 use crate::oauth::error::SourceError;
-use crate::oauth::http;
-use crate::oauth::single_flight::SingleFlight;
+use crate::oauth::transport::http;
 
 /// The key set last seen. It outlives its time when the provider does not answer.
 #[derive(Default)]

@@ -1,7 +1,5 @@
 //! A provider's public keys (JWK Set, RFC 7517), and which of them may have signed a token. Pure.
 
-pub(super) mod cache;
-
 use aws_lc_rs::signature::{self, ParsedPublicKey};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -11,14 +9,14 @@ use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyOperations, 
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde_json::{Map, Value};
 
-use super::id_token::{IdTokenError, shown};
 use crate::config::SignatureAlg;
+use crate::oauth::id_token::{IdTokenError, shown};
 
 /// The keys of a provider that can verify a signature.
 pub struct KeySet(Vec<Key>);
 
 /// A public key that may verify.
-pub(super) struct Key {
+pub(in crate::oauth) struct Key {
     kid: Option<String>,
     /// The one algorithm it is for, if it names one.
     alg: Option<String>,
@@ -55,7 +53,7 @@ pub enum KeySetProblem {
 }
 
 impl KeySetProblem {
-    pub(super) fn kind(self) -> FailureKind {
+    pub(in crate::oauth) fn kind(self) -> FailureKind {
         match self {
             Self::NoAddress => FailureKind::Misconfigured,
             Self::Status(StatusCode::TOO_MANY_REQUESTS) => FailureKind::RateLimited,
@@ -87,7 +85,7 @@ impl KeySet {
     }
 
     /// The one key that may have signed by `alg`: of the named `kid`, or without one the only key that fits.
-    pub(super) fn select(
+    pub(in crate::oauth) fn select(
         &self,
         alg: SignatureAlg,
         kid: Option<&str>,
@@ -156,7 +154,12 @@ impl Key {
     }
 
     /// Whether `signature`, in base64url, is this key's over `message`.
-    pub(super) fn has_signed(&self, message: &str, signature: &str, alg: SignatureAlg) -> bool {
+    pub(in crate::oauth) fn has_signed(
+        &self,
+        message: &str,
+        signature: &str,
+        alg: SignatureAlg,
+    ) -> bool {
         let message = message.as_bytes();
         let (key, algorithm) = match (&self.material, alg) {
             (Material::Ed25519(key), SignatureAlg::EdDSA) => (key, Algorithm::EdDSA),
@@ -212,7 +215,7 @@ impl Material {
 }
 
 /// The algorithm of that name (RFC 7518 section 3.1, RFC 8037, RFC 9864), if it is one with a key pair.
-pub(super) fn algorithm(name: &str) -> Option<SignatureAlg> {
+pub(in crate::oauth) fn algorithm(name: &str) -> Option<SignatureAlg> {
     match name {
         "ES256" => Some(SignatureAlg::ES256),
         "ES384" => Some(SignatureAlg::ES384),

@@ -6,12 +6,12 @@ use arc_swap::ArcSwapOption;
 use bearerd_core::instant::Instant;
 use tokio::sync::Semaphore;
 
-use super::error::SourceError;
 use crate::clock;
+use crate::oauth::error::SourceError;
 
 /// Who comes while a request is under way waits for its outcome: a server that lets everybody wait is not asked by
 /// each of those in turn. Of a request that is given up there is none, and the next one asks.
-pub(super) struct SingleFlight {
+pub(in crate::oauth) struct SingleFlight {
     turn: Semaphore,
     failure: ArcSwapOption<(Instant, Arc<SourceError>)>,
 }
@@ -27,7 +27,7 @@ impl Default for SingleFlight {
 
 impl SingleFlight {
     /// What `held` has, or else what `request` brings.
-    pub(super) async fn get<T>(
+    pub(in crate::oauth) async fn get<T>(
         &self,
         held: impl Fn() -> Option<T>,
         request: impl Future<Output = Result<T, SourceError>>,

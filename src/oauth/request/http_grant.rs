@@ -8,14 +8,15 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use super::assertion::{Party, Signer};
-use super::error::{HttpRefusal, ReplyProblem, SourceError};
-use super::http::{self, Answer, Http};
-use super::input_tokens::InputTokens;
-use super::token_response::{self, Granted, Reply, Request};
-use super::{client_auth, registration};
 use crate::clock;
 use crate::config::{Authorization, Environment, HttpGrant, HttpMethod, TokenConfig, TokenRef};
+use crate::oauth::credentials::assertion::{Party, Signer};
+use crate::oauth::credentials::client_auth;
+use crate::oauth::error::{HttpRefusal, ReplyProblem, SourceError};
+use crate::oauth::input_tokens::InputTokens;
+use crate::oauth::registration;
+use crate::oauth::response::token_response::{self, Granted, Reply, Request};
+use crate::oauth::transport::http::{self, Answer, Http};
 
 /// A request but for what is made anew each time.
 struct Prepared {
@@ -32,7 +33,7 @@ enum Bearer {
 }
 
 /// Sends the request; once more when the server refuses a signature and its reply shows that our clock is wrong.
-pub(super) async fn obtain(
+pub(in crate::oauth) async fn obtain(
     token: &TokenConfig,
     grant: &HttpGrant,
     environment: &Environment,

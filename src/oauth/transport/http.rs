@@ -14,17 +14,17 @@ use secrecy::{ExposeSecret, SecretString};
 use url::{Host, Url};
 use zeroize::Zeroizing;
 
-use super::error::{HttpClientProblem, SourceError};
-use super::transport::{self, Trouble};
-use super::{assertion, certificate, client_auth};
+use super::trouble::{self, Trouble};
 use crate::config::{self, Environment, TlsIdentity, Transport};
 use crate::failpoint;
+use crate::oauth::credentials::{assertion, certificate, client_auth};
+use crate::oauth::error::{HttpClientProblem, SourceError};
 
 /// The HTTP clients of one registration. New ones are built when a certificate changes: with the old ones,
 /// TLS session resumption would go on authenticating with the old certificate.
-pub(super) struct Http {
+pub(in crate::oauth) struct Http {
     /// Keeps connections: for requests that may be repeated without harm.
-    pub(super) pooled: Client,
+    pub(in crate::oauth) pooled: Client,
     /// Built when first used: most registrations never need it, and each client holds its own roots.
     unpooled: OnceLock<Client>,
     settings: Settings,
@@ -40,15 +40,15 @@ struct Settings {
 }
 
 /// An answer, read to its end.
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Zeroizing<Vec<u8>>,
+pub(in crate::oauth) struct Answer {
+    pub(in crate::oauth) status: StatusCode,
+    pub(in crate::oauth) headers: HeaderMap,
+    pub(in crate::oauth) body: Zeroizing<Vec<u8>>,
 }
 
 impl Http {
     /// For requests to `url`; `kept` is how many connections are held for the next ones. Blocks on files.
-    pub(super) fn load(
+    pub(in crate::oauth) fn load(
         transport: Transport,
         url: &Url,
         kept: u32,
@@ -72,7 +72,7 @@ impl Http {
 
     /// A connection for each request: on a kept one that the server is just closing, nobody can tell
     /// whether a rotating refresh token was spent.
-    pub(super) fn unpooled(&self) -> Result<&Client, SourceError> {
+    pub(in crate::oauth) fn unpooled(&self) -> Result<&Client, SourceError> {
         if let Some(client) = self.unpooled.get() {
             return Ok(client);
         }
@@ -123,7 +123,7 @@ impl Settings {
 
 /// The headers of a request for JSON, with those of the configuration; and the secrets among them. `what`
 /// is the configuration key that an error names. Blocks on files.
-pub(super) fn headers(
+pub(in crate::oauth) fn headers(
     what: &'static str,
     configured: &BTreeMap<String, config::HeaderValue>,
     environment: &Environment,
@@ -150,8 +150,11 @@ pub(super) fn headers(
 }
 
 /// Sends a request and reads its answer, up to [`MAX_BODY`].
-pub(super) async fn exchange(request: RequestBuilder, url: &Url) -> Result<Answer, SourceError> {
-    let failed = |error: reqwest::Error| transport::name(&error, server(url));
+pub(in crate::oauth) async fn exchange(
+    request: RequestBuilder,
+    url: &Url,
+) -> Result<Answer, SourceError> {
+    let failed = |error: reqwest::Error| trouble::name(&error, server(url));
     failpoint::pass("request");
     let mut response = request.send().await.map_err(failed)?;
     failpoint::pass("reply-begun");
@@ -190,7 +193,7 @@ pub(super) async fn exchange(request: RequestBuilder, url: &Url) -> Result<Answe
 }
 
 /// Host and port: all of a URL that errors show.
-pub(super) fn server(url: &Url) -> String {
+pub(in crate::oauth) fn server(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     match url.port() {
         Some(port) => format!("{host}:{port}"),

@@ -12,8 +12,8 @@ use secrecy::SecretString;
 use serde_json::{Map, Value};
 use url::{Url, form_urlencoded};
 
-use super::error::{Refusal, ReplyProblem, SourceError};
 use super::lifetime;
+use crate::oauth::error::{Refusal, ReplyProblem, SourceError};
 use crate::token::Token;
 
 /// A reply as received.
@@ -73,7 +73,7 @@ pub fn parse(reply: Reply<'_>, request: &Request<'_>) -> Result<Granted, SourceE
 }
 
 /// A redirect, with the host that it names.
-pub(super) fn redirect(reply: Reply<'_>) -> SourceError {
+pub(in crate::oauth) fn redirect(reply: Reply<'_>) -> SourceError {
     let host = reply
         .headers
         .get(header::LOCATION)
@@ -119,7 +119,7 @@ fn names_error(members: &Map<String, Value>) -> bool {
 }
 
 /// The token of a reply's members.
-pub(super) fn granted(
+pub(in crate::oauth) fn granted(
     mut members: Map<String, Value>,
     request: &Request<'_>,
 ) -> Result<Granted, ReplyProblem> {
@@ -219,7 +219,11 @@ fn refusal(reply: Reply<'_>, request: &Request<'_>, members: &Map<String, Value>
 
 /// Makes a server's text fit to be shown: without our secrets, in the characters RFC 6749 section 5.2
 /// allows (and letters beyond ASCII), each run of others as one space, and not longer than `limit`.
-pub(super) fn shown(text: &str, secrets: &[&SecretString], limit: usize) -> Option<String> {
+pub(in crate::oauth) fn shown(
+    text: &str,
+    secrets: &[&SecretString],
+    limit: usize,
+) -> Option<String> {
     use secrecy::ExposeSecret;
     let mut text = text.to_owned();
     for secret in secrets {
@@ -248,7 +252,7 @@ pub(super) fn shown(text: &str, secrets: &[&SecretString], limit: usize) -> Opti
 }
 
 /// `Retry-After` (RFC 9110 section 10.2.3): seconds, or a date that counts from the reply's own `Date`.
-pub(super) fn retry_after(headers: &HeaderMap, unix_now: Duration) -> Option<Duration> {
+pub(in crate::oauth) fn retry_after(headers: &HeaderMap, unix_now: Duration) -> Option<Duration> {
     let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
         // Only too large a number fails to parse.
@@ -259,6 +263,6 @@ pub(super) fn retry_after(headers: &HeaderMap, unix_now: Duration) -> Option<Dur
 }
 
 /// The reply's `Date` (RFC 9110 section 6.6.1), since the epoch.
-pub(super) fn date(headers: &HeaderMap) -> Option<Duration> {
+pub(in crate::oauth) fn date(headers: &HeaderMap) -> Option<Duration> {
     lifetime::http_date(headers.get(header::DATE)?.to_str().ok()?)
 }

@@ -8,14 +8,14 @@ use bearerd_core::refresh::FailureKind;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-use super::error::{HttpRefusal, SourceError};
-use super::http::{self, Http};
-use super::token_response;
 use crate::clock;
 use crate::config::{DocumentConfig, DocumentRef, Environment, SecretError};
+use crate::oauth::error::{HttpRefusal, SourceError};
+use crate::oauth::response::token_response;
+use crate::oauth::transport::http::{self, Http};
 
 /// A document, ready to be fetched.
-pub(super) struct Document {
+pub(in crate::oauth) struct Document {
     config: Arc<DocumentConfig>,
     http: Http,
     headers: HeaderMap,
@@ -23,7 +23,7 @@ pub(super) struct Document {
 
 /// What stands at the places asked for, by document and pointer.
 #[derive(Default)]
-pub(super) struct Values(BTreeMap<(String, String), SecretString>);
+pub(in crate::oauth) struct Values(BTreeMap<(String, String), SecretString>);
 
 /// What is wrong with a document.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -37,7 +37,7 @@ pub enum DocumentProblem {
 }
 
 impl DocumentProblem {
-    pub(super) fn kind(&self) -> FailureKind {
+    pub(in crate::oauth) fn kind(&self) -> FailureKind {
         match self {
             Self::Lacks(_) => FailureKind::Misconfigured,
             // Such as the page of a proxy whose server is down.
@@ -48,7 +48,7 @@ impl DocumentProblem {
 
 impl Document {
     /// Reads the secrets and certificates of a request for it. Blocks on files.
-    pub(super) fn load(
+    pub(in crate::oauth) fn load(
         config: &Arc<DocumentConfig>,
         environment: &Environment,
     ) -> Result<Self, SourceError> {
@@ -62,7 +62,7 @@ impl Document {
     }
 
     /// Fetches it, and takes from it what stands at those of these places that are its own.
-    pub(super) async fn fetch<'a>(
+    pub(in crate::oauth) async fn fetch<'a>(
         &self,
         places: impl Iterator<Item = &'a DocumentRef>,
         values: &mut Values,
@@ -101,7 +101,7 @@ impl Document {
 
 impl Values {
     /// What stands there; `what` is the configuration key that an error names.
-    pub(super) fn at(
+    pub(in crate::oauth) fn at(
         &self,
         what: &'static str,
         place: &DocumentRef,
@@ -114,7 +114,7 @@ impl Values {
         })
     }
 
-    pub(super) fn equals(&self, other: &Self) -> bool {
+    pub(in crate::oauth) fn equals(&self, other: &Self) -> bool {
         let exposed = |values: &Self| -> Vec<String> {
             let values = values.0.values();
             values.map(|value| value.expose_secret().into()).collect()

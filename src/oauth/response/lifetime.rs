@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 /// Taken when nothing names a lifetime and `assume_lifetime` is not set: the shortest that is common
 /// (Keycloak's default). A token is better than none, and none is valid for ever.
-pub(super) const FALLBACK: Duration = Duration::from_secs(300);
+pub(in crate::oauth) const FALLBACK: Duration = Duration::from_secs(300);
 
 /// Longer is taken for nonsense, such as milliseconds; a token replaced once a year does no harm.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);

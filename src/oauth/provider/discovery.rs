@@ -11,16 +11,16 @@ use reqwest::Client;
 use serde_json::{Map, Value};
 use url::Url;
 
-use super::error::SourceError;
-use super::http::{self, Answer};
-use super::jwks;
-use super::token_response;
+use super::key_set;
 use crate::clock;
 use crate::config::{HttpsUrl, SignatureAlg};
+use crate::oauth::error::SourceError;
+use crate::oauth::response::token_response;
+use crate::oauth::transport::http::{self, Answer};
 
 /// The last metadata seen. It outlives its hour when the server does not answer.
 #[derive(Default)]
-pub(super) struct Cache(ArcSwapOption<Entry>);
+pub(in crate::oauth) struct Cache(ArcSwapOption<Entry>);
 
 struct Entry {
     metadata: Arc<Metadata>,
@@ -73,7 +73,7 @@ pub enum MetadataProblem {
 impl Cache {
     /// The metadata, at most an hour old while the server answers, as a client with or without a certificate
     /// is to see them.
-    pub(super) async fn metadata(
+    pub(in crate::oauth) async fn metadata(
         &self,
         client: &Client,
         issuer: &HttpsUrl,
@@ -113,7 +113,7 @@ impl Cache {
 }
 
 impl MetadataProblem {
-    pub(super) fn kind(&self) -> FailureKind {
+    pub(in crate::oauth) fn kind(&self) -> FailureKind {
         match self {
             Self::IssuerDiffers(_) | Self::NotFound(_) | Self::TokenEndpoint => {
                 FailureKind::Misconfigured
@@ -125,7 +125,7 @@ impl MetadataProblem {
         }
     }
 
-    pub(super) fn hint(&self) -> Option<&'static str> {
+    pub(in crate::oauth) fn hint(&self) -> Option<&'static str> {
         match self {
             Self::IssuerDiffers(_) => {
                 Some("write issuer exactly as the server does, trailing slash included")
@@ -226,7 +226,7 @@ fn read(
             .and_then(Value::as_array)
             .into_iter()
             .flatten()
-            .filter_map(|name| jwks::algorithm(name.as_str()?))
+            .filter_map(|name| key_set::algorithm(name.as_str()?))
             .collect(),
         authorization_response_iss: members
             .get("authorization_response_iss_parameter_supported")

@@ -6,7 +6,7 @@ use std::io;
 use bearerd_core::refresh::{Delivery, FailureKind};
 use rustls::{AlertDescription, CertificateError};
 
-use super::error::SourceError;
+use crate::oauth::error::SourceError;
 
 /// Why no answer came.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -63,7 +63,7 @@ pub enum Trouble {
 
 impl Trouble {
     /// Certificates do not mend themselves; everything else on the way may.
-    pub(super) fn kind(self) -> FailureKind {
+    pub(in crate::oauth) fn kind(self) -> FailureKind {
         match self {
             Self::CertificateExpired
             | Self::CertificateInvalid
@@ -75,7 +75,7 @@ impl Trouble {
         }
     }
 
-    pub(super) fn hint(self) -> Option<&'static str> {
+    pub(in crate::oauth) fn hint(self) -> Option<&'static str> {
         match self {
             Self::CertificateExpired | Self::CertificateNotYetValid => {
                 Some("check this host's clock; else the server's operator has to replace it")
@@ -96,7 +96,7 @@ impl Trouble {
 }
 
 /// Names what reqwest reports. Its own text is not used: it holds the URL.
-pub(super) fn name(error: &reqwest::Error, server: String) -> SourceError {
+pub(in crate::oauth) fn name(error: &reqwest::Error, server: String) -> SourceError {
     let tls = find::<rustls::Error>(error).map(tls_trouble);
     let connecting = error.is_connect();
     let refused = find::<io::Error>(error)

@@ -9,10 +9,10 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
-use super::error::SourceError;
+use crate::oauth::error::SourceError;
 
 /// The first certificate of a PEM file: the leaf.
-pub(super) fn read(path: &Path) -> Result<CertificateDer<'static>, SourceError> {
+pub(in crate::oauth) fn read(path: &Path) -> Result<CertificateDer<'static>, SourceError> {
     let pem = fs::read(path).map_err(|cause| SourceError::Unreadable {
         path: path.into(),
         cause,
@@ -21,7 +21,10 @@ pub(super) fn read(path: &Path) -> Result<CertificateDer<'static>, SourceError> 
 }
 
 /// Whether the certificate is for this key.
-pub(super) fn matches(certificate: &CertificateDer<'static>, key: &PrivateKeyDer<'_>) -> bool {
+pub(in crate::oauth) fn matches(
+    certificate: &CertificateDer<'static>,
+    key: &PrivateKeyDer<'_>,
+) -> bool {
     any_supported_type(key).is_ok_and(|key| {
         CertifiedKey::new(vec![certificate.clone()], key)
             .keys_match()
@@ -30,7 +33,7 @@ pub(super) fn matches(certificate: &CertificateDer<'static>, key: &PrivateKeyDer
 }
 
 /// `notAfter`, since the epoch (RFC 5280 section 4.1.2.5); `None` for what is no certificate.
-pub(super) fn not_after(certificate: &[u8]) -> Option<Duration> {
+pub(in crate::oauth) fn not_after(certificate: &[u8]) -> Option<Duration> {
     let (_, certificate, _) = element(certificate)?;
     let (_, mut rest, _) = element(certificate)?;
     // version [0] is optional; then serialNumber, signature and issuer come before validity.
@@ -47,7 +50,7 @@ pub(super) fn not_after(certificate: &[u8]) -> Option<Duration> {
 }
 
 /// One DER element: its tag, its content, and what follows it.
-pub(super) fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+pub(in crate::oauth) fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (&tag, rest) = der.split_first()?;
     let (&first, rest) = rest.split_first()?;
     let (length, rest) = if first < 0x80 {
