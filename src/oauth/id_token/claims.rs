@@ -1,100 +1,97 @@
-//! The claims of an ID token whose signature is right (OpenID Connect Core 3.1.3.7).
+//! The claims of an ID token (OpenID Connect Core section 2).
 
 use std::time::Duration;
 
-use aws_lc_rs::digest;
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 
-use super::error::{IdTokenError, shown};
-use super::{Claims, Expected};
-use crate::config::SignatureAlg;
+use super::error::IdTokenError;
+use super::expected::LEEWAY;
+use super::jws::Jws;
 
-pub(super) fn check(
-    members: &Map<String, Value>,
-    alg: SignatureAlg,
-    expected: &Expected<'_>,
-) -> Result<Claims, IdTokenError> {
-    let claims = read(members)?;
-    // Byte for byte: no two issuers are the same for being written alike.
-    if claims.issuer != expected.issuer {
-        return Err(IdTokenError::Issuer(shown(&claims.issuer)));
+/// What a verified ID token says.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Claims {
+    /// `iss`.
+    pub issuer: String,
+    /// `sub`: who logged in, by the issuer's own name for them.
+    pub subject: String,
+    /// `aud`: whom it is for; this client among them.
+    pub audience: Vec<String>,
+    /// `azp`: whom it was issued to; this client.
+    pub authorized_party: Option<String>,
+    /// `exp`, since the epoch.
+    pub expires_at: Duration,
+    /// `iat`, since the epoch.
+    pub issued_at: Duration,
+    /// `auth_time`: when the user logged in, since the epoch.
+    pub auth_time: Option<Duration>,
+    /// `nonce`.
+    pub nonce: Option<String>,
+}
+
+impl Claims {
+    /// Reads the claims of a payload.
+    pub(super) fn read(members: &Map<String, Value>) -> Result<Self, IdTokenError> {
+        let required = |name| text(members, name)?.ok_or(IdTokenError::Missing(name));
+        let required_time = |name| time(members, name)?.ok_or(IdTokenError::Missing(name));
+        let subject = required("sub")?;
+        // OpenID Connect Core section 2: never over 255 characters.
+        if subject.is_empty() || subject.len() > 255 {
+            return Err(IdTokenError::Claim("sub"));
+        }
+        Ok(Self {
+            issuer: required("iss")?,
+            subject,
+            audience: audience(members)?,
+            authorized_party: text(members, "azp")?,
+            expires_at: required_time("exp")?,
+            issued_at: required_time("iat")?,
+            auth_time: time(members, "auth_time")?,
+            nonce: text(members, "nonce")?,
+        })
     }
-    check_parties(&claims, expected.client_id)?;
-    check_times(members, &claims, expected)?;
-    if expected.nonce.is_some() {
-        let nonce = claims.nonce.as_deref();
-        nonce.ok_or(IdTokenError::Missing("nonce"))?;
-        if nonce != expected.nonce {
-            return Err(IdTokenError::Nonce);
+
+    /// Reads an ID token that has been verified before.
+    ///
+    /// # Errors
+    /// [`IdTokenError`] when it is none.
+    pub fn of_verified(token: &str) -> Result<Self, IdTokenError> {
+        Self::read(&Jws::split(token)?.claims()?)
+    }
+
+    /// Whether an ID token that came by a refresh speaks of the same login as `original`
+    /// (OpenID Connect Core 12.2). It needs no `nonce`.
+    ///
+    /// # Errors
+    /// [`IdTokenError::Discontinuous`], naming the claim.
+    pub fn continues(&self, original: &Self) -> Result<(), IdTokenError> {
+        let same_audience = original.audience.iter().all(|a| self.audience.contains(a));
+        let auth_times = self.auth_time.zip(original.auth_time);
+        let checks = [
+            ("iss", self.issuer == original.issuer),
+            ("sub", self.subject == original.subject),
+            ("aud", same_audience),
+            ("azp", self.authorized_party == original.authorized_party),
+            // The servers of one provider need not have one clock.
+            ("iat", self.issued_at + LEEWAY >= original.issued_at),
+            ("auth_time", auth_times.is_none_or(|(new, old)| new == old)),
+            (
+                "nonce",
+                self.nonce.is_none() || self.nonce == original.nonce,
+            ),
+        ];
+        match checks.iter().find(|(_, holds)| !holds) {
+            Some((claim, _)) => Err(IdTokenError::Discontinuous(claim)),
+            None => Ok(()),
         }
     }
-    let at_hash = text(members, "at_hash")?;
-    if let (Some(at_hash), Some(access_token)) = (at_hash, expected.access_token)
-        && at_hash != half_hash(access_token, alg)
-    {
-        return Err(IdTokenError::AccessTokenHash);
-    }
-    Ok(claims)
 }
 
-pub(super) fn read(members: &Map<String, Value>) -> Result<Claims, IdTokenError> {
-    let required = |name| text(members, name)?.ok_or(IdTokenError::Missing(name));
-    let required_time = |name| time(members, name)?.ok_or(IdTokenError::Missing(name));
-    let subject = required("sub")?;
-    // OpenID Connect Core section 2: never over 255 characters.
-    if subject.is_empty() || subject.len() > 255 {
-        return Err(IdTokenError::Claim("sub"));
-    }
-    Ok(Claims {
-        issuer: required("iss")?,
-        subject,
-        audience: audience(members)?,
-        authorized_party: text(members, "azp")?,
-        expires_at: required_time("exp")?,
-        issued_at: required_time("iat")?,
-        auth_time: time(members, "auth_time")?,
-        nonce: text(members, "nonce")?,
-    })
-}
-
-fn check_parties(claims: &Claims, client_id: &str) -> Result<(), IdTokenError> {
-    if !claims.audience.iter().any(|audience| audience == client_id) {
-        return Err(IdTokenError::Audience);
-    }
-    match &claims.authorized_party {
-        Some(party) if party == client_id => Ok(()),
-        None if claims.audience.len() == 1 => Ok(()),
-        _ => Err(IdTokenError::AuthorizedParty),
-    }
-}
-
-fn check_times(
+/// A claim that is a string.
+pub(super) fn text(
     members: &Map<String, Value>,
-    claims: &Claims,
-    expected: &Expected<'_>,
-) -> Result<(), IdTokenError> {
-    let Expected { now, leeway, .. } = *expected;
-    let latest = now.saturating_add(leeway);
-    if now >= claims.expires_at.saturating_add(leeway) {
-        return Err(IdTokenError::Expired);
-    }
-    if claims.issued_at > latest {
-        return Err(IdTokenError::IssuedInFuture);
-    }
-    if time(members, "nbf")?.is_some_and(|nbf| nbf > latest) {
-        return Err(IdTokenError::NotYetValid);
-    }
-    let age = now.saturating_sub(claims.issued_at);
-    match expected.max_age {
-        Some(max_age) if age > max_age.saturating_add(leeway) => Err(IdTokenError::Stale),
-        _ => Ok(()),
-    }
-}
-
-fn text(members: &Map<String, Value>, name: &'static str) -> Result<Option<String>, IdTokenError> {
+    name: &'static str,
+) -> Result<Option<String>, IdTokenError> {
     match members.get(name) {
         None => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.clone())),
@@ -103,7 +100,7 @@ fn text(members: &Map<String, Value>, name: &'static str) -> Result<Option<Strin
 }
 
 /// A NumericDate (RFC 7519 section 2): a number, possibly with a fraction.
-fn time(
+pub(super) fn time(
     members: &Map<String, Value>,
     name: &'static str,
 ) -> Result<Option<Duration>, IdTokenError> {
@@ -128,21 +125,6 @@ fn audience(members: &Map<String, Value>) -> Result<Vec<String>, IdTokenError> {
             .ok_or(malformed),
         Some(_) => Err(malformed),
     }
-}
-
-/// The left half of the access token's hash, by the hash of `alg` (OpenID Connect Core 3.1.3.6); Ed25519
-/// signs with SHA-512.
-fn half_hash(access_token: &SecretString, alg: SignatureAlg) -> String {
-    let algorithm = match alg {
-        SignatureAlg::ES256 | SignatureAlg::PS256 | SignatureAlg::RS256 => &digest::SHA256,
-        SignatureAlg::ES384 | SignatureAlg::PS384 | SignatureAlg::RS384 => &digest::SHA384,
-        SignatureAlg::ES512 | SignatureAlg::PS512 | SignatureAlg::RS512 | SignatureAlg::EdDSA => {
-            &digest::SHA512
-        }
-    };
-    let hash = digest::digest(algorithm, access_token.expose_secret().as_bytes());
-    let (left, _) = hash.as_ref().split_at(algorithm.output_len / 2);
-    URL_SAFE_NO_PAD.encode(left)
 }
 
 /// The end of the year 9999. What is later counts in milliseconds, or is nonsense.

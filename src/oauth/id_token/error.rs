@@ -4,8 +4,8 @@ use std::fmt;
 
 use crate::config::SignatureAlg;
 
-/// Why an ID token is refused. Holds nothing of the token but `alg`, `typ`, `kid` and `iss`, shortened and
-/// reduced to printable ASCII, so that it may be shown and logged.
+/// Why an ID token is refused. Holds nothing of the token but `alg`, `typ`, `kid` and `iss`,
+/// shortened and reduced to printable ASCII, so that it may be shown and logged.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum IdTokenError {
     /// The access token beside it is not the one it was issued with (OpenID Connect Core 3.1.3.6).
@@ -17,13 +17,13 @@ pub enum IdTokenError {
     /// More than one key could have signed it.
     #[error("more than one key of the provider's key set fits it")]
     AmbiguousKey,
-    /// Issued to another client.
+    /// It was issued to another client.
     #[error("its aud does not name this client")]
     Audience,
-    /// For several audiences, or with `azp`: and that is not this client.
+    /// It is for several audiences, or has `azp`, and that is not this client.
     #[error("its azp does not name this client")]
     AuthorizedParty,
-    /// A claim of the wrong JSON type, or a time that is none.
+    /// A claim is of the wrong JSON type, or a time that is none.
     #[error("its claim {0} is malformed")]
     Claim(&'static str),
     /// A refreshed ID token speaks of another login (OpenID Connect Core 12.2).
@@ -32,7 +32,7 @@ pub enum IdTokenError {
     /// A member is there twice: two readers could see two different tokens.
     #[error("its {0} has a member twice")]
     Duplicate(Part),
-    /// Not base64url in its one canonical form.
+    /// It is not base64url in its one canonical form.
     #[error("its {0} is not base64url without padding")]
     Encoding(Part),
     /// `exp` is past.
@@ -47,39 +47,39 @@ pub enum IdTokenError {
     /// `iat` is to come.
     #[error("it was issued in the future")]
     IssuedInFuture,
-    /// Of another provider.
+    /// It is another provider's.
     #[error("its iss is \"{0}\"")]
     Issuer(String),
-    /// A claim that must be there.
+    /// A claim is missing that must be there.
     #[error("its claim {0} is missing")]
     Missing(&'static str),
-    /// No key that may have signed it.
+    /// There is no key that may have signed it.
     #[error("no key of the provider's key set fits {alg:?}{}", with_kid(kid.as_ref()))]
     NoKey {
-        /// Its algorithm.
+        /// The token's algorithm.
         alg: SignatureAlg,
-        /// The key that it names.
+        /// The key that the token names.
         kid: Option<String>,
     },
-    /// Of another login.
+    /// It is that of another login.
     #[error("its nonce is not the one that was sent")]
     Nonce,
-    /// Not a JSON object.
+    /// It is not a JSON object.
     #[error("its {0} is no JSON object")]
     NotAnObject(Part),
-    /// Not the compact form of a JWS: encrypted, for example.
+    /// It is not the compact form of a JWS: it is encrypted, for example.
     #[error("it is not made of three parts")]
     NotThreeParts,
     /// `nbf` is to come.
     #[error("it is not valid yet")]
     NotYetValid,
-    /// Not signed by the provider, or changed since.
+    /// It was not signed by the provider, or was changed since.
     #[error("its signature is wrong")]
     Signature,
     /// `iat` is longer ago than is allowed.
     #[error("it was issued too long ago")]
     Stale,
-    /// More than 64 KiB.
+    /// It is larger than 64 KiB.
     #[error("it is larger than 64 KiB")]
     TooLarge,
     /// `typ` says that it is another kind of JWT (RFC 8725 section 3.11).
@@ -114,7 +114,21 @@ impl IdTokenError {
             }
             Self::Issuer(_) => Some("write issuer exactly as the provider does"),
             Self::NotThreeParts => Some("have ID tokens for this client signed, and not encrypted"),
-            _ => None,
+            Self::AccessTokenHash
+            | Self::AmbiguousKey
+            | Self::Claim(_)
+            | Self::Discontinuous(_)
+            | Self::Duplicate(_)
+            | Self::Encoding(_)
+            | Self::Extension(_)
+            | Self::Header(_)
+            | Self::Missing(_)
+            | Self::NoKey { .. }
+            | Self::Nonce
+            | Self::NotAnObject(_)
+            | Self::Signature
+            | Self::TooLarge
+            | Self::Type(_) => None,
         }
     }
 }
@@ -130,7 +144,7 @@ impl fmt::Display for Part {
 }
 
 /// What an error shows of a value: printable ASCII, no quotes, not much of it.
-pub(in crate::oauth) fn shown(value: &str) -> String {
+pub(super) fn shown(value: &str) -> String {
     let printable = |c: &char| c.is_ascii_graphic() && !matches!(c, '"' | '\\');
     value.chars().filter(printable).take(SHOWN).collect()
 }

@@ -21,8 +21,8 @@ pub(super) struct Jws<'a> {
     payload: Vec<u8>,
 }
 
-/// The parameters of the JOSE header that count. A key or the address of one (`jwk`, `jku`, `x5c`, `x5u`)
-/// does not: whoever forges a token would bring his own (RFC 8725 section 3.10).
+/// The parameters of the JOSE header that count. A key or the address of one (`jwk`, `jku`, `x5c`,
+/// `x5u`) does not: whoever forges a token would bring his own (RFC 8725 section 3.10).
 pub(super) struct Header {
     pub(super) alg: SignatureAlg,
     pub(super) kid: Option<String>,
@@ -83,8 +83,8 @@ impl<'a> Jws<'a> {
     }
 }
 
-/// Whether `typ` leaves it open what kind of JWT it is. RFC 7519 section 5.1; media types may be written
-/// without `application/` and in any case (RFC 7515 section 4.1.9).
+/// Whether `typ` leaves it open what kind of JWT it is. RFC 7519 section 5.1; media types may be
+/// written without `application/` and in any case (RFC 7515 section 4.1.9).
 fn is_jwt(typ: &str) -> bool {
     ["JWT", "application/jwt"]
         .iter()
@@ -100,7 +100,8 @@ fn object(part: Part, json: &[u8]) -> Result<Map<String, Value>, IdTokenError> {
     }
 }
 
-/// JSON in which no object has a member twice, at any depth (RFC 7515 section 4, RFC 8725 section 2.4).
+/// JSON in which no object has a member twice, at any depth (RFC 7515 section 4, RFC 8725 section
+/// 2.4).
 struct Unique(Value);
 
 impl<'de> Deserialize<'de> for Unique {

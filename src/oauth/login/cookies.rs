@@ -1,7 +1,7 @@
 //! The cookies of one login (RFC 6265). Pure.
 //!
-//! A cookie goes back to the host that set it and to no other: `Domain` is not followed. `Secure` changes
-//! nothing, as a login goes nowhere without TLS but on loopback.
+//! A cookie goes back to the host that set it and to no other: `Domain` is not followed. `Secure`
+//! changes nothing, as a login goes nowhere without TLS but on loopback.
 
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
@@ -18,8 +18,8 @@ struct Cookie {
 }
 
 impl Cookies {
-    /// Takes over what an answer from `url` sets in one `Set-Cookie`; what is no cookie, or too many of
-    /// them, is ignored.
+    /// Takes over what an answer from `url` sets in one `Set-Cookie`; what is no cookie, or too
+    /// many of them, is ignored.
     pub(super) fn set(&mut self, url: &Url, header: &str) {
         let mut parts = header.split(';').map(str::trim);
         let Some((name, value)) = parts.next().and_then(|pair| pair.split_once('=')) else {

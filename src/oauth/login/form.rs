@@ -127,7 +127,7 @@ fn safe(url: Url, server: &Url) -> Result<Url, SourceError> {
 fn choose(page: &[u8], fields: &Fields) -> Result<Form, LoginError> {
     let page = String::from_utf8_lossy(page);
     let takes = |form: &Form| {
-        let has = |name: &String| form.input_tokens.iter().any(|input| input.name == *name);
+        let has = |name: &String| form.inputs.iter().any(|input| input.name == *name);
         form.post && fields.iter().all(|(name, _)| has(name))
     };
     let mut forms = html::forms(&page)
@@ -150,7 +150,7 @@ fn names(fields: &Fields) -> String {
 fn body(form: &Form, fields: &Fields) -> Zeroizing<String> {
     let given = |name: &str| fields.iter().any(|(field, _)| field == name);
     let hidden = form
-        .input_tokens
+        .inputs
         .iter()
         .filter(|input| input.hidden && !given(&input.name));
     let pairs: Vec<(&str, &str)> = hidden

@@ -9,8 +9,8 @@ pub(super) struct Form {
     pub(super) action: String,
     /// Whether `method` is `post`.
     pub(super) post: bool,
-    /// Its input_tokens, in order.
-    pub(super) input_tokens: Vec<Input>,
+    /// Its inputs, in order.
+    pub(super) inputs: Vec<Input>,
 }
 
 /// An `input` that has a name.
@@ -42,14 +42,14 @@ pub(super) fn forms(page: &str) -> Vec<Form> {
                     id: tag.attribute("id"),
                     action: tag.attribute("action"),
                     post: tag.attribute("method").eq_ignore_ascii_case("post"),
-                    input_tokens: Vec::new(),
+                    inputs: Vec::new(),
                 });
             }
             "/form" => open = false,
             "input" if open => {
                 if let Some(form) = forms.last_mut() {
-                    form.input_tokens.extend(input(&tag));
-                    form.input_tokens.truncate(MAX_INPUTS);
+                    form.inputs.extend(input(&tag));
+                    form.inputs.truncate(MAX_INPUTS);
                 }
             }
             // What looks like a tag in there is none.
@@ -221,7 +221,7 @@ mod tests {
             id: "kc-form-login".into(),
             action: "https://op.example/realms/r/login-actions/authenticate?session_code=a-b&execution=1&tab_id=x=".into(),
             post: true,
-            input_tokens: vec![input("username", "", false), input("credentialId", "7", true)],
+            inputs: vec![input("username", "", false), input("credentialId", "7", true)],
         };
         assert_eq!(forms(page), [form]);
     }
@@ -259,7 +259,7 @@ mod tests {
         }
         assert_eq!(forms(&"<form>".repeat(1000)).len(), MAX_FORMS);
         let many = format!("<form>{}", "<input name=x>".repeat(1000));
-        assert_eq!(forms(&many)[0].input_tokens.len(), MAX_INPUTS);
+        assert_eq!(forms(&many)[0].inputs.len(), MAX_INPUTS);
     }
 
     proptest! {

@@ -10,61 +10,13 @@ use jsonwebtoken::{Algorithm, DecodingKey};
 use serde_json::{Map, Value};
 
 use crate::config::SignatureAlg;
-use crate::oauth::id_token::{IdTokenError, shown};
 
 /// The keys of a provider that can verify a signature.
 pub struct KeySet(Vec<Key>);
 
-/// A public key that may verify.
-pub(in crate::oauth) struct Key {
-    kid: Option<String>,
-    /// The one algorithm it is for, if it names one.
-    alg: Option<String>,
-    material: Material,
-}
-
-enum Material {
-    Ed25519(DecodingKey),
-    P256(DecodingKey),
-    P384(DecodingKey),
-    /// Beyond `jsonwebtoken`.
-    P521(ParsedPublicKey),
-    Rsa(DecodingKey),
-}
-
-/// Why a key set is of no use.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum KeySetProblem {
-    /// The metadata does not say where it is.
-    #[error("the provider's metadata names no usable jwks_uri")]
-    NoAddress,
-    /// Not one that can verify.
-    #[error("it has no key that can verify a signature")]
-    NoUsableKey,
-    /// Not a JSON object with an array of keys.
-    #[error("it is no JSON object with an array of keys")]
-    NotAKeySet,
-    /// The server failed.
-    #[error("the server answered {}", .0.as_u16())]
-    Status(StatusCode),
-    /// More keys than a provider has.
-    #[error("it has more than 100 keys")]
-    TooManyKeys,
-}
-
-impl KeySetProblem {
-    pub(in crate::oauth) fn kind(self) -> FailureKind {
-        match self {
-            Self::NoAddress => FailureKind::Misconfigured,
-            Self::Status(StatusCode::TOO_MANY_REQUESTS) => FailureKind::RateLimited,
-            _ => FailureKind::Unavailable,
-        }
-    }
-}
-
 impl KeySet {
-    /// Reads a JWK Set; the caller bounds its size. A key that is of no use, for whatever reason, does not
-    /// spoil the others.
+    /// Reads a JWK Set; the caller bounds its size. A key that is of no use, for whatever reason,
+    /// does not spoil the others.
     ///
     /// # Errors
     /// [`KeySetProblem`].
@@ -84,23 +36,79 @@ impl KeySet {
         Ok(Self(keys))
     }
 
-    /// The one key that may have signed by `alg`: of the named `kid`, or without one the only key that fits.
+    /// The one key that may have signed by `alg`: of the named `kid`, or without one the only key
+    /// that fits.
     pub(in crate::oauth) fn select(
         &self,
         alg: SignatureAlg,
         kid: Option<&str>,
-    ) -> Result<&Key, IdTokenError> {
+    ) -> Result<&Key, Unfit> {
         let named = |key: &&Key| kid.is_none() || key.kid.as_deref() == kid;
         let mut fitting = self.0.iter().filter(named).filter(|key| key.fits(alg));
         match (fitting.next(), fitting.next()) {
             (Some(key), None) => Ok(key),
-            (Some(_), Some(_)) => Err(IdTokenError::AmbiguousKey),
-            (None, _) => Err(IdTokenError::NoKey {
-                alg,
-                kid: kid.map(shown),
-            }),
+            (Some(_), Some(_)) => Err(Unfit::Several),
+            (None, _) => Err(Unfit::All),
         }
     }
+}
+
+/// Why a key set is of no use.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum KeySetProblem {
+    /// The metadata does not say where it is.
+    #[error("the provider's metadata names no usable jwks_uri")]
+    NoAddress,
+    /// There is not one that can verify.
+    #[error("it has no key that can verify a signature")]
+    NoUsableKey,
+    /// It is not a JSON object with an array of keys.
+    #[error("it is no JSON object with an array of keys")]
+    NotAKeySet,
+    /// The server failed.
+    #[error("the server answered {}", .0.as_u16())]
+    Status(StatusCode),
+    /// There are more keys than a provider has.
+    #[error("it has more than 100 keys")]
+    TooManyKeys,
+}
+
+impl KeySetProblem {
+    pub(in crate::oauth) fn kind(self) -> FailureKind {
+        match self {
+            Self::NoAddress => FailureKind::Misconfigured,
+            Self::Status(StatusCode::TOO_MANY_REQUESTS) => FailureKind::RateLimited,
+            Self::NoUsableKey | Self::NotAKeySet | Self::Status(_) | Self::TooManyKeys => {
+                FailureKind::Unavailable
+            }
+        }
+    }
+}
+
+/// Why no key of a key set can be chosen.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(in crate::oauth) enum Unfit {
+    /// There is none that fits.
+    All,
+    /// There is more than one that fits.
+    Several,
+}
+
+/// A public key that may verify.
+pub(in crate::oauth) struct Key {
+    kid: Option<String>,
+    /// The one algorithm it is for, if it names one.
+    alg: Option<String>,
+    material: Material,
+}
+
+enum Material {
+    Ed25519(DecodingKey),
+    P256(DecodingKey),
+    P384(DecodingKey),
+    /// It is beyond `jsonwebtoken`.
+    P521(ParsedPublicKey),
+    Rsa(DecodingKey),
 }
 
 impl Key {
@@ -214,7 +222,8 @@ impl Material {
     }
 }
 
-/// The algorithm of that name (RFC 7518 section 3.1, RFC 8037, RFC 9864), if it is one with a key pair.
+/// The algorithm of that name (RFC 7518 section 3.1, RFC 8037, RFC 9864), if it is one with a key
+/// pair.
 pub(in crate::oauth) fn algorithm(name: &str) -> Option<SignatureAlg> {
     match name {
         "ES256" => Some(SignatureAlg::ES256),
