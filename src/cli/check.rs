@@ -18,7 +18,7 @@ use crate::config::{self, ClientConfig, Config, ConfigErrors, Environment, Token
 use crate::error_chain::{error_chain, explain};
 use crate::logging::{self, InvalidFilter};
 use crate::oauth::probe::{CertificateExpiry, Probe, probe};
-use crate::oauth::{Client, InputTokens, SourceError, obtain_alone};
+use crate::oauth::{Client, InputTokens, ObtainError, obtain_alone};
 use crate::token::Token;
 
 /// Checks, prints what was found, and ends with 0 or the exit code of the worst of it.
@@ -144,7 +144,7 @@ impl Findings {
         self.wrong.push(code);
     }
 
-    fn error(&mut self, whom: &str, what: &str, error: &SourceError) {
+    fn error(&mut self, whom: &str, what: &str, error: &ObtainError) {
         let code = match error.failure().kind {
             FailureKind::Denied => Code::State(ErrorState::Denied),
             FailureKind::RateLimited | FailureKind::Unavailable => {
@@ -237,7 +237,7 @@ fn describe(client: &str, found: &Probe, findings: &mut Findings) {
     }
 }
 
-fn describe_trial(whom: &str, trial: &Result<Token, SourceError>, findings: &mut Findings) {
+fn describe_trial(whom: &str, trial: &Result<Token, ObtainError>, findings: &mut Findings) {
     match trial {
         Ok(token) => {
             let validity = token.validity;

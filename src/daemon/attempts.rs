@@ -8,7 +8,7 @@ use bearerd_core::refresh::{AttemptId, Use};
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 
 use crate::config::{Environment, TokenConfig};
-use crate::oauth::{self, Client, InputTokens, SourceError};
+use crate::oauth::{self, Client, InputTokens, ObtainError};
 use crate::token::Token;
 
 /// What an attempt needs.
@@ -29,13 +29,13 @@ pub(super) struct Finished {
     pub(super) attempt: AttemptId,
     pub(super) by: Use,
     /// An error of the outer kind is a defect in the attempt's own code.
-    pub(super) result: Result<Result<Token, SourceError>, JoinError>,
+    pub(super) result: Result<Result<Token, ObtainError>, JoinError>,
 }
 
 /// The attempts under way.
 #[derive(Default)]
 pub(super) struct Attempts {
-    tasks: JoinSet<Result<Token, SourceError>>,
+    tasks: JoinSet<Result<Token, ObtainError>>,
     running: BTreeMap<Id, Running>,
 }
 

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use crate::clock;
 use crate::config::{self, Config, ConfigErrors, Environment, GrantConfig, TokenConfig};
 use crate::error_chain::error_chain;
-use crate::oauth::{Client, SourceError};
+use crate::oauth::{Client, ObtainError};
 use crate::watch::{Followed, Stamp};
 
 /// A client as loaded, or why it cannot be used.
-pub(super) type Loaded = Result<Client, Arc<SourceError>>;
+pub(super) type Loaded = Result<Client, Arc<ObtainError>>;
 
 /// What may have changed since the inputs were loaded.
 #[derive(Clone, Debug)]

@@ -21,7 +21,7 @@ use crate::clock;
 use crate::config::TokenConfig;
 use crate::error_chain::error_chain;
 use crate::oauth::login::{self, DeviceLogin, Redemption};
-use crate::oauth::{Client, InputTokens, SourceError};
+use crate::oauth::{Client, InputTokens, ObtainError};
 use crate::sink::Notice;
 use crate::store::LoginFiles;
 use crate::token::Token;
@@ -52,8 +52,8 @@ type Reply<T> = oneshot::Sender<Result<T, Problem>>;
 
 /// A step that is over.
 pub(super) enum Ended {
-    Begun(TokenName, Result<Pending, SourceError>),
-    Brought(TokenName, AttemptId, Result<Token, SourceError>),
+    Begun(TokenName, Result<Pending, ObtainError>),
+    Brought(TokenName, AttemptId, Result<Token, ObtainError>),
 }
 
 impl Logins {
@@ -267,7 +267,7 @@ impl Shell {
                 if !foreign {
                     self.logins.forget(name);
                 }
-                let error = SourceError::Login(error);
+                let error = ObtainError::Login(error);
                 warn!(token = %name, error = error_chain(&error), "login not completed");
                 let mut problem = problem(&error);
                 if foreign {
@@ -319,7 +319,7 @@ impl Shell {
         }
     }
 
-    fn login_begun(&mut self, name: &TokenName, pending: Result<Pending, SourceError>) {
+    fn login_begun(&mut self, name: &TokenName, pending: Result<Pending, ObtainError>) {
         let askers = self.logins.beginning.remove(name).unwrap_or_default();
         let Some(token) = self.tokens.get(name).map(|entry| entry.config()) else {
             return;

@@ -1,4 +1,5 @@
-//! A client as it was loaded: ready for requests, or as soon as the documents that it refers to are fetched.
+//! A client as it was loaded: ready for requests, or as soon as the documents that it refers to are
+//! fetched.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,11 +8,14 @@ use arc_swap::ArcSwapOption;
 use bearerd_core::instant::Instant;
 use bearerd_core::refresh::{FailureKind, Use};
 
-use super::error::SourceError;
+use super::credentials::values::Values;
+use super::error::ObtainError;
 use super::input_tokens::InputTokens;
-use super::provider::document::{Document, Values};
+use super::obtain::obtain;
+use super::provider::document::Document;
 use super::provider::single_flight::SingleFlight;
 use super::registration::Registration;
+use super::transport::EncodingError;
 use crate::clock;
 use crate::config::{ClientConfig, Environment, TokenConfig};
 use crate::token::Token;
@@ -31,7 +35,7 @@ pub struct Referring {
     environment: Environment,
     documents: Vec<Document>,
     held: ArcSwapOption<Held>,
-    fetches: SingleFlight,
+    fetches: SingleFlight<ObtainError>,
 }
 
 /// What the documents last said.
@@ -46,8 +50,8 @@ impl Client {
     /// Reads the secrets and certificates of a client. Blocks on files; asks no server.
     ///
     /// # Errors
-    /// [`SourceError`] naming the file or key that is missing or of no use.
-    pub fn load(config: Arc<ClientConfig>, environment: Environment) -> Result<Self, SourceError> {
+    /// [`ObtainError`] naming the file or key that is missing or of no use.
+    pub fn load(config: Arc<ClientConfig>, environment: Environment) -> Result<Self, ObtainError> {
         let documents = config.documents();
         if documents.is_empty() {
             let registration = Registration::load(config, environment, &Values::default())?;
@@ -70,27 +74,28 @@ impl Client {
         match (self, other) {
             (Self::Ready(one), Self::Ready(other)) => Arc::ptr_eq(one, other),
             (Self::Referring(one), Self::Referring(other)) => Arc::ptr_eq(one, other),
-            _ => false,
+            (Self::Ready(_), Self::Referring(_)) | (Self::Referring(_), Self::Ready(_)) => false,
         }
     }
 
-    /// The registration to send requests with. Documents are fetched when that has not happened yet.
+    /// The registration to send requests with. Documents are fetched when that has not happened
+    /// yet.
     ///
     /// # Errors
-    /// [`SourceError`] when a document cannot be had, or lacks what is wanted of it.
-    pub async fn registration(&self) -> Result<Arc<Registration>, SourceError> {
+    /// [`ObtainError`] when a document cannot be had, or lacks what is wanted of it.
+    pub async fn registration(&self) -> Result<Arc<Registration>, ObtainError> {
         match self {
             Self::Ready(registration) => Ok(Arc::clone(registration)),
             Self::Referring(referring) => referring.registration(None).await,
         }
     }
 
-    /// The same by what the documents say now: for a login, which people should not begin in vain, and
-    /// after a refusal. They are asked once a minute at most.
+    /// The same by what the documents say now: for a login, which people should not begin in vain,
+    /// and after a refusal. They are asked once a minute at most.
     ///
     /// # Errors
     /// As [`registration`](Self::registration).
-    pub async fn renewed(&self) -> Result<Arc<Registration>, SourceError> {
+    pub async fn renewed(&self) -> Result<Arc<Registration>, ObtainError> {
         let registration = self.registration().await?;
         match self {
             Self::Ready(_) => Ok(registration),
@@ -98,21 +103,20 @@ impl Client {
         }
     }
 
-    /// Obtains a token by one token request; once more when the server refuses what a document said and
-    /// the document says something else by now.
+    /// Obtains a token by one token request; once more when the server refuses what a document said
+    /// and the document says something else by now.
     ///
     /// # Errors
-    /// As [`obtain`](super::obtain).
+    /// As [`obtain`].
     pub async fn obtain(
         self,
         token: Arc<TokenConfig>,
         by: Use,
         input_tokens: InputTokens,
-    ) -> Result<Token, SourceError> {
+    ) -> Result<Token, ObtainError> {
         let registration = self.registration().await?;
-        let request = |registration| {
-            super::obtain(registration, Arc::clone(&token), by, input_tokens.clone())
-        };
+        let request =
+            |registration| obtain(registration, Arc::clone(&token), by, input_tokens.clone());
         let outcome = request(Arc::clone(&registration)).await;
         let kind = outcome.as_ref().err().map(|error| error.failure().kind);
         if kind != Some(FailureKind::Misconfigured) {
@@ -126,20 +130,20 @@ impl Client {
 }
 
 impl Referring {
-    /// Fetches the documents when none are held, or when those held made a registration that was refused.
+    /// Fetches the documents when none are held, or when those held made a registration that was
+    /// refused.
     async fn registration(
         &self,
         refused: Option<&Arc<Registration>>,
-    ) -> Result<Arc<Registration>, SourceError> {
-        self.fetches
-            .get(|| self.good(refused), self.renew(refused))
-            .await
+    ) -> Result<Arc<Registration>, ObtainError> {
+        let fetched = self.fetches.get(|| self.good(refused), self.renew(refused));
+        Ok(fetched.await?)
     }
 
     async fn renew(
         &self,
         refused: Option<&Arc<Registration>>,
-    ) -> Result<Arc<Registration>, SourceError> {
+    ) -> Result<Arc<Registration>, ObtainError> {
         let held = self.held.load_full();
         let fetched = self.fetch().await;
         let now = clock::now();
@@ -149,7 +153,8 @@ impl Referring {
             }
             (Ok(values), _) => self.load(Arc::new(values)).await?,
             (Err(error), Some(held)) => {
-                tracing::warn!(%error, client = self.config.name, "using what its documents said before");
+                let client = &self.config.name;
+                tracing::warn!(%error, client, "using what its documents said before");
                 (Arc::clone(&held.registration), Arc::clone(&held.values))
             }
             (Err(error), None) => return Err(error),
@@ -173,7 +178,7 @@ impl Referring {
         (!due).then(|| Arc::clone(&held.registration))
     }
 
-    async fn fetch(&self) -> Result<Values, SourceError> {
+    async fn fetch(&self) -> Result<Values, ObtainError> {
         let mut values = Values::default();
         for document in &self.documents {
             document
@@ -186,14 +191,14 @@ impl Referring {
     async fn load(
         &self,
         values: Arc<Values>,
-    ) -> Result<(Arc<Registration>, Arc<Values>), SourceError> {
+    ) -> Result<(Arc<Registration>, Arc<Values>), ObtainError> {
         let (config, environment) = (Arc::clone(&self.config), self.environment.clone());
         // Files are read and keys are parsed.
         let loaded = tokio::task::spawn_blocking(move || {
             let registration = Registration::load(config, environment, &values)?;
             Ok((Arc::new(registration), values))
         });
-        loaded.await.map_err(|_| SourceError::RequestEncoding)?
+        loaded.await.map_err(|_| EncodingError)?
     }
 }
 

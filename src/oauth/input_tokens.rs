@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use bearerd_core::credential::TokenName;
-use bearerd_core::refresh::Part;
+use bearerd_core::refresh::{Delivery, Failure, FailureKind, Part};
 use secrecy::SecretString;
 
-use super::error::SourceError;
+use super::failure::failed;
 use crate::token::Token;
 
 /// The tokens of ours that a request carries.
@@ -16,7 +16,7 @@ pub struct InputTokens {
     pub refresh_token: Option<SecretString>,
     /// The ID token held: that of a refresh must go on from it (OpenID Connect Core section 12.2).
     pub id_token: Option<SecretString>,
-    /// Of others, what this one is made from.
+    /// The parts of other tokens that this one is made from.
     pub of_parents: BTreeMap<(TokenName, Part), SecretString>,
 }
 
@@ -33,12 +33,26 @@ impl InputTokens {
         }
     }
 
+    /// What a request carries of another token.
     pub(super) fn of_parent(
         &self,
         name: &TokenName,
         part: Part,
-    ) -> Result<SecretString, SourceError> {
+    ) -> Result<SecretString, MissingInputToken> {
         let secret = self.of_parents.get(&(name.clone(), part)).cloned();
-        secret.ok_or_else(|| SourceError::NoSource(name.clone()))
+        secret.ok_or_else(|| MissingInputToken(name.clone()))
+    }
+}
+
+/// A token that a request carries is not there.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("token {0}, which it is made from, is not there")]
+pub struct MissingInputToken(pub TokenName);
+
+impl MissingInputToken {
+    /// What it means for the schedule: it may come, and nothing was sent.
+    #[must_use]
+    pub fn failure(&self) -> Failure {
+        failed(FailureKind::Unavailable, Delivery::NotSent)
     }
 }

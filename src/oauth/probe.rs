@@ -7,12 +7,13 @@ use std::time::Duration;
 use bearerd_core::refresh::Use;
 
 use super::credentials::certificate;
-use super::error::SourceError;
+use super::error::ObtainError;
 use super::input_tokens::InputTokens;
-use super::obtain;
-use super::registration::{self, Registration};
-use super::response::token_response;
-use super::transport::http;
+use super::obtain::obtain;
+use super::registration::Registration;
+use super::response::dates;
+use super::server_clock;
+use super::transport::exchange::exchange;
 use crate::clock;
 use crate::config::{ClientAuth, TokenConfig};
 use crate::token::Token;
@@ -21,23 +22,26 @@ use crate::token::Token;
 #[derive(Debug)]
 pub struct Probe {
     /// The token endpoint in use; with an `issuer`, discovery found it and the issuer is equal.
-    pub token_endpoint: Result<String, SourceError>,
-    /// Whether the token endpoint's server answers, TLS handshake included; `None` without an endpoint.
-    pub connection: Option<Result<(), SourceError>>,
-    /// Seconds that the server's clock is ahead of this host's, by its `Date` header if it sent one.
+    pub token_endpoint: Result<String, ObtainError>,
+    /// Whether the token endpoint's server answers, TLS handshake included; `None` without an
+    /// endpoint.
+    pub connection: Option<Result<(), ObtainError>>,
+    /// Seconds that the server's clock is ahead of this host's, by its `Date` header if it sent
+    /// one.
     pub clock_skew: Option<i64>,
     /// The client's own certificates.
     pub certificates: Vec<CertificateExpiry>,
-    /// A trial token; `None` when none was asked for or a request would spend the seed refresh token.
-    pub trial: Option<Result<Token, SourceError>>,
+    /// A trial token; `None` when none was asked for or a request would spend the seed refresh
+    /// token.
+    pub trial: Option<Result<Token, ObtainError>>,
 }
 
 /// When a configured certificate expires.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct CertificateExpiry {
-    /// Its file.
+    /// The file that holds it.
     pub path: PathBuf,
-    /// `notAfter`, since the epoch; `None` when the file holds no readable certificate.
+    /// Its `notAfter`, since the epoch; `None` when the file holds no readable certificate.
     pub not_after: Option<Duration>,
 }
 
@@ -68,15 +72,16 @@ pub async fn probe(registration: Arc<Registration>, token: Option<Arc<TokenConfi
             };
         }
     };
-    // Any answer will do; a token endpoint refuses HEAD without counting it as an attempt to log in.
+    // Any answer will do; a token endpoint refuses HEAD without counting it as an attempt to log
+    // in.
     let sent = clock::unix_now();
     let request = registration.http.pooled.head(endpoint.url.clone());
-    let answer = http::exchange(request, &endpoint.url).await;
+    let answer = exchange(request, &endpoint.url).await;
     let clock_skew = answer
         .as_ref()
         .ok()
-        .and_then(|answer| token_response::date(&answer.headers))
-        .map(|date| registration::skew(date, sent, clock::unix_now()));
+        .and_then(|answer| dates::date(&answer.headers))
+        .map(|date| server_clock::skew(date, sent, clock::unix_now()));
     let harmless = |token: &Arc<TokenConfig>| token.is_repeatable() && token.parents().is_empty();
     let trial = match token.filter(harmless) {
         Some(token) => {
@@ -86,7 +91,7 @@ pub async fn probe(registration: Arc<Registration>, token: Option<Arc<TokenConfi
     };
     Probe {
         token_endpoint: Ok(endpoint.text),
-        connection: Some(answer.map(|_| ())),
+        connection: Some(answer.map(|_| ()).map_err(ObtainError::from)),
         clock_skew,
         certificates,
         trial,

@@ -8,12 +8,13 @@ use hyper::body::Bytes;
 use secrecy::SecretString;
 use tokio::time::timeout;
 
-use super::authenticated;
 use super::client::Client;
-use super::error::SourceError;
+use super::error::ObtainError;
 use super::input_tokens::InputTokens;
 use super::registration::Registration;
-use super::request::parameters::{GrantRequest, Parameters};
+use super::request::grant::GrantRequest;
+use super::request::parameters::Parameters;
+use super::request::proof::Proof;
 use crate::config::{BodyFormat, HttpsUrl};
 use crate::token::Token;
 
@@ -31,7 +32,7 @@ pub enum RevocationError {
     Refused(StatusCode),
     /// The request could not be made, or was not answered.
     #[error(transparent)]
-    Source(#[from] SourceError),
+    Obtain(#[from] ObtainError),
 }
 
 impl RevocationError {
@@ -39,7 +40,7 @@ impl RevocationError {
     #[must_use]
     pub fn is_final(&self) -> bool {
         match self {
-            Self::Late | Self::Source(_) => false,
+            Self::Late | Self::Obtain(_) => false,
             Self::NoEndpoint => true,
             // The client's own credentials can be mended, and a server too busy may have time.
             Self::Refused(status) => {
@@ -53,18 +54,19 @@ impl RevocationError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::NoEndpoint => Some("set revocation_endpoint if it has one"),
-            Self::Source(error) => error.hint(),
+            Self::Obtain(error) => error.hint(),
             Self::Late | Self::Refused(_) => None,
         }
     }
 }
 
-/// Has a server revoke a token: first what brings new ones, then the access token. The client proves who it
-/// is as it does for a refresh, if need be with another token of ours (`input_tokens`).
+/// Has a server revoke a token: first what brings new ones, then the access token. The client
+/// proves who it is as it does for a refresh, if need be with another token of ours
+/// (`input_tokens`).
 ///
 /// # Errors
-/// [`RevocationError`]. An access token that the server does not revoke is none where it had a refresh token:
-/// many cannot, as their APIs do not ask them (section 3).
+/// [`RevocationError`]. An access token that the server does not revoke is none where it had a
+/// refresh token: many cannot, as their APIs do not ask them (section 3).
 pub async fn revoke(
     client: Client,
     token: Arc<Token>,
@@ -79,7 +81,8 @@ pub async fn revoke(
         }
         let access_token = (&token.access_token, "access_token");
         match one(&registration, &endpoint, access_token, &input_tokens).await {
-            // Not every server revokes access tokens (RFC 7009 section 2.2.1), and with the grant they end.
+            // Not every server revokes access tokens (RFC 7009 section 2.2.1), and with the grant
+            // they end.
             Err(RevocationError::Refused(StatusCode::BAD_REQUEST))
                 if token.refresh_token.is_some() =>
             {
@@ -102,31 +105,32 @@ async fn endpoint(registration: &Registration) -> Result<HttpsUrl, RevocationErr
             let named = metadata.revocation_endpoint.clone();
             named.ok_or(RevocationError::NoEndpoint)
         }
-        Err(SourceError::NoIssuer) => Err(RevocationError::NoEndpoint),
+        Err(ObtainError::NoIssuer) => Err(RevocationError::NoEndpoint),
         Err(error) => Err(error.into()),
     }
 }
 
 async fn one(
-    registration: &Arc<Registration>,
+    registration: &Registration,
     endpoint: &HttpsUrl,
     (token, hint): (&SecretString, &'static str),
     input_tokens: &InputTokens,
 ) -> Result<(), RevocationError> {
     let like = GrantRequest::RefreshToken(token.clone());
     let token_endpoint = registration.token_endpoint().await?;
-    let proof = registration
-        .proof(&like, &token_endpoint.text, input_tokens)
-        .await?;
+    let proof = Proof::of(registration, &like, &token_endpoint.text, input_tokens).await?;
     let client_id = &registration.client_id;
-    let body = Parameters::revocation(token, hint, (client_id, &proof)).encode(BodyFormat::Form)?;
+    let body = Parameters::revocation(token, hint, (client_id, &proof)).encode(BodyFormat::Form);
+    let body = body.map_err(ObtainError::from)?;
     let request = registration
         .http
         .pooled
         .post(endpoint.url.clone())
         .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
         .body(Bytes::from_owner(body));
-    let answer = authenticated(registration, request, &proof, endpoint).await?;
+    let request = proof.authorize(request).map_err(ObtainError::from)?;
+    let answer = registration.exchange(request, endpoint).await;
+    let answer = answer.map_err(ObtainError::from)?;
     if answer.status.is_success() {
         Ok(())
     } else {

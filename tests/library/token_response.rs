@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use bearerd::oauth::SourceError;
-use bearerd::oauth::response::{Granted, Reply, Request, parse};
+use bearerd::oauth::response::{Granted, Reply, Request, ResponseError, parse};
 use bearerd::token::Token;
 use bearerd_core::instant::Instant;
 use bearerd_core::refresh::{Delivery, FailureKind};
@@ -18,7 +17,7 @@ const SENT_AT: Instant = Instant::since_boot(Duration::from_secs(1000));
 const NOW: Duration = Duration::from_secs(1_795_374_000);
 const YEAR: u64 = 366 * 24 * 3600;
 
-fn reply(status: u16, headers: &[(&str, &str)], body: &[u8]) -> Result<Granted, SourceError> {
+fn reply(status: u16, headers: &[(&str, &str)], body: &[u8]) -> Result<Granted, ResponseError> {
     refresh_reply(status, headers, body, None)
 }
 
@@ -27,7 +26,7 @@ fn refresh_reply(
     headers: &[(&str, &str)],
     body: &[u8],
     used: Option<&SecretString>,
-) -> Result<Granted, SourceError> {
+) -> Result<Granted, ResponseError> {
     let mut map = HeaderMap::new();
     for (name, value) in headers {
         map.append(

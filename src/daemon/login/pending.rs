@@ -16,7 +16,7 @@ use crate::clock;
 use crate::config::{GrantConfig, RedirectUri, TokenConfig};
 use crate::error_chain::error_chain;
 use crate::oauth::login::{self, Authorization, DeviceLogin};
-use crate::oauth::{Client, InputTokens, SourceError};
+use crate::oauth::{Client, InputTokens, ObtainError};
 use crate::store::LoginFiles;
 
 /// A login that has begun.
@@ -40,7 +40,7 @@ pub(super) async fn begin(
     token: &TokenConfig,
     inputs: &InputTokens,
     port: Option<u16>,
-) -> Result<Pending, SourceError> {
+) -> Result<Pending, ObtainError> {
     let registration = &client.renewed().await?;
     let (way, expires_in) = match &token.grant {
         GrantConfig::AuthorizationCode(grant) => {
@@ -52,7 +52,7 @@ pub(super) async fn begin(
             let expires_in = device.expires_in;
             (Way::Device(Box::new(device)), expires_in)
         }
-        _ => return Err(SourceError::NoLogin),
+        _ => return Err(ObtainError::NoLogin),
     };
     Ok(Pending {
         way,
@@ -106,7 +106,7 @@ pub(super) fn begun(pending: &Pending, token: &TokenConfig) -> Begun {
 const CODE_LIFETIME: u64 = 600;
 
 /// A failure of a login, for who asked for it.
-pub(super) fn problem(error: &SourceError) -> Problem {
+pub(super) fn problem(error: &ObtainError) -> Problem {
     let code = match error.failure().kind {
         FailureKind::Denied => Code::State(ErrorState::Denied),
         FailureKind::GrantRefused => Code::State(ErrorState::NeedsLogin),

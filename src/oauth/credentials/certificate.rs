@@ -1,4 +1,4 @@
-//! X.509 certificates: as far as a client's own one has to be understood.
+//! X.509 certificates, as far as a client's own one has to be understood.
 
 use std::fs;
 use std::path::Path;
@@ -9,15 +9,20 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
-use crate::oauth::error::SourceError;
+use super::error::CredentialsError;
 
-/// The first certificate of a PEM file: the leaf.
-pub(in crate::oauth) fn read(path: &Path) -> Result<CertificateDer<'static>, SourceError> {
-    let pem = fs::read(path).map_err(|cause| SourceError::Unreadable {
+/// The bytes of a file of certificates.
+pub(in crate::oauth) fn bytes(path: &Path) -> Result<Vec<u8>, CredentialsError> {
+    fs::read(path).map_err(|cause| CredentialsError::Unreadable {
         path: path.into(),
         cause,
-    })?;
-    CertificateDer::from_pem_slice(&pem).map_err(|_| SourceError::Certificate(path.into()))
+    })
+}
+
+/// The first certificate of a PEM file, which is the leaf.
+pub(in crate::oauth) fn read(path: &Path) -> Result<CertificateDer<'static>, CredentialsError> {
+    let pem = bytes(path)?;
+    CertificateDer::from_pem_slice(&pem).map_err(|_| CredentialsError::Certificate(path.into()))
 }
 
 /// Whether the certificate is for this key.

@@ -8,14 +8,15 @@ use secrecy::{ExposeSecret, SecretString};
 use url::form_urlencoded::byte_serialize;
 
 use super::assertion::{Party, Signer};
-use crate::config::{ClientAuth, ClientId, ClientSecret, Environment, SecretRef, TokenRef};
-use crate::oauth::error::SourceError;
-use crate::oauth::provider::document::Values;
+use super::error::CredentialsError;
+use super::secret;
+use super::values::Values;
+use crate::config::{ClientAuth, ClientId, ClientSecret, Environment, TokenRef};
 
 /// A client's credentials, ready for use.
 pub(in crate::oauth) enum Credentials {
-    /// `client_id` in the body and nothing more: `none`, and `tls_client_auth`, where the handshake proves
-    /// the rest (RFC 8705 section 2).
+    /// `client_id` in the body and nothing more: `none`, and `tls_client_auth`, where the handshake
+    /// proves the rest (RFC 8705 section 2).
     Id,
     /// HTTP Basic (RFC 7617).
     Basic {
@@ -26,22 +27,24 @@ pub(in crate::oauth) enum Credentials {
     },
     /// `client_id` and `client_secret` in the body.
     Post(SecretString),
-    /// A `client_assertion` that we sign.
+    /// A `client_assertion` that bearerd signs.
     Assertion(Arc<Signer>),
-    /// One that somebody else makes: read at each request, since it lives for minutes.
+    /// A `client_assertion` that somebody else makes: it is read at each request, since it lives
+    /// for minutes.
     Made(TokenRef),
 }
 
 impl Credentials {
+    /// Reads the secrets and parses the keys of a client.
     pub(in crate::oauth) fn load(
         auth: &ClientAuth,
         client_id: &str,
         environment: &Environment,
         values: &Values,
-    ) -> Result<Self, SourceError> {
+    ) -> Result<Self, CredentialsError> {
         let secret_of = |secret: &ClientSecret| match secret {
             ClientSecret::Document(place) => values.at("client_secret", place).cloned(),
-            ClientSecret::Secret(secret) => read("client_secret", secret, environment),
+            ClientSecret::Secret(secret) => secret::read("client_secret", secret, environment),
         };
         let party = |what| Party {
             issuer: client_id,
@@ -65,7 +68,7 @@ impl Credentials {
             }
             ClientAuth::ClientSecretBasicRaw { client_secret } => {
                 if client_id.contains(':') {
-                    return Err(SourceError::ColonInClientId);
+                    return Err(CredentialsError::ColonInClientId);
                 }
                 let client_secret = secret_of(client_secret)?;
                 Ok(Self::Basic {
@@ -93,7 +96,7 @@ impl Credentials {
                 assertion,
             } => {
                 let party = party("private_key_jwt.key");
-                let pem = read(party.what, key, environment)?;
+                let pem = secret::read(party.what, key, environment)?;
                 let signer = Signer::with_private_key(&pem, *alg, &party, assertion)?;
                 Ok(Self::Assertion(Arc::new(signer)))
             }
@@ -105,7 +108,7 @@ impl Credentials {
 pub(in crate::oauth) fn client_id(
     configured: &ClientId,
     values: &Values,
-) -> Result<String, SourceError> {
+) -> Result<String, CredentialsError> {
     match configured {
         ClientId::Given(client_id) => Ok(client_id.clone()),
         ClientId::Document(place) => {
@@ -113,17 +116,6 @@ pub(in crate::oauth) fn client_id(
             Ok(client_id.expose_secret().to_owned())
         }
     }
-}
-
-/// Reads a secret; `what` is the configuration key that an error names.
-pub(in crate::oauth) fn read(
-    what: &'static str,
-    secret: &SecretRef,
-    environment: &Environment,
-) -> Result<SecretString, SourceError> {
-    secret
-        .read(environment)
-        .map_err(|cause| SourceError::Secret { what, cause })
 }
 
 fn basic(id: &str, secret: &SecretString) -> SecretString {
@@ -134,6 +126,7 @@ fn basic(id: &str, secret: &SecretString) -> SecretString {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::SecretRef;
 
     fn header(raw: bool, id: &str, secret: &str) -> String {
         let environment = Environment::from([("S", secret)]);
@@ -171,7 +164,7 @@ mod tests {
         };
         assert!(matches!(
             Credentials::load(&auth, "a:b", &Environment::default(), &Values::default()),
-            Err(SourceError::ColonInClientId)
+            Err(CredentialsError::ColonInClientId)
         ));
     }
 }

@@ -1,5 +1,5 @@
-//! The authorization request and its answer (RFC 6749 section 4.1, PKCE, RFC 9207). Pure but for the
-//! random numbers.
+//! The authorization request and its answer (RFC 6749 section 4.1, PKCE, RFC 9207). Pure but for
+//! the random numbers.
 
 use aws_lc_rs::{constant_time, digest, rand};
 use base64::Engine;
@@ -11,8 +11,8 @@ use url::Url;
 use super::error::LoginError;
 use super::secret_text;
 use crate::config::{AuthorizationCode, HttpsUrl, TokenConfig};
-use crate::oauth::error::SourceError;
-use crate::oauth::response::token_response;
+use crate::oauth::response::shown::shown;
+use crate::oauth::transport::EncodingError;
 
 /// An authorization request that has been made, and what its answer is held against.
 #[derive(Debug, Deserialize, Serialize)]
@@ -46,7 +46,7 @@ impl Authorization {
         token: &TokenConfig,
         grant: &AuthorizationCode,
         redirect_uri: String,
-    ) -> Result<Self, SourceError> {
+    ) -> Result<Self, EncodingError> {
         let (state, code_verifier) = (random()?, random()?);
         // OpenID Connect Core section 3.1.2.1.
         let nonce = wants_id_token(token).then(random).transpose()?;
@@ -94,7 +94,8 @@ impl Authorization {
     /// Takes the code out of the address that the browser ended at; its query alone will do.
     ///
     /// # Errors
-    /// [`LoginError`]. One that [`is_foreign`](LoginError::is_foreign) says nothing about this login.
+    /// [`LoginError`]. One that [`is_foreign`](LoginError::is_foreign) says nothing about this
+    /// login.
     pub fn answered(&self, address: &str) -> Result<Redemption, LoginError> {
         let address = address.trim();
         let not_ours = || LoginError::NotOurs(self.redirect_uri.clone());
@@ -121,7 +122,7 @@ impl Authorization {
         self.check_issuer(parameter("iss")?.as_deref())?;
         if let Some(error) = parameter("error")? {
             let description = parameter("error_description")?;
-            let shown = |text: &str, limit| token_response::shown(text, &[&self.state], limit);
+            let shown = |text: &str, limit| shown(text, &[&self.state], limit);
             return Err(LoginError::Refused {
                 error: shown(&error, 64).unwrap_or_default(),
                 description: description.and_then(|text| shown(&text, 200)),
@@ -143,16 +144,8 @@ impl Authorization {
             (Some((_, false)) | None, None) => Ok(()),
             // Without an issuer there is nothing to compare it with.
             (None, Some(_)) => Ok(()),
-            _ => Err(LoginError::Issuer),
+            (Some(_), Some(_)) | (Some((_, true)), None) => Err(LoginError::Issuer),
         }
-    }
-}
-
-impl LoginError {
-    /// Whether an answer may be anybody's: it does not end the login that it was brought to.
-    #[must_use]
-    pub fn is_foreign(&self) -> bool {
-        matches!(self, Self::State | Self::NotOurs(_) | Self::NoCode)
     }
 }
 
@@ -177,9 +170,9 @@ fn same_place(one: &Url, other: &Url) -> bool {
 }
 
 /// 256 random bits (RFC 7636 section 4.1).
-fn random() -> Result<String, SourceError> {
+fn random() -> Result<String, EncodingError> {
     let mut bytes = [0; 32];
-    rand::fill(&mut bytes).map_err(|_| SourceError::RequestEncoding)?;
+    rand::fill(&mut bytes).map_err(|_| EncodingError)?;
     Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
 

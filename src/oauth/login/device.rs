@@ -11,16 +11,19 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::error::LoginError;
-use super::secret_text;
+use super::patience::PATIENCE;
+use super::{endpoint, secret_text, verified};
 use crate::clock;
-use crate::config::TokenConfig;
-use crate::oauth::InputTokens;
-use crate::oauth::error::SourceError;
+use crate::config::{BodyFormat, TokenConfig};
+use crate::oauth::error::ObtainError;
+use crate::oauth::input_tokens::InputTokens;
 use crate::oauth::registration::Registration;
-use crate::oauth::request::parameters::{GrantRequest, Parameters};
-use crate::oauth::response::token_response;
-use crate::oauth::response::token_response::{Reply, Request};
-use crate::oauth::{authenticated, secrets};
+use crate::oauth::request::grant::GrantRequest;
+use crate::oauth::request::parameters::Parameters;
+use crate::oauth::request::proof::Proof;
+use crate::oauth::request::secrets::secrets;
+use crate::oauth::request::token_request::TokenRequest;
+use crate::oauth::response::{Reply, Request, ResponseError, parse};
 use crate::token::Token;
 
 /// A login that a person is to complete on another device.
@@ -38,6 +41,110 @@ pub struct DeviceLogin {
     pub expires_in: u64,
     /// Seconds between two polls.
     interval: u64,
+}
+
+impl DeviceLogin {
+    /// Begins a login (RFC 8628 section 3.1).
+    ///
+    /// # Errors
+    /// [`ObtainError`] when the server does not offer it, or refuses.
+    pub async fn begin(
+        registration: &Registration,
+        token: &TokenConfig,
+        input_tokens: &InputTokens,
+    ) -> Result<Self, ObtainError> {
+        let endpoint = endpoint::device_authorization(registration).await?;
+        let grant = GrantRequest::DeviceAuthorization;
+        let proof = Proof::of(registration, &grant, &endpoint.text, input_tokens).await?;
+        let scope = token.scope.join(" ");
+        let body = Parameters::new(token, &grant, (&registration.client_id, &proof), &scope)
+            .encode(BodyFormat::Form)?;
+        let request = registration
+            .http
+            .pooled
+            .post(endpoint.url.clone())
+            .header(header::ACCEPT, "application/json")
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(Bytes::from_owner(body));
+        let request = proof.authorize(request)?;
+        let answer = registration.exchange(request, &endpoint).await?;
+        if answer.status.is_success() {
+            return read(&answer.body).map_err(ObtainError::Login);
+        }
+        let request = Request {
+            sent_at: clock::now(),
+            unix_now: registration.server_time(),
+            assume_lifetime: None,
+            refresh_token: None,
+            secrets: &secrets(registration, &grant, &proof),
+        };
+        let reply = Reply {
+            status: answer.status,
+            headers: &answer.headers,
+            body: &answer.body,
+        };
+        Err(match parse(reply, &request) {
+            Ok(_) => LoginError::Device("device_code").into(),
+            Err(ResponseError::Refused(refusal)) => LoginError::DeviceRefused(refusal).into(),
+            Err(error) => error.into(),
+        })
+    }
+
+    /// Polls until the person has logged in, `expires_in` has passed, or the server says no
+    /// (RFC 8628 section 3.5).
+    ///
+    /// # Errors
+    /// [`ObtainError`], also when the time is up.
+    pub async fn complete(
+        self,
+        registration: Arc<Registration>,
+        token: Arc<TokenConfig>,
+        input_tokens: InputTokens,
+        expires_in: Duration,
+    ) -> Result<Token, ObtainError> {
+        let polls = self.poll(&registration, &token, &input_tokens);
+        let polled = tokio::time::timeout(expires_in, polls).await;
+        let brought = polled.unwrap_or(Err(ObtainError::Login(LoginError::Expired)))?;
+        verified::verified(&registration, &token, brought, None, PATIENCE).await
+    }
+
+    async fn poll(
+        &self,
+        registration: &Registration,
+        token: &TokenConfig,
+        input_tokens: &InputTokens,
+    ) -> Result<Token, ObtainError> {
+        let request = TokenRequest {
+            registration,
+            token,
+            grant: GrantRequest::DeviceCode(self.device_code.clone()),
+            input_tokens,
+        };
+        let mut interval = Duration::from_secs(self.interval);
+        let mut pause = interval;
+        loop {
+            tokio::time::sleep(pause).await;
+            let error = match request.redeem().await {
+                Err(error) => error,
+                brought => return brought,
+            };
+            let code = match &error {
+                ObtainError::Response(ResponseError::Refused(refusal)) => refusal.error.as_deref(),
+                _ => None,
+            };
+            match code {
+                Some("authorization_pending") => {}
+                Some("slow_down") => interval += SLOW_DOWN,
+                Some("expired_token") => return Err(LoginError::Expired.into()),
+                // Section 3.5: on a connection timeout, less often; so, too, where the server is
+                // out.
+                _ if error.is_passing() => interval = (interval * 2).min(LONGEST_INTERVAL),
+                _ => return Err(error),
+            }
+            let asked = error.failure().retry_after.unwrap_or_default();
+            pause = interval.max(asked.min(LONGEST_INTERVAL));
+        }
+    }
 }
 
 /// Reads the answer (RFC 8628 section 3.2).
@@ -77,106 +184,6 @@ fn read(body: &[u8]) -> Result<DeviceLogin, LoginError> {
         expires_in: number("expires_in").unwrap_or(LIFETIME).min(LONGEST),
         interval: number("interval").unwrap_or(INTERVAL).clamp(1, 60),
     })
-}
-
-impl DeviceLogin {
-    /// Begins a login (RFC 8628 section 3.1).
-    ///
-    /// # Errors
-    /// [`SourceError`] when the server does not offer it, or refuses.
-    pub async fn begin(
-        registration: &Arc<Registration>,
-        token: &TokenConfig,
-        input_tokens: &InputTokens,
-    ) -> Result<Self, SourceError> {
-        let endpoint = registration.device_authorization_endpoint().await?;
-        let grant = GrantRequest::DeviceAuthorization;
-        let proof = registration
-            .proof(&grant, &endpoint.text, input_tokens)
-            .await?;
-        let scope = token.scope.join(" ");
-        let body = Parameters::new(token, &grant, (&registration.client_id, &proof), &scope)
-            .encode(crate::config::BodyFormat::Form)?;
-        let request = registration
-            .http
-            .pooled
-            .post(endpoint.url.clone())
-            .header(header::ACCEPT, "application/json")
-            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(Bytes::from_owner(body));
-        let answer = authenticated(registration, request, &proof, &endpoint).await?;
-        if answer.status.is_success() {
-            return read(&answer.body).map_err(SourceError::Login);
-        }
-        let request = Request {
-            sent_at: clock::now(),
-            unix_now: registration.server_time(),
-            assume_lifetime: None,
-            refresh_token: None,
-            secrets: &secrets(registration.credentials(&grant), &grant, &proof),
-        };
-        let reply = Reply {
-            status: answer.status,
-            headers: &answer.headers,
-            body: &answer.body,
-        };
-        Err(match token_response::parse(reply, &request) {
-            Ok(_) => LoginError::Device("device_code").into(),
-            Err(SourceError::Refused(refusal)) => SourceError::RefusedDevice(refusal),
-            Err(error) => error,
-        })
-    }
-
-    /// Polls until the person has logged in, `expires_in` has passed, or the server says no
-    /// (RFC 8628 section 3.5).
-    ///
-    /// # Errors
-    /// [`SourceError`], also when the time is up.
-    pub async fn complete(
-        self,
-        registration: Arc<Registration>,
-        token: Arc<TokenConfig>,
-        input_tokens: InputTokens,
-        expires_in: Duration,
-    ) -> Result<Token, SourceError> {
-        let polls = self.poll(&registration, &token, &input_tokens);
-        let polled = tokio::time::timeout(expires_in, polls).await;
-        let brought = polled.unwrap_or(Err(SourceError::Login(LoginError::Expired)))?;
-        super::verified(&registration, &token, brought, None, super::PATIENCE).await
-    }
-
-    async fn poll(
-        &self,
-        registration: &Arc<Registration>,
-        token: &TokenConfig,
-        input_tokens: &InputTokens,
-    ) -> Result<Token, SourceError> {
-        let mut interval = Duration::from_secs(self.interval);
-        let mut pause = interval;
-        loop {
-            tokio::time::sleep(pause).await;
-            let grant = GrantRequest::DeviceCode(self.device_code.clone());
-            let error = match crate::oauth::redeem(registration, token, &grant, input_tokens).await
-            {
-                Err(error) => error,
-                brought => return brought,
-            };
-            let code = match &error {
-                SourceError::Refused(refusal) => refusal.error.as_deref(),
-                _ => None,
-            };
-            match code {
-                Some("authorization_pending") => {}
-                Some("slow_down") => interval += SLOW_DOWN,
-                Some("expired_token") => return Err(LoginError::Expired.into()),
-                // Section 3.5: on a connection timeout, less often; so, too, where the server is out.
-                _ if error.is_passing() => interval = (interval * 2).min(LONGEST_INTERVAL),
-                _ => return Err(error),
-            }
-            let asked = error.failure().retry_after.unwrap_or_default();
-            pause = interval.max(asked.min(LONGEST_INTERVAL));
-        }
-    }
 }
 
 const MAX_TEXT: usize = 2048;

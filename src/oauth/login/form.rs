@@ -1,33 +1,86 @@
-//! A login without a person: the provider's pages are followed to its form, which is filled in and sent
-//! once, and from there to the redirect URI.
+//! A login without a person: the provider's pages are followed to its form, which is filled in and
+//! sent once, and from there to the redirect URI.
 
-use ::http::{HeaderValue, StatusCode, header};
+use std::time::Duration;
+
+use ::http::{StatusCode, header};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 use zeroize::Zeroizing;
 
 use super::authorization::{Authorization, Redemption};
+use super::code::{authorize, redeem_patiently};
 use super::cookies::Cookies;
 use super::error::LoginError;
 use super::html::{self, Form};
-use crate::oauth::error::SourceError;
+use crate::config::{AuthorizationCode, FormValue, TokenConfig};
+use crate::oauth::credentials::CredentialsError;
+use crate::oauth::error::ObtainError;
+use crate::oauth::input_tokens::InputTokens;
 use crate::oauth::registration::Registration;
-use crate::oauth::transport::http::{self, Answer};
+use crate::oauth::transport::EncodingError;
+use crate::oauth::transport::address::{is_confidential, server};
+use crate::oauth::transport::exchange::{Answer, exchange};
+use crate::oauth::transport::headers::sensitive;
+use crate::token::Token;
 
 /// The fields of the form, by name.
-pub(in crate::oauth) type Fields = Vec<(String, SecretString)>;
+type Fields = Vec<(String, SecretString)>;
+
+/// Logs in by filling in the provider's form.
+pub(in crate::oauth) async fn by_form(
+    registration: &Registration,
+    token: &TokenConfig,
+    grant: &AuthorizationCode,
+    input_tokens: &InputTokens,
+) -> Result<Token, ObtainError> {
+    let authorization = authorize(registration, token, grant, None).await?;
+    let fields = fields(registration, grant)?;
+    let walk = walk(registration, &authorization, &fields);
+    let limit = FORM_TIMEOUTS * registration.config.timeout;
+    let walked = tokio::time::timeout(limit, walk).await;
+    let redemption = walked.unwrap_or(Err(ObtainError::Login(LoginError::TooSlow)))?;
+    // It has a schedule, and fills in the form again.
+    redeem_patiently(
+        registration,
+        token,
+        redemption,
+        input_tokens,
+        Duration::ZERO,
+    )
+    .await
+}
+
+/// What the form is filled in with. Passwords are read at each login.
+fn fields(
+    registration: &Registration,
+    grant: &AuthorizationCode,
+) -> Result<Fields, CredentialsError> {
+    let fields = grant.form_login.iter().flatten();
+    fields
+        .map(|(name, value)| {
+            let value = match value {
+                FormValue::Plain(value) => value.as_str().into(),
+                FormValue::Secret(secret) => {
+                    registration.read("grant.authorization_code.form_login", secret)?
+                }
+            };
+            Ok((name.clone(), value))
+        })
+        .collect()
+}
 
 /// Walks from the authorization endpoint to the redirect URI.
-pub(super) async fn walk(
+async fn walk(
     registration: &Registration,
     authorization: &Authorization,
     fields: &Fields,
-) -> Result<Redemption, SourceError> {
+) -> Result<Redemption, ObtainError> {
     let mut walk = Walk {
         registration,
         cookies: Cookies::default(),
     };
-    let start = Url::parse(&authorization.url).map_err(|_| SourceError::RequestEncoding)?;
+    let start = Url::parse(&authorization.url).map_err(|_| EncodingError)?;
     let mut page = walk.visit(&start, None).await?;
     let mut at = start;
     let mut filled_in = false;
@@ -36,7 +89,7 @@ pub(super) async fn walk(
             if authorization.is_end(&next) {
                 return authorization
                     .answered(next.as_str())
-                    .map_err(SourceError::Login);
+                    .map_err(ObtainError::Login);
             }
             at = safe(next, &registration.config.endpoint.url().url)?;
             page = walk.visit(&at, None).await?;
@@ -72,7 +125,7 @@ impl Walk<'_> {
         &mut self,
         url: &Url,
         form: Option<Zeroizing<String>>,
-    ) -> Result<Answer, SourceError> {
+    ) -> Result<Answer, ObtainError> {
         let client = &self.registration.http.pooled;
         let mut request = match form {
             None => client.get(url.clone()),
@@ -83,12 +136,10 @@ impl Walk<'_> {
         };
         request = request.header(header::ACCEPT, "text/html");
         if let Some(cookies) = self.cookies.header(url) {
-            let mut value = HeaderValue::from_str(cookies.expose_secret())
-                .map_err(|_| SourceError::RequestEncoding)?;
-            value.set_sensitive(true);
-            request = request.header(header::COOKIE, value);
+            let cookies = sensitive(cookies.expose_secret())?;
+            request = request.header(header::COOKIE, cookies);
         }
-        let answer = http::exchange(request, url).await?;
+        let answer = exchange(request, url).await?;
         for cookie in answer.headers.get_all(header::SET_COOKIE) {
             if let Ok(cookie) = cookie.to_str() {
                 self.cookies.set(url, cookie);
@@ -98,8 +149,8 @@ impl Walk<'_> {
     }
 }
 
-/// Where an answer leads. After any redirect the next page is asked for with GET, as browsers do; 307 and
-/// 308 would send the form a second time, perhaps elsewhere.
+/// Where an answer leads. After any redirect the next page is asked for with GET, as browsers do;
+/// 307 and 308 would send the form a second time, perhaps elsewhere.
 fn redirect(answer: &Answer, from: &Url) -> Option<Url> {
     let redirects = matches!(
         answer.status,
@@ -113,13 +164,13 @@ fn redirect(answer: &Answer, from: &Url) -> Option<Url> {
     redirects.then(|| from.join(location).ok()).flatten()
 }
 
-/// Credentials go to https, or to loopback where the server itself is reached so.
-fn safe(url: Url, server: &Url) -> Result<Url, SourceError> {
-    let as_safe = url.scheme() == "https" || server.scheme() == "http";
+/// Credentials go to https, or to loopback where the provider itself is reached so.
+fn safe(url: Url, reached: &Url) -> Result<Url, ObtainError> {
+    let as_safe = url.scheme() == "https" || reached.scheme() == "http";
     let anonymous = url.username().is_empty() && url.password().is_none();
-    match as_safe && anonymous && http::is_confidential(&url) {
+    match as_safe && anonymous && is_confidential(&url) {
         true => Ok(url),
-        false => Err(LoginError::LedAstray(http::server(&url)).into()),
+        false => Err(LoginError::LedAstray(server(&url)).into()),
     }
 }
 
@@ -169,3 +220,6 @@ fn body(form: &Form, fields: &Fields) -> Zeroizing<String> {
 
 /// Redirects and pages of one login, at most.
 const MAX_STEPS: usize = 12;
+
+/// How long the login pages may take in all, in timeouts of a request.
+const FORM_TIMEOUTS: u32 = 2;

@@ -8,18 +8,19 @@ use arc_swap::ArcSwapOption;
 use bearerd_core::instant::Instant;
 use reqwest::Client;
 
+use super::error::ProviderError;
 use super::key_set::{KeySet, KeySetProblem};
-use super::single_flight::SingleFlight;
+use super::single_flight::{Shared, SingleFlight};
 use crate::clock;
 use crate::config::HttpsUrl;
-use crate::oauth::error::SourceError;
-use crate::oauth::transport::http;
+use crate::oauth::transport::address::server;
+use crate::oauth::transport::exchange::exchange;
 
 /// The key set last seen. It outlives its time when the provider does not answer.
 #[derive(Default)]
 pub(in crate::oauth) struct Cache {
     held: ArcSwapOption<Entry>,
-    requests: SingleFlight,
+    requests: SingleFlight<ProviderError>,
 }
 
 #[derive(Clone)]
@@ -42,13 +43,14 @@ pub(in crate::oauth) enum Want {
 }
 
 impl Cache {
-    /// The key set; asked for again when it is old, and for [`Want::NewKeys`] at most once a minute.
+    /// The key set; asked for again when it is old, and for [`Want::NewKeys`] at most once a
+    /// minute.
     pub(in crate::oauth) async fn keys(
         &self,
         client: &Client,
         jwks_uri: &HttpsUrl,
         want: Want,
-    ) -> Result<Arc<KeySet>, SourceError> {
+    ) -> Result<Arc<KeySet>, Shared<ProviderError>> {
         let good = || {
             let entry = self.held(jwks_uri)?;
             (!entry.is_due(want, clock::now())).then(|| Arc::clone(&entry.keys))
@@ -63,7 +65,7 @@ impl Cache {
         client: &Client,
         jwks_uri: &HttpsUrl,
         want: Want,
-    ) -> Result<Arc<KeySet>, SourceError> {
+    ) -> Result<Arc<KeySet>, ProviderError> {
         let now = clock::now();
         match (fetch(client, jwks_uri).await, self.held(jwks_uri)) {
             (Ok((keys, lifetime)), _) => {
@@ -98,8 +100,9 @@ impl Cache {
 }
 
 impl Want {
-    /// How long the provider is left alone after it was asked. New keys that are found at the first token
-    /// signed with one need no pause before, and tokens that name keys which do not exist no other limit.
+    /// How long the provider is left alone after it was asked. New keys that are found at the first
+    /// token signed with one need no pause before, and tokens that name keys which do not exist no
+    /// other limit.
     fn pause(self) -> Duration {
         match self {
             Self::Keys => Duration::ZERO,
@@ -119,11 +122,11 @@ impl Entry {
     }
 }
 
-async fn fetch(client: &Client, jwks_uri: &HttpsUrl) -> Result<(KeySet, Duration), SourceError> {
+async fn fetch(client: &Client, jwks_uri: &HttpsUrl) -> Result<(KeySet, Duration), ProviderError> {
     let request = client
         .get(jwks_uri.url.clone())
         .header(header::ACCEPT, "application/jwk-set+json, application/json");
-    let answer = http::exchange(request, &jwks_uri.url).await?;
+    let answer = exchange(request, &jwks_uri.url).await?;
     let keys = if answer.status.is_success() {
         KeySet::parse(&answer.body)
     } else {
@@ -131,15 +134,15 @@ async fn fetch(client: &Client, jwks_uri: &HttpsUrl) -> Result<(KeySet, Duration
     };
     match keys {
         Ok(keys) => Ok((keys, lifetime(&answer.headers))),
-        Err(problem) => Err(SourceError::KeySet {
-            server: http::server(&jwks_uri.url),
+        Err(problem) => Err(ProviderError::KeySet {
+            server: server(&jwks_uri.url),
             problem,
         }),
     }
 }
 
-/// `max-age` of `Cache-Control` (RFC 9111 section 5.2.2.1), within bounds: a key withdrawn goes within a
-/// day, and no server makes us ask at every login.
+/// `max-age` of `Cache-Control` (RFC 9111 section 5.2.2.1), within bounds: a key withdrawn goes
+/// within a day, and no server makes us ask at every login.
 fn lifetime(headers: &HeaderMap) -> Duration {
     let values = headers.get_all(header::CACHE_CONTROL);
     let directives = values

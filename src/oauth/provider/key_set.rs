@@ -74,7 +74,7 @@ pub enum KeySetProblem {
 }
 
 impl KeySetProblem {
-    pub(in crate::oauth) fn kind(self) -> FailureKind {
+    pub(super) fn kind(self) -> FailureKind {
         match self {
             Self::NoAddress => FailureKind::Misconfigured,
             Self::Status(StatusCode::TOO_MANY_REQUESTS) => FailureKind::RateLimited,

@@ -1,17 +1,18 @@
 //! A token that a program prints.
 //!
-//! Its output is taken for what it looks like: a token and nothing else, or a JSON object in one of the shapes
-//! that such programs have.
+//! Its output is taken for what it looks like: a token and nothing else, or a JSON object in one of
+//! the shapes that such programs have.
 
 use std::process::{ExitStatus, Stdio};
 
-use bearerd_core::refresh::FailureKind;
+use bearerd_core::refresh::{Delivery, Failure, FailureKind};
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 
 use crate::clock;
 use crate::config::{CommandGrant, Environment, TokenConfig};
-use crate::oauth::error::ReplyProblem;
+use crate::oauth::failure::failed;
+use crate::oauth::response::ReplyProblem;
 use crate::oauth::response::token_response::{self, Granted, Request};
 use crate::program::{self, Ended, ProgramError};
 
@@ -21,7 +22,7 @@ pub enum CommandError {
     /// It ended with another status than 0.
     #[error("{program}: {status}")]
     Exit {
-        /// Its name.
+        /// The program's name.
         program: String,
         /// How it ended.
         status: ExitStatus,
@@ -29,15 +30,15 @@ pub enum CommandError {
     /// What it printed is of no use.
     #[error("{program}: its output is of no use: {problem}")]
     Output {
-        /// Its name.
+        /// The program's name.
         program: String,
-        /// Why.
+        /// What is wrong with it.
         problem: ReplyProblem,
     },
     /// It printed that it has failed (`"success": false`).
     #[error("{program}: it reports a failure")]
     Reported {
-        /// Its name.
+        /// The program's name.
         program: String,
     },
     /// It did not come to its end.
@@ -46,13 +47,19 @@ pub enum CommandError {
     /// It printed too much.
     #[error("{program}: its output is longer than 64 KiB")]
     TooLong {
-        /// Its name.
+        /// The program's name.
         program: String,
     },
 }
 
 impl CommandError {
-    pub(in crate::oauth) fn kind(&self) -> FailureKind {
+    /// What it means for the schedule.
+    #[must_use]
+    pub fn failure(&self) -> Failure {
+        failed(self.kind(), Delivery::Answered)
+    }
+
+    fn kind(&self) -> FailureKind {
         match self {
             // What it wants may be out of reach for now: only persistence tells.
             Self::Exit { .. } | Self::Reported { .. } => FailureKind::Unrecognized,
@@ -62,7 +69,9 @@ impl CommandError {
         }
     }
 
-    pub(in crate::oauth) fn hint(&self) -> Option<&'static str> {
+    /// What to do about it, where that is known.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Exit { .. } | Self::Reported { .. } => {
                 Some("run it by hand as bearerd's user: what it writes to stderr is not kept")
@@ -115,7 +124,8 @@ pub(in crate::oauth) async fn obtain(
     token_response::granted(members, &request).map_err(unusable)
 }
 
-/// The output as the members of a token response (RFC 6749 section 5.1); `None` when it says that there is none.
+/// The output as the members of a token response (RFC 6749 section 5.1); `None` when it says that
+/// there is none.
 fn members(output: &[u8]) -> Result<Option<Map<String, Value>>, ReplyProblem> {
     let text = std::str::from_utf8(output).map_err(|_| ReplyProblem::NoKnownFormat)?;
     let text = text.trim();

@@ -11,12 +11,19 @@ use zeroize::Zeroizing;
 use crate::clock;
 use crate::config::{Authorization, Environment, HttpGrant, HttpMethod, TokenConfig, TokenRef};
 use crate::oauth::credentials::assertion::{Party, Signer};
-use crate::oauth::credentials::client_auth;
-use crate::oauth::error::{HttpRefusal, ReplyProblem, SourceError};
+use crate::oauth::credentials::secret;
+use crate::oauth::error::ObtainError;
 use crate::oauth::input_tokens::InputTokens;
-use crate::oauth::registration;
-use crate::oauth::response::token_response::{self, Granted, Reply, Request};
-use crate::oauth::transport::http::{self, Answer, Http};
+use crate::oauth::response::dates;
+use crate::oauth::response::shown::shown;
+use crate::oauth::response::token_response::granted;
+use crate::oauth::response::{Granted, HttpRefusal, ReplyProblem, Request, ResponseError};
+use crate::oauth::server_clock;
+use crate::oauth::transport::EncodingError;
+use crate::oauth::transport::address::server;
+use crate::oauth::transport::exchange::{Answer, exchange};
+use crate::oauth::transport::headers::{self, sensitive};
+use crate::oauth::transport::http::Http;
 
 /// A request but for what is made anew each time.
 struct Prepared {
@@ -32,24 +39,25 @@ enum Bearer {
     Signed(Arc<Signer>),
 }
 
-/// Sends the request; once more when the server refuses a signature and its reply shows that our clock is wrong.
+/// Sends the request; once more when the server refuses a signature and its reply shows that our
+/// clock is wrong.
 pub(in crate::oauth) async fn obtain(
     token: &TokenConfig,
     grant: &HttpGrant,
     environment: &Environment,
     input_tokens: InputTokens,
-) -> Result<Granted, SourceError> {
+) -> Result<Granted, ObtainError> {
     let (described, environment) = (grant.clone(), environment.clone());
     // Files are read and keys are parsed.
     let prepared =
         tokio::task::spawn_blocking(move || prepare(&described, &environment, &input_tokens));
-    let mut prepared = prepared.await.map_err(|_| SourceError::RequestEncoding)??;
+    let mut prepared = prepared.await.map_err(|_| EncodingError)??;
     let mut server_time = clock::unix_now();
     let mut sent_at = clock::now();
     let mut answer = send(grant, &mut prepared, server_time).await?;
-    if let Some(date) = token_response::date(&answer.headers) {
-        let skew = registration::skew(date, server_time, clock::unix_now());
-        if skew.abs() > registration::TOLERATED {
+    if let Some(date) = dates::date(&answer.headers) {
+        let skew = server_clock::skew(date, server_time, clock::unix_now());
+        if skew.abs() > server_clock::TOLERATED {
             server_time = date;
             let signed = matches!(prepared.bearer, Some(Bearer::Signed(_)));
             if signed && answer.status == StatusCode::UNAUTHORIZED {
@@ -66,22 +74,23 @@ pub(in crate::oauth) async fn obtain(
         refresh_token: None,
         secrets: &secrets,
     };
-    understand(grant, &answer, &request)
+    Ok(understand(grant, &answer, &request)?)
 }
 
 fn prepare(
     grant: &HttpGrant,
     environment: &Environment,
     input_tokens: &InputTokens,
-) -> Result<Prepared, SourceError> {
-    let (headers, secrets) = http::headers("grant.http.headers", &grant.headers, environment)?;
+) -> Result<Prepared, ObtainError> {
+    let (headers, secrets) =
+        headers::configured("grant.http.headers", &grant.headers, environment)?;
     let bearer = match &grant.authorization {
         None => None,
         Some(Authorization::Bearer(TokenRef::Token { name, part })) => {
             Some(Bearer::Given(input_tokens.of_parent(name, *part)?))
         }
         Some(Authorization::Bearer(TokenRef::Secret(secret))) => {
-            let secret = client_auth::read("grant.http.bearer", secret, environment)?;
+            let secret = secret::read("grant.http.bearer", secret, environment)?;
             Some(Bearer::Given(secret))
         }
         Some(Authorization::Signed(signed)) => {
@@ -90,7 +99,7 @@ fn prepare(
                 subject: signed.subject.as_deref(),
                 what: "grant.github_app.key",
             };
-            let key = client_auth::read(party.what, &signed.key, environment)?;
+            let key = secret::read(party.what, &signed.key, environment)?;
             let signer = Signer::with_private_key(&key, signed.alg, &party, &signed.assertion)?;
             Some(Bearer::Signed(Arc::new(signer)))
         }
@@ -107,7 +116,7 @@ async fn send(
     grant: &HttpGrant,
     prepared: &mut Prepared,
     server_time: Duration,
-) -> Result<Answer, SourceError> {
+) -> Result<Answer, ObtainError> {
     let client = &prepared.http.pooled;
     let mut request = match grant.method {
         HttpMethod::Get => client.get(grant.url.url.clone()),
@@ -124,9 +133,7 @@ async fn send(
     };
     if let Some(token) = bearer {
         let value = Zeroizing::new(format!("Bearer {}", token.expose_secret()));
-        let mut value = HeaderValue::from_str(&value).map_err(|_| SourceError::RequestEncoding)?;
-        value.set_sensitive(true);
-        request = request.header(header::AUTHORIZATION, value);
+        request = request.header(header::AUTHORIZATION, sensitive(&value)?);
         prepared.secrets.push(token);
     }
     if let Some(body) = &grant.body {
@@ -134,28 +141,24 @@ async fn send(
         request = request.header(header::CONTENT_TYPE, json);
         request = request.body(body.to_string());
     }
-    http::exchange(request, &grant.url.url).await
+    Ok(exchange(request, &grant.url.url).await?)
 }
 
 fn understand(
     grant: &HttpGrant,
     answer: &Answer,
     request: &Request<'_>,
-) -> Result<Granted, SourceError> {
+) -> Result<Granted, ResponseError> {
     let status = answer.status;
     if status.is_redirection() {
-        let headers = &answer.headers;
-        let body = &answer.body;
-        return Err(token_response::redirect(Reply {
-            status,
-            headers,
-            body,
-        }));
+        return Err(ResponseError::redirect(status, &answer.headers));
     }
     if !status.is_success() {
-        return Err(SourceError::Http(Box::new(refusal(grant, answer, request))));
+        return Err(ResponseError::Http(Box::new(refusal(
+            grant, answer, request,
+        ))));
     }
-    let unusable = |problem| SourceError::Unusable { status, problem };
+    let unusable = |problem| ResponseError::Unusable { status, problem };
     let value: Value =
         serde_json::from_slice(&answer.body).map_err(|_| unusable(ReplyProblem::NotAnObject))?;
     let at = |pointer: &String| value.pointer(pointer).cloned();
@@ -168,7 +171,7 @@ fn understand(
     let members: Map<_, _> = members
         .filter_map(|(name, pointer)| Some((name.to_owned(), at(pointer?)?)))
         .collect();
-    token_response::granted(members, request).map_err(unusable)
+    granted(members, request).map_err(unusable)
 }
 
 /// GitHub has 403 for too many requests, too: then it names the time at which they count anew.
@@ -177,9 +180,9 @@ fn refusal(grant: &HttpGrant, answer: &Answer, request: &Request<'_>) -> HttpRef
         let value = answer.headers.get(name)?.to_str().ok()?;
         value.trim().parse().ok()
     };
-    let retry_after = token_response::retry_after(&answer.headers, request.unix_now);
+    let retry_after = dates::retry_after(&answer.headers, request.unix_now);
     let none_left = number("x-ratelimit-remaining") == Some(0);
-    let now = token_response::date(&answer.headers).unwrap_or(request.unix_now);
+    let now = dates::date(&answer.headers).unwrap_or(request.unix_now);
     let reset = number("x-ratelimit-reset").filter(|_| none_left);
     let reset = reset.map(|at| Duration::from_secs(at).saturating_sub(now));
     let limited = answer.status == StatusCode::TOO_MANY_REQUESTS
@@ -187,9 +190,9 @@ fn refusal(grant: &HttpGrant, answer: &Answer, request: &Request<'_>) -> HttpRef
     let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
     let message = body.get("message").and_then(Value::as_str);
     HttpRefusal {
-        server: http::server(&grant.url.url),
+        server: server(&grant.url.url),
         status: answer.status,
-        message: message.and_then(|text| token_response::shown(text, request.secrets, 200)),
+        message: message.and_then(|text| shown(text, request.secrets, 200)),
         rate_limited: limited,
         retry_after: retry_after.or(reset),
     }

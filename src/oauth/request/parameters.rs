@@ -1,66 +1,14 @@
 //! What a token request says. Pure: configuration and secrets in, parameters and bytes out.
 
-use std::sync::Arc;
-
 use secrecy::{ExposeSecret, SecretString};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use url::form_urlencoded;
 use zeroize::Zeroizing;
 
+use super::grant::GrantRequest;
+use super::proof::Proof;
 use crate::config::{BodyFormat, GrantConfig, TokenConfig};
-use crate::oauth::credentials::assertion::Signer;
-use crate::oauth::error::SourceError;
-use crate::oauth::login::Redemption;
-
-/// The grant, with the secret it needs.
-pub(in crate::oauth) enum GrantRequest {
-    /// RFC 6749 section 4.1.3.
-    AuthorizationCode(Redemption),
-    /// RFC 6749 section 4.4.
-    ClientCredentials,
-    /// Not for a token, but for a login on another device (RFC 8628 section 3.1).
-    DeviceAuthorization,
-    /// RFC 8628 section 3.4.
-    DeviceCode(SecretString),
-    /// RFC 7523 section 2.1.
-    JwtBearer(SecretString),
-    /// The same, with an assertion that is signed for each request.
-    ToSign(Arc<Signer>),
-    /// RFC 6749 section 4.3.
-    Password {
-        username: String,
-        password: SecretString,
-    },
-    /// RFC 6749 section 6.
-    RefreshToken(SecretString),
-    /// RFC 8693.
-    TokenExchange {
-        subject_token: SecretString,
-        actor_token: Option<SecretString>,
-    },
-}
-
-impl GrantRequest {
-    /// Whether it is an assertion (RFC 7521 section 4.1), which names its issuer.
-    pub(in crate::oauth) fn is_assertion(&self) -> bool {
-        matches!(self, Self::JwtBearer(_) | Self::ToSign(_))
-    }
-}
-
-/// The client's proof for this one request.
-pub(in crate::oauth) enum Proof<'a> {
-    /// None at all.
-    Nothing,
-    /// `client_id` only.
-    Id,
-    /// In the `Authorization` header, encoded; nothing in the body (RFC 6749 section 2.3).
-    Basic(&'a SecretString),
-    /// `client_id` and `client_secret`.
-    Post(&'a SecretString),
-    /// `client_assertion`. `client_id` goes with it: Microsoft Entra requires it, NHS England overwrites
-    /// it with the assertion's `sub`.
-    Assertion(SecretString),
-}
+use crate::oauth::transport::EncodingError;
 
 /// The parameters in their order on the wire: the grant's, the token's, the client's.
 pub(in crate::oauth) struct Parameters<'a>(Vec<(&'a str, &'a str)>);
@@ -68,9 +16,10 @@ pub(in crate::oauth) struct Parameters<'a>(Vec<(&'a str, &'a str)>);
 impl<'a> Parameters<'a> {
     /// Collects the parameters.
     ///
-    /// A refresh token grant that merely follows another grant is sent bare: without `scope` the server
-    /// repeats what was granted (RFC 6749 section 6), and parameters of the first grant mean nothing to it.
-    /// Where refreshing *is* the configured grant, `scope` and the rest were written for it.
+    /// A refresh token grant that merely follows another grant is sent bare: without `scope` the
+    /// server repeats what was granted (RFC 6749 section 6), and parameters of the first grant mean
+    /// nothing to it. Where refreshing *is* the configured grant, `scope` and the rest were written
+    /// for it.
     pub(in crate::oauth) fn new(
         token: &'a TokenConfig,
         grant: &'a GrantRequest,
@@ -80,7 +29,8 @@ impl<'a> Parameters<'a> {
         let mut list = granting(token, grant);
         let follows_another = matches!(grant, GrantRequest::RefreshToken(_))
             && !matches!(token.grant, GrantConfig::RefreshToken(_));
-        // What a login asked for was said when it began; only `resource` may be said again (RFC 8707).
+        // What a login asked for was said when it began; only `resource` may be said again (RFC
+        // 8707).
         let follows_login = matches!(
             grant,
             GrantRequest::AuthorizationCode(_) | GrantRequest::DeviceCode(_)
@@ -101,7 +51,7 @@ impl<'a> Parameters<'a> {
         Self(list)
     }
 
-    /// Those of a revocation (RFC 7009 section 2.1).
+    /// Collects the parameters of a revocation (RFC 7009 section 2.1).
     pub(in crate::oauth) fn revocation(
         token: &'a SecretString,
         hint: &'a str,
@@ -112,12 +62,12 @@ impl<'a> Parameters<'a> {
         Self(list)
     }
 
-    /// The body. Its buffer is as large as it can get from the start, so that no copy of a secret is left
-    /// behind by growing, and is wiped when dropped.
+    /// The body. Its buffer is as large as it can get from the start, so that no copy of a secret
+    /// is left behind by growing, and is wiped when dropped.
     pub(in crate::oauth) fn encode(
         &self,
         format: BodyFormat,
-    ) -> Result<Zeroizing<Vec<u8>>, SourceError> {
+    ) -> Result<Zeroizing<Vec<u8>>, EncodingError> {
         let size: usize = self
             .0
             .iter()
@@ -132,8 +82,7 @@ impl<'a> Parameters<'a> {
             BodyFormat::Json => {
                 // A control character takes six bytes in JSON, at worst.
                 let mut body = Zeroizing::new(Vec::with_capacity(2 * size + 2));
-                serde_json::to_writer(&mut *body, self)
-                    .map_err(|_| SourceError::RequestEncoding)?;
+                serde_json::to_writer(&mut *body, self).map_err(|_| EncodingError)?;
                 Ok(body)
             }
         }

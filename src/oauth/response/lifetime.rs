@@ -6,8 +6,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
-/// Taken when nothing names a lifetime and `assume_lifetime` is not set: the shortest that is common
-/// (Keycloak's default). A token is better than none, and none is valid for ever.
+/// Taken when nothing names a lifetime and `assume_lifetime` is not set: the shortest that is
+/// common (Keycloak's default). A token is better than none, and none is valid for ever.
 pub(in crate::oauth) const FALLBACK: Duration = Duration::from_secs(300);
 
 /// Longer is taken for nonsense, such as milliseconds; a token replaced once a year does no harm.
@@ -26,8 +26,8 @@ pub(super) fn stated(members: &Map<String, Value>, unix_now: Duration) -> Option
     expires_in.or_else(sibling).and_then(usable)
 }
 
-/// What a JWT's own `exp` says, unverified: it is the server's word, by the connection it came on. Not for
-/// when `expires_in` is there: access tokens are opaque to clients.
+/// What a JWT's own `exp` says, unverified: it is the server's word, by the connection it came on.
+/// Not for when `expires_in` is there: access tokens are opaque to clients.
 pub(super) fn of_jwt(access_token: &str, unix_now: Duration) -> Option<Duration> {
     let mut parts = access_token.split('.');
     let (_, payload, _) = (parts.next()?, parts.next()?, parts.next()?);
@@ -43,8 +43,8 @@ pub(super) fn of_jwt(access_token: &str, unix_now: Duration) -> Option<Duration>
     usable(left.min(exp.saturating_sub(iat)))
 }
 
-/// `refresh_expires_in` (Keycloak) or `refresh_token_expires_in` (NHS England, Apigee, AD FS). Zero means
-/// that no limit is stated, not that there is none.
+/// `refresh_expires_in` (Keycloak) or `refresh_token_expires_in` (NHS England, Apigee, AD FS). Zero
+/// means that no limit is stated, not that there is none.
 pub(super) fn of_refresh_token(members: &Map<String, Value>) -> Option<Duration> {
     ["refresh_expires_in", "refresh_token_expires_in"]
         .iter()
@@ -62,7 +62,8 @@ fn usable(lifetime: Duration) -> Option<Duration> {
     (lifetime >= Duration::from_secs(1)).then(|| lifetime.min(LONGEST))
 }
 
-/// Whole seconds from a number or from a string that holds one (Apigee, PayPal, Microsoft Entra v1).
+/// Whole seconds from a number or from a string that holds one (Apigee, PayPal, Microsoft Entra
+/// v1).
 fn seconds(value: &Value) -> Option<Duration> {
     let number = match value {
         Value::Number(number) => number.as_f64()?,

@@ -3,8 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use bearerd_core::refresh::{Delivery, FailureKind};
+use bearerd_core::refresh::{Delivery, Failure, FailureKind};
 use http::StatusCode;
+
+use crate::oauth::failure::failed;
 
 /// An error response (RFC 6749 section 5.2), reduced to what may be shown.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -21,87 +23,30 @@ pub struct Refusal {
     pub retry_after: Option<Duration>,
 }
 
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.status.as_u16())?;
-        if let Some(error) = &self.error {
-            write!(f, " {error}")?;
-        }
-        if let Some(description) = &self.description {
-            write!(f, " ({description})")?;
-        }
-        for (name, id) in &self.ids {
-            write!(f, ", {name} {id}")?;
-        }
-        Ok(())
-    }
-}
-
-/// The refusal of a request that is no token request, reduced to what may be shown.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct HttpRefusal {
-    /// Host and port.
-    pub server: String,
-    /// The status.
-    pub status: StatusCode,
-    /// `message`, as GitHub sends one, without control characters and secrets, at most 200 characters.
-    pub message: Option<String>,
-    /// The server wants fewer requests.
-    pub rate_limited: bool,
-    /// `Retry-After`, or `x-ratelimit-reset`, counted from the reply.
-    pub retry_after: Option<Duration>,
-}
-
-impl fmt::Display for HttpRefusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} answered {}", self.server, self.status.as_u16())?;
-        match &self.message {
-            Some(message) => write!(f, " ({message})"),
-            None => Ok(()),
-        }
-    }
-}
-
-impl HttpRefusal {
-    pub(in crate::oauth) fn kind(&self) -> FailureKind {
-        match self.status.as_u16() {
-            _ if self.rate_limited => FailureKind::RateLimited,
-            401 | 404 | 422 => FailureKind::Misconfigured,
-            403 => FailureKind::Denied,
-            408 | 425 | 500..=599 => FailureKind::Unavailable,
-            _ => FailureKind::Unrecognized,
-        }
-    }
-
-    pub(in crate::oauth) fn hint(&self) -> Option<&'static str> {
-        match self.status.as_u16() {
-            _ if self.rate_limited => None,
-            401 => Some("check the key or token that the request carries, and whose it is"),
-            404 | 405 => {
-                Some("check url; for a GitHub app installation_id and where it is installed")
-            }
-            422 => Some("check what is asked for: repositories and permissions, or body"),
-            _ => None,
-        }
-    }
-}
-
 impl Refusal {
-    /// A 5xx may be a proxy's word on an answer that never reached it, or follow after the refresh token was
-    /// spent; 503 and `temporarily_unavailable` come before any work.
-    pub(in crate::oauth) fn delivery(&self) -> Delivery {
+    /// What it means for the schedule.
+    pub(in crate::oauth) fn failure(&self) -> Failure {
+        Failure {
+            retry_after: self.retry_after,
+            ..failed(self.kind(), self.delivery())
+        }
+    }
+
+    /// A 5xx may be a proxy's word on an answer that never reached it, or follow after the refresh
+    /// token was spent; 503 and `temporarily_unavailable` come before any work.
+    fn delivery(&self) -> Delivery {
         let before_work = self.status == StatusCode::SERVICE_UNAVAILABLE
             || self.error.as_deref() == Some("temporarily_unavailable");
-        match self.kind() {
-            FailureKind::Unavailable if self.status.is_server_error() && !before_work => {
-                Delivery::Unknown
-            }
-            _ => Delivery::Answered,
+        let unavailable = self.kind() == FailureKind::Unavailable;
+        if unavailable && self.status.is_server_error() && !before_work {
+            Delivery::Unknown
+        } else {
+            Delivery::Answered
         }
     }
 
-    /// Classifies by `error` first, then by status. Codes outside RFC 6749 are of GitHub, Microsoft Entra,
-    /// NHS England and Slack.
+    /// Classifies by `error` first, then by status. Codes outside RFC 6749 are of GitHub, Microsoft
+    /// Entra, NHS England and Slack.
     pub(in crate::oauth) fn kind(&self) -> FailureKind {
         let code = self.error.as_deref().unwrap_or_default();
         match (self.status.as_u16(), code) {
@@ -125,7 +70,8 @@ impl Refusal {
             (_, "temporarily_unavailable" | "server_error" | "unknown_error") => {
                 FailureKind::Unavailable
             }
-            // NHS England: 403 when it cannot fetch the registered JWKS, 401 when the signature is wrong.
+            // NHS England: 403 when it cannot fetch the registered JWKS, 401 when the signature is
+            // wrong.
             (403, "public_key error") => FailureKind::Unavailable,
             (_, "access_denied") => FailureKind::Denied,
             (
@@ -168,5 +114,21 @@ impl Refusal {
             (415, _) => Some("check body: the server refuses this encoding"),
             _ => None,
         }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.status.as_u16())?;
+        if let Some(error) = &self.error {
+            write!(f, " {error}")?;
+        }
+        if let Some(description) = &self.description {
+            write!(f, " ({description})")?;
+        }
+        for (name, id) in &self.ids {
+            write!(f, ", {name} {id}")?;
+        }
+        Ok(())
     }
 }

@@ -1,19 +1,23 @@
-//! What a token endpoint's reply means. Pure: status, headers and bytes in; a token or an error out.
+//! What a token endpoint's reply means. Pure: status, headers and bytes in; a token or an error
+//! out.
 //!
-//! Tolerant where real servers differ from RFC 6749 and harm is impossible, strict where a token could not
-//! be used: success needs a 2xx status, a non-empty `access_token`, and no `error`.
+//! Tolerant where real servers differ from RFC 6749 and harm is impossible, strict where a token
+//! could not be used: success needs a 2xx status, a non-empty `access_token`, and no `error`.
 
 use std::time::Duration;
 
 use bearerd_core::credential::{RefreshValidity, Validity};
 use bearerd_core::instant::Instant;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, StatusCode};
 use secrecy::SecretString;
 use serde_json::{Map, Value};
-use url::{Url, form_urlencoded};
+use url::form_urlencoded;
 
+use super::dates::retry_after;
+use super::error::{ReplyProblem, ResponseError};
 use super::lifetime;
-use crate::oauth::error::{Refusal, ReplyProblem, SourceError};
+use super::refusal::Refusal;
+use super::shown::shown;
 use crate::token::Token;
 
 /// A reply as received.
@@ -54,39 +58,26 @@ pub struct Granted {
 /// Understands a reply.
 ///
 /// # Errors
-/// [`SourceError::Refused`], [`SourceError::Redirect`] or [`SourceError::Unusable`].
-pub fn parse(reply: Reply<'_>, request: &Request<'_>) -> Result<Granted, SourceError> {
+/// [`ResponseError`], but for what a request that is no token request may meet.
+pub fn parse(reply: Reply<'_>, request: &Request<'_>) -> Result<Granted, ResponseError> {
     let status = reply.status;
     if status.is_redirection() {
-        return Err(redirect(reply));
+        return Err(ResponseError::redirect(status, reply.headers));
     }
     let members = members(reply.body);
     if !status.is_success() {
         let members = members.unwrap_or_default();
         return Err(refusal(reply, request, &members));
     }
-    let members = members.map_err(|problem| SourceError::Unusable { status, problem })?;
+    let members = members.map_err(|problem| ResponseError::Unusable { status, problem })?;
     if names_error(&members) {
         return Err(refusal(reply, request, &members));
     }
-    granted(members, request).map_err(|problem| SourceError::Unusable { status, problem })
+    granted(members, request).map_err(|problem| ResponseError::Unusable { status, problem })
 }
 
-/// A redirect, with the host that it names.
-pub(in crate::oauth) fn redirect(reply: Reply<'_>) -> SourceError {
-    let host = reply
-        .headers
-        .get(header::LOCATION)
-        .and_then(|location| Url::parse(location.to_str().ok()?).ok())
-        .and_then(|url| url.host_str().map(str::to_owned))
-        // RFC 1035 section 2.3.4: no name is longer.
-        .filter(|host| host.len() <= 255);
-    let status = reply.status;
-    SourceError::Redirect { status, host }
-}
-
-/// The members of the reply, whatever its content type says: GitHub answers with a form, others send JSON
-/// as `text/html`. Of duplicate members the last counts.
+/// The members of the reply, whatever its content type says: GitHub answers with a form, others
+/// send JSON as `text/html`. Of duplicate members the last counts.
 fn members(body: &[u8]) -> Result<Map<String, Value>, ReplyProblem> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     let body = body.trim_ascii();
@@ -124,7 +115,8 @@ pub(in crate::oauth) fn granted(
     request: &Request<'_>,
 ) -> Result<Granted, ReplyProblem> {
     let access_token = text(&mut members, "access_token").ok_or(ReplyProblem::NoAccessToken)?;
-    // It goes into a header, a header file, an environment: RFC 6750 section 2.1 has no such characters.
+    // It goes into a header, a header file, an environment: RFC 6750 section 2.1 has no such
+    // characters.
     if !access_token.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(ReplyProblem::AccessTokenCharacters);
     }
@@ -163,8 +155,8 @@ pub(in crate::oauth) fn granted(
     })
 }
 
-/// Unknown types are taken as given: Slack's `bot` and Apigee's `BearerToken` are used as bearer tokens.
-/// The three known to need a proof of possession are not.
+/// Unknown types are taken as given: Slack's `bot` and Apigee's `BearerToken` are used as bearer
+/// tokens. The three known to need a proof of possession are not.
 fn token_type(members: &mut Map<String, Value>) -> Result<String, ReplyProblem> {
     let Some(token_type) = text(members, "token_type") else {
         return Ok("Bearer".into());
@@ -202,10 +194,10 @@ fn text(members: &mut Map<String, Value>, name: &str) -> Option<String> {
     }
 }
 
-fn refusal(reply: Reply<'_>, request: &Request<'_>, members: &Map<String, Value>) -> SourceError {
+fn refusal(reply: Reply<'_>, request: &Request<'_>, members: &Map<String, Value>) -> ResponseError {
     let string = |name: &str| members.get(name).and_then(Value::as_str);
     let ids = ["message_id", "correlation_id", "trace_id"];
-    SourceError::Refused(Box::new(Refusal {
+    ResponseError::Refused(Box::new(Refusal {
         status: reply.status,
         error: string("error").and_then(|error| shown(error, request.secrets, 64)),
         description: string("error_description").and_then(|text| shown(text, request.secrets, 200)),
@@ -215,54 +207,4 @@ fn refusal(reply: Reply<'_>, request: &Request<'_>, members: &Map<String, Value>
             .collect(),
         retry_after: retry_after(reply.headers, request.unix_now),
     }))
-}
-
-/// Makes a server's text fit to be shown: without our secrets, in the characters RFC 6749 section 5.2
-/// allows (and letters beyond ASCII), each run of others as one space, and not longer than `limit`.
-pub(in crate::oauth) fn shown(
-    text: &str,
-    secrets: &[&SecretString],
-    limit: usize,
-) -> Option<String> {
-    use secrecy::ExposeSecret;
-    let mut text = text.to_owned();
-    for secret in secrets {
-        let secret = secret.expose_secret();
-        // A very short secret would take apart ordinary words, and give itself away by it.
-        if secret.len() >= 4 {
-            let in_form: String = form_urlencoded::byte_serialize(secret.as_bytes()).collect();
-            text = text.replace(secret, "[redacted]");
-            text = text.replace(&in_form, "[redacted]");
-        }
-    }
-    let allowed = |c: char| match c {
-        '"' | '\\' => false,
-        ' '..='~' => true,
-        _ => c.is_alphanumeric(),
-    };
-    let words: String = text
-        .chars()
-        .map(|c| if allowed(c) { c } else { ' ' })
-        .collect();
-    let mut shown = words.split_whitespace().collect::<Vec<_>>().join(" ");
-    if let Some((end, _)) = shown.char_indices().nth(limit) {
-        shown.truncate(end);
-    }
-    (!shown.is_empty()).then_some(shown)
-}
-
-/// `Retry-After` (RFC 9110 section 10.2.3): seconds, or a date that counts from the reply's own `Date`.
-pub(in crate::oauth) fn retry_after(headers: &HeaderMap, unix_now: Duration) -> Option<Duration> {
-    let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
-    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
-        // Only too large a number fails to parse.
-        return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
-    }
-    let until = lifetime::http_date(value)?;
-    Some(until.saturating_sub(date(headers).unwrap_or(unix_now)))
-}
-
-/// The reply's `Date` (RFC 9110 section 6.6.1), since the epoch.
-pub(in crate::oauth) fn date(headers: &HeaderMap) -> Option<Duration> {
-    lifetime::http_date(headers.get(header::DATE)?.to_str().ok()?)
 }

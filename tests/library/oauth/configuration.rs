@@ -9,7 +9,7 @@ use bearerd::config::{
     AssertionConfig, BodyFormat, ClientAuth, ClientConfig, ClientId, ClientSecret, Endpoint,
     Environment, GrantConfig, HttpsUrl, PasswordGrant, SecretRef, TlsConfig, TokenConfig,
 };
-use bearerd::oauth::{Client, InputTokens, Registration, SourceError, obtain};
+use bearerd::oauth::{Client, InputTokens, ObtainError, Registration, obtain};
 use bearerd::token::Token;
 use bearerd_core::credential::TokenName;
 use bearerd_core::refresh::{Limits, RefreshAt, Use};
@@ -121,11 +121,11 @@ impl Setup {
         }
     }
 
-    pub(crate) async fn primary(&self) -> Result<Token, SourceError> {
+    pub(crate) async fn primary(&self) -> Result<Token, ObtainError> {
         self.obtain(Use::Primary, None).await
     }
 
-    pub(crate) async fn refresh(&self, refresh_token: &str) -> Result<Token, SourceError> {
+    pub(crate) async fn refresh(&self, refresh_token: &str) -> Result<Token, ObtainError> {
         let refresh_token = SecretString::from(refresh_token);
         self.obtain(Use::RefreshToken, Some(refresh_token)).await
     }
@@ -135,7 +135,7 @@ impl Setup {
         &self,
         by: Use,
         refresh_token: Option<SecretString>,
-    ) -> Result<Token, SourceError> {
+    ) -> Result<Token, ObtainError> {
         let carried = InputTokens {
             refresh_token,
             ..InputTokens::default()
@@ -148,7 +148,7 @@ impl Setup {
         &self,
         by: Use,
         carried: InputTokens,
-    ) -> Result<Token, SourceError> {
+    ) -> Result<Token, ObtainError> {
         let (registration, token) = (Arc::clone(&self.registration), Arc::clone(&self.token));
         tokio::spawn(obtain(registration, token, by, carried))
             .await

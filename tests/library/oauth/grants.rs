@@ -12,7 +12,7 @@ use bearerd::config::{
     AssertionConfig, ClientAuth, GrantConfig, JwtBearer, SecretRef, SignatureAlg, SignedAssertion,
     TokenRef,
 };
-use bearerd::oauth::{InputTokens, SourceError};
+use bearerd::oauth::{InputTokens, ObtainError};
 use bearerd::token::Token;
 use bearerd_core::credential::{TokenName, Validity};
 use bearerd_core::refresh::{FailureKind, Part, Use};
@@ -212,7 +212,7 @@ async fn a_client_assertion_may_be_another_token() {
     let parents = setup.token.parents();
     assert!(matches!(&parents[..], [source] if source.name == name && source.on_refresh));
     let error = setup.primary().await.unwrap_err();
-    assert!(matches!(error, SourceError::NoSource(_)), "{error}");
+    assert!(matches!(error, ObtainError::InputToken(_)), "{error}");
     let now = clock::now();
     let token = Token {
         access_token: SecretString::from("not this"),

@@ -7,7 +7,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bearerd::clock;
 use bearerd::config::{BodyFormat, ClientAuth, GrantConfig, HmacAlg, RefreshTokenGrant, SecretRef};
-use bearerd::oauth::{Client, SourceError, Trouble, probe};
+use bearerd::oauth::response::ResponseError;
+use bearerd::oauth::{Client, NoAnswer, ObtainError, Trouble, probe};
 use bearerd_core::refresh::{Delivery, FailureKind};
 use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
@@ -17,11 +18,11 @@ use super::configuration::{
 };
 use support::script::{Act, Seen, Server, answer};
 
-fn trouble(error: &SourceError) -> (Trouble, Delivery) {
+fn trouble(error: &ObtainError) -> (Trouble, Delivery) {
     match error {
-        SourceError::Transport {
+        ObtainError::NoAnswer(NoAnswer {
             trouble, delivery, ..
-        } => {
+        }) => {
             assert_eq!(error.failure().delivery, *delivery);
             (*trouble, *delivery)
         }
@@ -70,7 +71,10 @@ async fn a_redirect_is_not_followed() {
     let mut server = Server::start(|_| answer(307, "location: /elsewhere?code=1\r\n", "")).await;
     let setup = Setup::new(client(&server.url("/token")), password());
     let error = setup.primary().await.unwrap_err();
-    assert!(matches!(error, SourceError::Redirect { .. }), "{error}");
+    assert!(
+        matches!(error, ObtainError::Response(ResponseError::Redirect { .. })),
+        "{error}"
+    );
     assert_eq!(server.seen().len(), 1);
 }
 

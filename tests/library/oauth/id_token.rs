@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bearerd::clock;
 use bearerd::config::{Endpoint, GrantConfig};
 use bearerd::oauth::id_token::Claims;
-use bearerd::oauth::{IdTokenError, InputTokens, SourceError};
+use bearerd::oauth::{IdTokenError, InputTokens, ObtainError};
 use bearerd_core::refresh::{FailureKind, Use};
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -97,7 +97,7 @@ fn signed(kid: &str, issuer: &str, more: &Value) -> SecretString {
     SecretString::from(format!("{signed}.{signature}"))
 }
 
-async fn verify(setup: &Setup, id_token: &SecretString) -> Result<Claims, SourceError> {
+async fn verify(setup: &Setup, id_token: &SecretString) -> Result<Claims, ObtainError> {
     let access_token = SecretString::from("token-1");
     let registration = Arc::clone(&setup.registration);
     registration
@@ -130,7 +130,7 @@ async fn a_new_key_is_found_and_odd_kids_are_no_flood() {
         let error = verify(&setup, &token).await.unwrap_err();
         assert!(matches!(
             error,
-            SourceError::IdToken(IdTokenError::NoKey { .. })
+            ObtainError::IdToken(IdTokenError::NoKey { .. })
         ));
         assert_eq!(
             error.to_string(),
@@ -159,7 +159,7 @@ async fn a_wrong_signature_asks_nobody() {
         let error = verify(&setup, &token.as_str().into()).await.unwrap_err();
         assert!(matches!(
             error,
-            SourceError::IdToken(IdTokenError::Signature)
+            ObtainError::IdToken(IdTokenError::Signature)
         ));
     }
     assert_eq!(key_requests(&mut server), 1);
@@ -178,7 +178,7 @@ async fn the_last_good_keys_are_kept() {
         let error = verify(&setup, &id_token(&server, "2")).await.unwrap_err();
         assert!(matches!(
             error,
-            SourceError::IdToken(IdTokenError::NoKey { .. })
+            ObtainError::IdToken(IdTokenError::NoKey { .. })
         ));
         verify(&setup, &token).await.unwrap();
     }
@@ -242,13 +242,13 @@ async fn what_the_metadata_says_counts() {
     let error = verify(&setup, &id_token(&server, "1")).await.unwrap_err();
     assert!(matches!(
         error,
-        SourceError::IdToken(IdTokenError::Algorithm(_))
+        ObtainError::IdToken(IdTokenError::Algorithm(_))
     ));
     assert!(error.hint().unwrap().contains("sign ID tokens"));
     let without_issuer = client("http://127.0.0.1:1/t");
     let setup = Setup::new(without_issuer, GrantConfig::ClientCredentials);
     let error = verify(&setup, &id_token(&server, "1")).await.unwrap_err();
-    assert!(matches!(error, SourceError::NoIssuer));
+    assert!(matches!(error, ObtainError::NoIssuer));
     assert_eq!(error.hint(), Some("set issuer instead of token_endpoint"));
 }
 
@@ -296,7 +296,7 @@ async fn a_refresh_that_speaks_of_another_person_is_refused() {
         ..InputTokens::default()
     };
     let error = setup.obtain_with(Use::RefreshToken, carried("u")).await;
-    let Err(SourceError::IdToken(IdTokenError::Discontinuous("sub"))) = error else {
+    let Err(ObtainError::IdToken(IdTokenError::Discontinuous("sub"))) = error else {
         panic!("{:?}", error.err());
     };
     let same = setup.obtain_with(Use::RefreshToken, carried("another"));

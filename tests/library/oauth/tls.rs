@@ -7,7 +7,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bearerd::config::{ClientAuth, ClientConfig, GrantConfig, SecretRef, TlsIdentity};
-use bearerd::oauth::{Client, SourceError, Trouble};
+use bearerd::oauth::{Client, NoAnswer, ObtainError, Trouble};
 use bearerd_core::refresh::{Delivery, FailureKind};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -107,7 +107,9 @@ async fn fails(config: ClientConfig) -> (Trouble, FailureKind, Delivery) {
     assert!(error.hint().is_some(), "{error}");
     let failure = error.failure();
     match error {
-        SourceError::Transport { trouble, .. } => (trouble, failure.kind, failure.delivery),
+        ObtainError::NoAnswer(NoAnswer { trouble, .. }) => {
+            (trouble, failure.kind, failure.delivery)
+        }
         other => panic!("{other}"),
     }
 }
@@ -206,7 +208,7 @@ async fn tls_client_auth() {
     );
 }
 
-fn refused(identity: TlsIdentity) -> SourceError {
+fn refused(identity: TlsIdentity) -> ObtainError {
     let mut config = client("https://as.example/t");
     config.tls.identity = Some(identity);
     match Client::load(config.into(), environment()) {
