@@ -103,8 +103,8 @@ fn check_key(keys: &Keys<'_>) {
     }
 }
 
-/// Reads permission bits as `chmod(1)` writes them, in quotes: a bare 0640 is no TOML, and a bare 640 is
-/// decimal.
+/// Reads permission bits as `chmod(1)` writes them, in quotes: a bare 0640 is no TOML, and a bare
+/// 640 is decimal.
 fn mode(field: Field<'_>) -> Option<u32> {
     let what = "permission bits in quotes, such as \"0640\"";
     let text = field.str(what, "in quotes, because a bare number would be decimal")?;

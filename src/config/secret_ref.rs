@@ -245,9 +245,10 @@ mod tests {
         assert!(matches!(read(&fifo), Err(SecretError::NotAFile(_))));
         let error = read(&dir.path().join("absent")).unwrap_err();
         assert!(error.to_string().ends_with("absent"));
-        assert!(
-            matches!(error, SecretError::Unreadable { cause, .. } if cause.kind() == io::ErrorKind::NotFound)
-        );
+        let SecretError::Unreadable { cause, .. } = error else {
+            panic!("{error}");
+        };
+        assert_eq!(cause.kind(), io::ErrorKind::NotFound);
     }
 
     #[test]

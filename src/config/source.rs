@@ -244,7 +244,8 @@ mod tests {
 
     #[test]
     fn sub_tables_belong_to_their_section() {
-        let text = "# top\n[daemon]\nlog = 'info'\n[client.a]\nx = 1\n[client.a.tls]\n[[ token . \"a\" .file]]\n";
+        let text = "# top\n[daemon]\nlog = 'info'\n[client.a]\nx = 1\n[client.a.tls]\n\
+                    [[ token . \"a\" .file]]\n";
         assert_eq!(
             cut(text),
             [
@@ -274,7 +275,8 @@ mod tests {
 
     #[test]
     fn brackets_in_values_are_no_headers() {
-        let text = "[token.a]\nscope = [\n[\"x\"],\n]\np = '''\n[token.b]\n'''\n# [token.c]\nq = \"\"\"\n[token.d]\"\"\"\n";
+        let text = "[token.a]\nscope = [\n[\"x\"],\n]\np = '''\n[token.b]\n'''\n# [token.c]\n\
+                    q = \"\"\"\n[token.d]\"\"\"\n";
         assert_eq!(cut(text), [("token", "a", vec![text])]);
     }
 }

@@ -182,8 +182,8 @@ pub(super) fn file_path(field: Field<'_>) -> Option<PathBuf> {
     Some(path)
 }
 
-/// Reads an `https` URL, or `http` to a loopback address (RFC 6749 section 3.2 wants TLS; loopback needs
-/// none).
+/// Reads an `https` URL, or `http` to a loopback address (RFC 6749 section 3.2 wants TLS; loopback
+/// needs none).
 pub(super) fn https_url(field: Field<'_>) -> Option<HttpsUrl> {
     let text = field.str("a URL", "")?;
     let url = absolute_url(field, text)?;
