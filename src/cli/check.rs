@@ -175,7 +175,7 @@ fn online(
         let tokens = config.tokens.values();
         let token = tokens
             .filter(|token| token.client.as_ref() == Some(&client))
-            .min_by_key(|token| !token.is_repeatable())
+            .min_by_key(|token| token.policy().grant.needs_person())
             .cloned();
         let whom = format!("client {}", client.name);
         match runtime.block_on(loaded.registration()) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bearerd_core::credential::TokenName;
-use bearerd_core::refresh::{Grant, Parent, Policy, RefreshAt, ServerId};
+use bearerd_core::refresh::{Parent, Policy, RefreshAt, ServerId};
 
 use super::client::{ClientAuth, ClientConfig, Clients, DEFAULT_LIMITS, Endpoint, named};
 use super::environment::Environment;
@@ -71,15 +71,6 @@ impl TokenConfig {
     #[must_use]
     pub fn is_login(&self) -> bool {
         self.grant.profile().login.is_some()
-    }
-
-    /// Whether a first request may be repeated: it needs no person and spends nothing.
-    #[must_use]
-    pub fn is_repeatable(&self) -> bool {
-        match self.grant.profile().core {
-            Grant::ClientCredentials | Grant::Exchange | Grant::Password => true,
-            Grant::Login | Grant::RefreshToken => false,
-        }
     }
 
     /// What the core has to know of this token.

@@ -58,7 +58,7 @@ impl Attempts {
             environment,
             input_tokens,
         } = request;
-        let repeatable = by == Use::Primary && token.is_repeatable();
+        let repeatable = by == Use::Primary && !token.policy().grant.needs_person();
         let tasks = &mut self.tasks;
         let task = match client {
             Some(client) => tasks.spawn(client.obtain(token, by, input_tokens)),

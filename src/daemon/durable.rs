@@ -187,7 +187,7 @@ impl Shell {
     fn send(&mut self, now: Instant, request: Request, unsaved: Option<String>) {
         let name = request.name.clone();
         // With nothing but the refresh token to go on, it must not be risked without a record.
-        let irreplaceable = !request.token.is_repeatable();
+        let irreplaceable = request.token.policy().grant.needs_person();
         let refusal = unsaved.filter(|_| irreplaceable);
         if refusal.is_none() && !self.stopping {
             failpoint::pass("intent-durable");

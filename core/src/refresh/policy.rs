@@ -97,7 +97,8 @@ pub enum RefreshAt {
 }
 
 impl Grant {
-    /// Whether nothing but a person can replace a refresh token that is lost.
+    /// Whether nothing but a person can replace a refresh token that is lost. Where no person is
+    /// needed, the configured grant can be repeated: a first request spends nothing.
     #[must_use]
     pub const fn needs_person(self) -> bool {
         match self {
