@@ -156,6 +156,22 @@ pub enum Command {
     },
 }
 
+impl Command {
+    pub(super) fn cancel(name: &TokenName, attempt: AttemptId) -> Self {
+        let name = name.clone();
+        Self::Cancel { name, attempt }
+    }
+
+    pub(super) fn commit(name: &TokenName, attempt: AttemptId) -> Self {
+        let name = name.clone();
+        Self::Commit { name, attempt }
+    }
+
+    pub(super) fn withdraw(name: &TokenName) -> Self {
+        Self::Withdraw { name: name.clone() }
+    }
+}
+
 /// Why an attempt failed, as far as the schedule is concerned.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Failure {

@@ -196,12 +196,15 @@ impl Server {
     }
 }
 
-/// The smallest limits that any token of a server sets.
+/// The smallest limits that any token of a server sets. From then on the policies of one server share its text.
 pub(super) fn limits_by_server(
-    policies: &BTreeMap<TokenName, Policy>,
+    policies: &mut BTreeMap<TokenName, Policy>,
 ) -> BTreeMap<ServerId, Limits> {
     let mut servers = BTreeMap::<ServerId, Limits>::new();
-    for Policy { server, limits, .. } in policies.values() {
+    for Policy { server, limits, .. } in policies.values_mut() {
+        if let Some((shared, _)) = servers.get_key_value(server) {
+            *server = shared.clone();
+        }
         let smallest = servers.entry(server.clone()).or_insert(*limits);
         smallest.max_in_flight = smallest.max_in_flight.min(limits.max_in_flight);
         let per_minute = [smallest.requests_per_minute, limits.requests_per_minute];

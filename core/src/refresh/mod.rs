@@ -1,27 +1,28 @@
-//! The core: when to obtain which token, and what a failure means.
+//! When to obtain which token, and what a failure means.
 //!
-//! Pure. It imports `std`, [`crate::credential`] and [`crate::instant`] only; `now` is an argument of every
-//! call and randomness comes from a seed. The shell drives it with four verbs: feed events in, call
-//! `handle_timeout` at `poll_timeout`, and carry out what `poll_command` hands out.
+//! [`Scheduler`] decides. It is told what happened and what time it is, and answers with commands.
 
 pub mod backoff;
 mod breaker;
-mod changed;
-mod configure;
 pub mod event;
-mod failed;
-mod graph;
+mod held;
 mod limiter;
+mod pace;
+mod phase;
 pub mod policy;
+mod primary;
 mod prng;
 mod reminder;
 mod scheduler;
+mod servers;
 mod slot;
 pub mod status;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod tokens;
 mod verdict;
+mod ways;
 
 pub use event::{
     AttemptId, Command, Delivery, ErrorState, Event, Failure, FailureKind, Restored, Use,

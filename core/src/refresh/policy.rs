@@ -109,6 +109,11 @@ impl Grant {
 }
 
 impl Policy {
+    /// Whether the tokens obtained under the other policy are as good as those under this one.
+    pub(super) fn obtains_the_same_as(&self, other: &Self) -> bool {
+        (self.identity, &self.server, self.grant) == (other.identity, &other.server, other.grant)
+    }
+
     /// When the token held is to be replaced. `jitter` is this token's stable share of the spread, as
     /// 64 bits: not to have thousands of tokens obtained together also replaced together.
     pub(super) fn refresh_due(&self, held: &Validity, jitter: u64) -> Instant {

@@ -3,80 +3,121 @@
 
 use std::time::Duration;
 
-use super::event::ErrorState;
-use super::policy::Grant;
-use super::slot::Slot;
+use super::policy::Policy;
 use super::status::Health;
 use crate::instant::Instant;
 
-/// What people have been told since the last login.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Reminded {
-    last: Instant,
-    times: u32,
-    /// The token was failing for want of a login by then.
-    too_late: bool,
+/// What people have been told.
+#[derive(Debug, Default)]
+pub(super) struct Reminders {
+    /// The last reminder since the last login.
+    last: Option<Reminder>,
+    /// Somebody has logged out, and not in again: nobody is told to.
+    logged_out: bool,
 }
 
-impl Slot {
-    /// When a person has to log in, as far as that is known.
-    pub(super) fn login_due_at(&self) -> Option<Instant> {
-        let held = self.held.filter(|_| self.policy.grant.needs_person())?;
-        match held.refresh {
-            // A seed that has not been tried may be another way.
-            None if self.policy.grant == Grant::RefreshToken && self.seed_untried => None,
-            None => Some(held.expires_at),
-            // While each refresh moves the end on, there is none.
-            Some(refresh) => refresh.expires_at.filter(|_| self.window_fixed),
+/// Whether a person has to log in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Need {
+    /// Nobody has to, as far as is known.
+    None,
+    /// Somebody has to until then, and wants to know this long before.
+    Until { end: Instant, notice: Duration },
+    /// Somebody has to log in now: the token fails for want of a login.
+    Now,
+}
+
+impl Need {
+    /// The need of a token of this policy and health, for which a person has to log in by `end`, if that is known.
+    pub(super) fn new(policy: &Policy, health: Health, end: Option<Instant>) -> Self {
+        if !policy.grant.needs_person() {
+            return Self::None;
         }
+        if health.login_reason().is_some() {
+            return Self::Now;
+        }
+        let notice = policy.login_notice;
+        end.map_or(Self::None, |end| Self::Until { end, notice })
     }
+}
 
-    /// Until when what is held brings working access tokens, or is one.
-    pub(super) fn works_until(&self) -> Option<Instant> {
-        self.login_due_at()
-            .or(self.held.map(|held| held.expires_at))
-    }
+#[derive(Clone, Copy, Debug)]
+struct Reminder {
+    at: Instant,
+    /// How many times people have been told of this occasion.
+    times: u32,
+    occasion: Occasion,
+}
 
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Occasion {
+    /// What is held will end.
+    Early,
+    /// The token fails for want of a login.
+    TooLate,
+}
+
+impl Reminders {
     /// When people are to be told next.
-    pub(super) fn remind_at(&self) -> Option<Instant> {
-        if !self.policy.grant.needs_person() || self.logged_out {
+    pub(super) fn next(&self, need: Need) -> Option<Instant> {
+        if self.logged_out {
             return None;
         }
-        let again = |too_late| {
-            let reminded = self.reminded.filter(|told| told.too_late == too_late);
-            reminded.map_or(Instant::BOOT, |told| told.last + pause(told.times))
-        };
-        if self.too_late() {
-            return Some(again(true));
+        match need {
+            Need::None => None,
+            Need::Until { end, notice } => {
+                let notice = end.saturating_sub(notice);
+                let at = notice.max(self.again(Occasion::Early));
+                // When the end has come, what then fails says so.
+                (at < end).then_some(at)
+            }
+            Need::Now => Some(self.again(Occasion::TooLate)),
         }
-        let end = self.login_due_at()?;
-        let notice = end.saturating_sub(self.policy.login_notice);
-        let at = notice.max(again(false));
-        // When the end has come, what then fails says so.
-        (at < end).then_some(at)
     }
 
     /// Takes note that people are being told.
-    pub(super) fn remind(&mut self, now: Instant) {
-        let too_late = self.too_late();
-        let before = self
-            .reminded
-            .filter(|reminded| reminded.too_late == too_late);
-        self.reminded = Some(Reminded {
-            last: now,
-            times: before.map_or(1, |reminded| reminded.times.saturating_add(1)),
-            too_late,
+    pub(super) fn told(&mut self, now: Instant, need: Need) {
+        let occasion = match need {
+            Need::None | Need::Until { .. } => Occasion::Early,
+            Need::Now => Occasion::TooLate,
+        };
+        let before = self.last_of(occasion);
+        self.last = Some(Reminder {
+            at: now,
+            times: before.map_or(1, |before| before.times.saturating_add(1)),
+            occasion,
         });
     }
 
-    fn too_late(&self) -> bool {
-        matches!(
-            self.health,
-            Health::Failing {
-                state: ErrorState::NeedsLogin,
-                ..
-            }
-        )
+    /// Somebody has logged in: what people were told is settled.
+    pub(super) fn logged_in(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Somebody has logged out, and knows that nobody is logged in.
+    pub(super) fn logged_out(&mut self) {
+        self.logged_out = true;
+    }
+
+    /// A token was obtained. Where that does not move the end on, what people were told of it holds.
+    pub(super) fn obtained(&mut self, window_fixed: bool) {
+        self.last = self.last.filter(|_| window_fixed);
+        self.logged_out = false;
+    }
+
+    /// Something else is obtained from now on, which nobody has logged out of.
+    pub(super) fn replaced(&mut self) {
+        self.logged_out = false;
+    }
+
+    /// From when on people may be told of this occasion again.
+    fn again(&self, occasion: Occasion) -> Instant {
+        self.last_of(occasion)
+            .map_or(Instant::BOOT, |last| last.at + pause(last.times))
+    }
+
+    fn last_of(&self, occasion: Occasion) -> Option<Reminder> {
+        self.last.filter(|last| last.occasion == occasion)
     }
 }
 

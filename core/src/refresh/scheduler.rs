@@ -1,15 +1,17 @@
-//! All tokens, all authorization servers, one ordered set of timers.
+//! Events and timeouts in, commands out.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::mem;
 
 use super::event::{AttemptId, Command, Event, Failure, FailureKind, Use};
-use super::graph::Obstacle;
-use super::limiter::{Admission, Place, Server};
-use super::policy::ServerId;
-use super::prng::Prng;
-use super::slot::{Phase, Slot};
+use super::limiter::{Admission, Place, limits_by_server};
+use super::phase::Phase;
+use super::policy::{Policy, ServerId};
+use super::prng::{Prng, stable_hash};
+use super::servers::Servers;
+use super::slot::Slot;
 use super::status::Status;
-use super::timers::{Key, Timers};
+use super::tokens::Tokens;
 use crate::credential::{TokenName, Validity};
 use crate::instant::Instant;
 
@@ -19,22 +21,16 @@ use crate::instant::Instant;
 /// the persisted tokens can be told after [`Scheduler::configure`] and before the first request.
 #[derive(Debug)]
 pub struct Scheduler {
-    pub(super) seed: u64,
-    pub(super) prng: Prng,
-    pub(super) next_attempt: u64,
-    /// By parent, those that are made from it.
-    pub(super) dependents: BTreeMap<TokenName, Vec<TokenName>>,
-    /// Boxed: a tree filled in order leaves half of each node empty.
-    pub(super) slots: BTreeMap<TokenName, Box<Slot>>,
-    pub(super) servers: BTreeMap<ServerId, Server>,
-    pub(super) timers: Timers,
-    pub(super) commands: VecDeque<Command>,
-    /// Tokens whose status has changed without an event or a command of their own.
-    pub(super) changed: VecDeque<TokenName>,
+    seed: u64,
+    prng: Prng,
+    next_attempt: u64,
+    tokens: Tokens,
+    servers: Servers,
+    commands: VecDeque<Command>,
 }
 
 impl Scheduler {
-    /// An empty one. All its randomness comes from `seed`; where it stays the same over restarts, so
+    /// A scheduler without tokens. All its randomness comes from `seed`; where it stays the same over restarts, so
     /// does each token's share of the spread.
     #[must_use]
     pub fn new(seed: u64) -> Self {
@@ -42,13 +38,25 @@ impl Scheduler {
             seed,
             prng: Prng::new(seed),
             next_attempt: 0,
-            dependents: BTreeMap::new(),
-            slots: BTreeMap::new(),
-            servers: BTreeMap::new(),
-            timers: Timers::default(),
+            tokens: Tokens::default(),
+            servers: Servers::default(),
             commands: VecDeque::new(),
-            changed: VecDeque::new(),
         }
+    }
+
+    /// Replaces the configuration. New tokens are due now, removed ones vanish, what is unchanged is
+    /// left alone.
+    pub fn configure(&mut self, now: Instant, mut policies: BTreeMap<TokenName, Policy>) {
+        for name in self.tokens.missing_from(&policies) {
+            self.detach(now, &name);
+            self.tokens.remove(&name);
+        }
+        let limits = limits_by_server(&mut policies);
+        for (name, policy) in policies {
+            self.configure_token(now, name, policy);
+        }
+        self.tokens.link();
+        self.servers.configure(now, limits);
     }
 
     /// Takes note of what happened.
@@ -59,17 +67,13 @@ impl Scheduler {
                 attempt,
                 failure,
             } => {
-                let current = self
-                    .slots
-                    .get(&name)
-                    .is_some_and(|slot| under_way(slot, attempt));
-                if current {
+                let slot = self.tokens.get(&name);
+                if slot.is_some_and(|slot| slot.phase.is_attempt(attempt)) {
                     self.failed(now, &name, attempt, failure);
-                    self.arm_token(&name);
                 }
             }
             Event::InputsChanged { name } => {
-                self.with_slot(&name, |slot| slot.inputs_changed(now));
+                self.tokens.change(&name, |slot| slot.inputs_changed(now));
             }
             Event::LoggedIn {
                 name,
@@ -78,42 +82,40 @@ impl Scheduler {
             } => self.logged_in(now, name, attempt, validity),
             Event::LoggedOut { name } => {
                 self.detach(now, &name);
-                self.commands
-                    .push_back(Command::Withdraw { name: name.clone() });
+                self.commands.push_back(Command::withdraw(&name));
                 let first = AttemptId(self.next_attempt);
-                self.with_slot(&name, |slot| slot.logged_out(now, first));
+                self.tokens
+                    .change(&name, |slot| slot.logged_out(now, first));
             }
             Event::Obtained {
                 name,
                 attempt,
                 validity,
-            } => {
-                self.obtained(now, &name, attempt, validity);
-                self.arm_token(&name);
-            }
+            } => self.obtained(now, name, attempt, validity),
             Event::RefreshRequested { name } => {
-                self.with_slot(&name, |slot| slot.requested(now));
+                self.tokens.change(&name, |slot| slot.requested(now));
             }
             Event::Restored { name, restored } => {
-                let quarantine = self
-                    .slots
-                    .get_mut(&name)
-                    .is_some_and(|slot| slot.held.is_none() && slot.restored(now, restored));
-                self.quarantine_if(quarantine, &name);
-                self.arm_token(&name);
+                let fate = self
+                    .tokens
+                    .change(&name, |slot| slot.restored(now, &restored));
+                self.commands
+                    .extend(fate.and_then(|fate| fate.command(&name)));
             }
         }
     }
 
     /// Does what is due. To be called whenever [`Scheduler::poll_timeout`] has been reached.
     pub fn handle_timeout(&mut self, now: Instant) {
-        while let Some(key) = self.timers.pop_reached(now) {
-            match key {
-                Key::Token(name) => {
+        while let Some(due) = self.poll_timeout().filter(|due| *due <= now) {
+            // Tokens first: the servers then choose among all that are due.
+            if self.tokens.first_timer() == Some(due) {
+                if let Some(name) = self.tokens.pop_reached(now) {
                     self.token_due(now, &name);
-                    self.arm_token(&name);
+                    self.tokens.arm(&name);
                 }
-                Key::Server(id) => self.server_due(now, &id),
+            } else if let Some(id) = self.servers.pop_reached(now) {
+                self.server_due(now, &id);
             }
         }
     }
@@ -121,7 +123,8 @@ impl Scheduler {
     /// When to call [`Scheduler::handle_timeout`] next.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.timers.first()
+        let timers = [self.tokens.first_timer(), self.servers.first_timer()];
+        timers.into_iter().flatten().min()
     }
 
     /// The next thing to do. To be called until it returns `None`.
@@ -130,12 +133,12 @@ impl Scheduler {
     }
 
     /// A token whose status has changed though no command and no event of its own says so: it has begun to
-    /// wait for its server, or fails with a token that it is made from.
+    /// wait for its server, or fails with a token that it is made from. To be called until it returns `None`.
     pub fn poll_changed(&mut self) -> Option<TokenName> {
-        self.changed.pop_front()
+        self.tokens.pop_changed()
     }
 
-    /// The number of an attempt that begins now; that of a login is told with [`Event::LoggedIn`].
+    /// The number of an attempt that begins now. That of a login is told with [`Event::LoggedIn`].
     pub fn begin_attempt(&mut self) -> AttemptId {
         let attempt = AttemptId(self.next_attempt);
         self.next_attempt += 1;
@@ -145,104 +148,111 @@ impl Scheduler {
     /// How a token stands; `None` for one not configured.
     #[must_use]
     pub fn status(&self, name: &TokenName) -> Option<Status> {
-        let slot = self.slots.get(name)?;
-        Some(Status {
-            validity: slot.held,
-            health: slot.health,
-            in_flight: matches!(slot.phase, Phase::InFlight { .. }),
-            queued: matches!(slot.phase, Phase::Queued(_)),
-            waits_for_parent: slot.awaits.is_some(),
-            login_due_at: slot.login_due_at(),
-            next_attempt_at: match slot.phase {
-                Phase::InFlight { .. } | Phase::Queued(_) => None,
-                Phase::Resting(due) => due,
-            },
-            failures: slot.failures,
-            attempts: slot.attempts,
-        })
+        self.tokens.get(name).map(Slot::status)
     }
 
-    fn token_due(&mut self, now: Instant, name: &TokenName) {
-        let Some(slot) = self.slots.get_mut(name) else {
-            return;
+    fn configure_token(&mut self, now: Instant, name: TokenName, policy: Policy) {
+        let first = AttemptId(self.next_attempt);
+        let Some(old) = self.tokens.get(&name).map(|slot| &slot.policy) else {
+            let jitter = stable_hash(self.seed, &name);
+            let slot = Slot::new(policy, now, first, jitter);
+            return self.tokens.insert(name, slot);
         };
-        slot.armed = None;
-        if slot.current && slot.held.is_some_and(|held| held.expires_at <= now) {
-            slot.current = false;
-            self.commands
-                .push_back(Command::Withdraw { name: name.clone() });
+        if *old == policy {
+            return;
         }
-        if slot.remind_at().is_some_and(|at| at <= now) {
-            slot.remind(now);
-            let until = slot.works_until().filter(|until| now < *until);
-            let name = name.clone();
+        if old.obtains_the_same_as(&policy) {
+            self.tokens.change(&name, |slot| slot.replan(now, policy));
+        } else {
+            self.detach(now, &name);
+            let replace = |slot: &mut Slot| slot.replace(now, policy, first);
+            let fate = self.tokens.change(&name, replace);
             self.commands
-                .push_back(Command::AskForLogin { name, until });
-        }
-        let way_has_ended = slot.way_ends_at().is_some_and(|end| end <= now);
-        match slot.phase {
-            Phase::InFlight {
-                attempt, deadline, ..
-            } if deadline <= now => {
-                self.commands.push_back(Command::Cancel {
-                    name: name.clone(),
-                    attempt,
-                });
-                self.failed(now, name, attempt, Failure::LOST);
-            }
-            Phase::Resting(Some(due)) if due <= now || way_has_ended => self.enqueue(now, name),
-            Phase::Queued(place) => self.requeue(now, name, place),
-            _ => {}
+                .extend(fate.and_then(|fate| fate.command(&name)));
         }
     }
 
-    /// While a token waits its access token has expired: what it loses next is its refresh token, if not that.
-    fn requeue(&mut self, now: Instant, name: &TokenName, before: Place) {
-        let Some(slot) = self.slots.get_mut(name) else {
+    /// Takes a token out of its server's queue or gives up its request.
+    fn detach(&mut self, now: Instant, name: &TokenName) {
+        let Some(slot) = self.tokens.get_mut(name) else {
             return;
         };
         let id = slot.policy.server.clone();
-        let obstacle = slot.next_use(now).err();
-        let place = slot.place(now);
-        if let Some(server) = self.servers.get_mut(&id) {
-            server.dequeue(name, before);
-            if obstacle.is_none() {
-                slot.phase = Phase::Queued(place);
-                server.enqueue(name, place);
+        let Some(server) = self.servers.get_mut(&id) else {
+            return;
+        };
+        match mem::replace(&mut slot.phase, Phase::Resting(None)) {
+            Phase::InFlight(request) => {
+                server.cancelled(now, request.attempt);
+                self.commands
+                    .push_back(Command::cancel(name, request.attempt));
             }
+            Phase::Queued(place) => server.dequeue(name, place),
+            Phase::Resting(_) => {}
         }
-        if let Some((state, reason)) = obstacle {
-            self.blocked(now, name, Obstacle::Person(state, reason));
+        self.servers.wake(now, &id);
+    }
+
+    fn token_due(&mut self, now: Instant, name: &TokenName) {
+        let Some(slot) = self.tokens.get_mut(name) else {
+            return;
+        };
+        self.commands.extend(slot.withdraw(now, name));
+        self.commands.extend(slot.remind(now, name));
+        let way_has_ended = slot.way_ends_at().is_some_and(|end| end <= now);
+        match slot.phase {
+            Phase::InFlight(request) if request.deadline <= now => {
+                self.commands
+                    .push_back(Command::cancel(name, request.attempt));
+                self.failed(now, name, request.attempt, Failure::LOST);
+            }
+            Phase::Resting(Some(due)) if due <= now || way_has_ended => self.enqueue(now, name),
+            Phase::Queued(place) => self.requeue(now, name, place),
+            Phase::InFlight(_) | Phase::Resting(_) => {}
         }
-        self.wake_server(now, &id);
     }
 
     /// A token is to be requested as soon as its server may be asked.
     fn enqueue(&mut self, now: Instant, name: &TokenName) {
-        let Some(slot) = self.slots.get(name) else {
+        let Some(slot) = self.tokens.get(name) else {
             return;
         };
-        if let Err(obstacle) = self.next_use(now, slot) {
-            return self.blocked(now, name, obstacle);
+        if let Err(obstacle) = self.tokens.next_use(now, slot) {
+            return self.tokens.block(now, name, obstacle);
         }
-        let Some(slot) = self.slots.get_mut(name) else {
+        let Some(slot) = self.tokens.get_mut(name) else {
             return;
         };
-        let place = slot.place(now);
-        slot.phase = Phase::Queued(place);
-        self.changed.push_back(name.clone());
+        let place = slot.enqueue(now);
         let id = slot.policy.server.clone();
+        self.tokens.mark_changed(name);
         if let Some(server) = self.servers.get_mut(&id) {
             server.enqueue(name, place);
         }
-        self.wake_server(now, &id);
+        self.servers.wake(now, &id);
+    }
+
+    /// While a token waits, its access token has expired, or its refresh token has: its place is another now.
+    fn requeue(&mut self, now: Instant, name: &TokenName, before: Place) {
+        let Some(slot) = self.tokens.get_mut(name) else {
+            return;
+        };
+        let id = slot.policy.server.clone();
+        let obstacle = slot.next_use(now).err();
+        if let Some(server) = self.servers.get_mut(&id) {
+            server.dequeue(name, before);
+            if obstacle.is_none() {
+                server.enqueue(name, slot.enqueue(now));
+            }
+        }
+        if let Some(obstacle) = obstacle {
+            self.tokens.block(now, name, obstacle.into());
+        }
+        self.servers.wake(now, &id);
     }
 
     /// Sends for as many of those that wait as the server may be asked now.
     fn server_due(&mut self, now: Instant, id: &ServerId) {
-        if let Some(server) = self.servers.get_mut(id) {
-            server.armed = None;
-        }
         let next = loop {
             let Some(server) = self.servers.get_mut(id) else {
                 return;
@@ -252,135 +262,88 @@ impl Scheduler {
                 Admission::Next(name) => name,
                 Admission::NotBefore(at) => break Some(at),
             };
-            let Some(slot) = self.slots.get(&name) else {
+            let Some(slot) = self.tokens.get(&name) else {
                 break None;
             };
             let Phase::Queued(place) = slot.phase else {
                 break None;
             };
             server.dequeue(&name, place);
-            match self.next_use(now, slot) {
+            match self.tokens.next_use(now, slot) {
                 Ok(by) => self.send(now, id, &name, by),
-                Err(obstacle) => self.blocked(now, &name, obstacle),
+                Err(obstacle) => self.tokens.block(now, &name, obstacle),
             }
-            self.arm_token(&name);
+            self.tokens.arm(&name);
         };
-        if let Some(server) = self.servers.get_mut(id) {
-            self.timers
-                .arm(&mut server.armed, next, || Key::Server(id.clone()));
-        }
+        self.servers.arm(id, next);
     }
 
     fn send(&mut self, now: Instant, id: &ServerId, name: &TokenName, by: Use) {
         let attempt = self.begin_attempt();
-        if let (Some(server), Some(slot)) = (self.servers.get_mut(id), self.slots.get_mut(name)) {
+        let (server, slot) = (self.servers.get_mut(id), self.tokens.get_mut(name));
+        if let (Some(server), Some(slot)) = (server, slot) {
             server.sent(now, attempt);
             slot.sent(now, attempt, by);
-            self.commands.push_back(Command::Obtain {
-                name: name.clone(),
-                attempt,
-                by,
-            });
+            let name = name.clone();
+            self.commands
+                .push_back(Command::Obtain { name, attempt, by });
         }
     }
 
     /// The attempt under way failed.
     fn failed(&mut self, now: Instant, name: &TokenName, attempt: AttemptId, failure: Failure) {
-        let Some(slot) = self.slots.get_mut(name) else {
+        let Some(slot) = self.tokens.get_mut(name) else {
             return;
         };
-        let quarantine = slot.failed(now, &failure, &mut self.prng);
+        let fate = slot.failed(now, &failure, &mut self.prng);
         let id = slot.policy.server.clone();
         if let Some(server) = self.servers.get_mut(&id) {
             server.failed(now, attempt, &failure, &mut self.prng);
         }
-        self.wake_server(now, &id);
-        self.quarantine_if(quarantine, name);
+        self.servers.wake(now, &id);
+        self.commands.extend(fate.command(name));
         if failure.kind == FailureKind::GrantRefused {
-            self.refresh_parents(now, name);
+            self.tokens.refresh_parents(now, name);
         }
-        self.fail_dependents(name);
+        self.tokens.fail_dependents(name);
+        self.tokens.arm(name);
     }
 
     fn logged_in(&mut self, now: Instant, name: TokenName, attempt: AttemptId, validity: Validity) {
-        let slot = self.slots.get(&name);
+        let slot = self.tokens.get(&name);
         if slot.is_none_or(|slot| attempt < slot.first_attempt) {
             return self.commands.push_back(Command::Discard { name, attempt });
         }
         self.detach(now, &name);
-        self.with_slot(&name, |slot| slot.logged_in(now, validity));
-        self.commands.push_back(Command::Commit {
-            name: name.clone(),
-            attempt,
-        });
-        self.parent_replaced(now, &name);
+        self.tokens
+            .change(&name, |slot| slot.logged_in(now, validity));
+        self.tokens.parent_replaced(now, &name);
+        self.commands.push_back(Command::commit(&name, attempt));
     }
 
-    fn obtained(&mut self, now: Instant, name: &TokenName, attempt: AttemptId, validity: Validity) {
-        let name = name.clone();
-        let Some(slot) = self.slots.get_mut(&name) else {
+    fn obtained(&mut self, now: Instant, name: TokenName, attempt: AttemptId, validity: Validity) {
+        let Some(slot) = self.tokens.get_mut(&name) else {
             return self.commands.push_back(Command::Discard { name, attempt });
         };
         let id = slot.policy.server.clone();
         let Some(server) = self.servers.get_mut(&id) else {
             return;
         };
-        let newer = slot
-            .held
-            .is_none_or(|held| held.obtained_at < validity.obtained_at);
-        if under_way(slot, attempt) {
+        if slot.phase.is_attempt(attempt) {
             server.succeeded();
-        } else if attempt < slot.first_attempt || !newer {
+        } else if !slot.is_news(attempt, &validity) {
+            self.tokens.arm(&name);
             return self.commands.push_back(Command::Discard { name, attempt });
         } else if let Phase::Queued(place) = slot.phase {
             server.dequeue(&name, place);
         }
         slot.obtained(now, attempt, validity);
-        let current = slot.current;
-        self.commands.push_back(Command::Commit {
-            name: name.clone(),
-            attempt,
-        });
-        if !current {
-            self.commands
-                .push_back(Command::Withdraw { name: name.clone() });
-        }
-        self.wake_server(now, &id);
-        self.parent_replaced(now, &name);
-    }
-
-    pub(super) fn with_slot(&mut self, name: &TokenName, change: impl FnOnce(&mut Slot)) {
-        if let Some(slot) = self.slots.get_mut(name) {
-            change(slot);
-            self.arm_token(name);
+        self.servers.wake(now, &id);
+        self.tokens.parent_replaced(now, &name);
+        self.tokens.arm(&name);
+        self.commands.push_back(Command::commit(&name, attempt));
+        if validity.expires_at <= now {
+            self.commands.push_back(Command::withdraw(&name));
         }
     }
-
-    pub(super) fn quarantine_if(&mut self, quarantine: bool, name: &TokenName) {
-        if quarantine {
-            self.commands
-                .push_back(Command::Quarantine { name: name.clone() });
-        }
-    }
-
-    pub(super) fn arm_token(&mut self, name: &TokenName) {
-        if let Some(slot) = self.slots.get_mut(name) {
-            let wake = slot.wake();
-            self.timers
-                .arm(&mut slot.armed, wake, || Key::Token(name.clone()));
-        }
-    }
-
-    /// Lets a server choose again who may send: something changed.
-    pub(super) fn wake_server(&mut self, now: Instant, id: &ServerId) {
-        if let Some(server) = self.servers.get_mut(id) {
-            let wake = server.has_queue().then_some(now);
-            self.timers
-                .arm(&mut server.armed, wake, || Key::Server(id.clone()));
-        }
-    }
-}
-
-fn under_way(slot: &Slot, attempt: AttemptId) -> bool {
-    matches!(slot.phase, Phase::InFlight { attempt: current, .. } if current == attempt)
 }

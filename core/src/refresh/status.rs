@@ -43,6 +43,19 @@ pub enum Health {
     Pending,
 }
 
+impl Health {
+    /// Why a person has to log in, while the token fails for want of that.
+    pub(super) fn login_reason(self) -> Option<Reason> {
+        match self {
+            Self::Failing {
+                state: ErrorState::NeedsLogin,
+                reason,
+            } => Some(reason),
+            Self::Failing { .. } | Self::Fresh | Self::Pending => None,
+        }
+    }
+}
+
 /// Why a token is failing.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Reason {

@@ -4,17 +4,29 @@ use std::time::Duration;
 
 use super::backoff::{RATE_LIMITED_CAP, UNAVAILABLE_CAP};
 use super::event::{ErrorState, FailureKind, Use};
+use super::held::Fate;
 use super::policy::Grant;
-use super::status::Reason;
+use super::status::{Health, Reason};
 
 /// What follows from a failure.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Verdict {
     pub(super) state: ErrorState,
     pub(super) reason: Reason,
+    /// When to try again.
     pub(super) retry: Retry,
-    /// The refresh token used is dead.
-    pub(super) refresh_token_refused: bool,
+    /// What becomes of the refresh token held.
+    pub(super) refresh_token: Fate,
+}
+
+impl Verdict {
+    /// How the token stands from now on.
+    pub(super) fn health(&self) -> Health {
+        Health::Failing {
+            state: self.state,
+            reason: self.reason,
+        }
+    }
 }
 
 /// When to try again.
@@ -33,23 +45,23 @@ pub(super) enum Retry {
 /// An error name unknown to us is transient this often in a row.
 const PATIENCE: u32 = 5;
 
-/// `streak` counts the consecutive failures of this kind. `ambiguous`: an earlier use of the same
-/// refresh token stayed unanswered. `seed`: the configured refresh token has not been tried yet.
+/// What a failure means. `streak` counts the consecutive failures of this kind. `maybe_spent`: an earlier
+/// use of the same refresh token stayed unanswered. `seed_untried`: the configured refresh token may be a new one.
 pub(super) fn judge(
     (by, grant, kind): (Use, Grant, FailureKind),
     streak: u32,
-    ambiguous: bool,
-    seed: bool,
+    maybe_spent: bool,
+    seed_untried: bool,
 ) -> Verdict {
     use ErrorState::{Denied, FixConfig, NeedsLogin, Transient};
     let verdict = |state, reason, retry| Verdict {
         state,
         reason,
         retry,
-        refresh_token_refused: false,
+        refresh_token: Fate::Kept,
     };
     let later = |cap| verdict(Transient, Reason::LastError, Retry::Backoff(cap));
-    let lost = if ambiguous {
+    let lost = if maybe_spent {
         Reason::RotationLost
     } else {
         Reason::RefreshTokenRefused
@@ -82,12 +94,12 @@ pub(super) fn judge(
             verdict(NeedsLogin, lost, Retry::OnChange)
         }
         (Use::RefreshToken, grant, FailureKind::GrantRefused) => Verdict {
-            refresh_token_refused: true,
+            refresh_token: Fate::SetAside,
             ..match grant {
                 Grant::ClientCredentials | Grant::Exchange | Grant::Password => {
                     verdict(Transient, Reason::RefreshTokenRefused, Retry::Soon)
                 }
-                Grant::RefreshToken if seed => verdict(NeedsLogin, lost, Retry::Soon),
+                Grant::RefreshToken if seed_untried => verdict(NeedsLogin, lost, Retry::Soon),
                 Grant::Login | Grant::RefreshToken => verdict(NeedsLogin, lost, Retry::OnChange),
             }
         },
@@ -136,7 +148,11 @@ mod tests {
         for (what, state, retry) in table {
             let verdict = judge(what, 1, false, false);
             assert_eq!((verdict.state, verdict.retry), (state, retry), "{what:?}");
-            assert_eq!(verdict.refresh_token_refused, what.0 == REFRESH, "{what:?}");
+            let fate = match what.0 {
+                Use::Primary => Fate::Kept,
+                Use::RefreshToken => Fate::SetAside,
+            };
+            assert_eq!(verdict.refresh_token, fate, "{what:?}");
         }
     }
 
@@ -170,7 +186,7 @@ mod tests {
                         (state, retry),
                         "{by:?} {kind:?}"
                     );
-                    assert!(!verdict.refresh_token_refused);
+                    assert_eq!(verdict.refresh_token, Fate::Kept);
                 }
             }
         }

@@ -74,3 +74,47 @@ fn the_smallest_limits_of_a_server_count() {
     // The third waits for a place, not for an instant.
     assert_eq!(scheduler.status(&name("t2")).unwrap().next_attempt_at, None);
 }
+
+/// A token becomes due at the very instant at which its server may be asked again.
+#[test]
+fn a_server_chooses_among_all_that_are_due() {
+    let mut bench = Bench::new(Grant::ClientCredentials);
+    let one_at_a_time = Policy {
+        limits: Limits {
+            max_in_flight: 1,
+            requests_per_minute: None,
+        },
+        refresh_at: RefreshAt::BeforeExpiry(Duration::from_secs(50)),
+        ..policy(Grant::ClientCredentials)
+    };
+    let both = BTreeMap::from([
+        (name("a"), one_at_a_time.clone()),
+        (name("b"), one_at_a_time),
+    ]);
+    bench.scheduler.configure(bench.now, both);
+    let (attempt, _) = bench.request(0);
+    bench.obtained(attempt, bench.now, 100);
+    let (attempt, _) = bench.request(0);
+    let failure = Failure {
+        kind: FailureKind::RateLimited,
+        delivery: Delivery::Answered,
+        retry_after: Some(Duration::from_secs(60)),
+        echo: false,
+    };
+    bench.event(Event::Failed {
+        name: name("b"),
+        attempt,
+        failure,
+    });
+    bench.until(at(1059));
+    assert!(bench.status().queued);
+    let sent = bench.until(at(1060));
+    let whose: Vec<_> = sent
+        .iter()
+        .filter_map(|command| match command {
+            Command::Obtain { name, .. } => Some(name.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(whose, ["b"], "it has nothing, and a has forty seconds left");
+}
