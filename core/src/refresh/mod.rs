@@ -12,6 +12,7 @@ mod phase;
 pub mod policy;
 mod primary;
 mod prng;
+mod queue;
 mod reminder;
 mod scheduler;
 mod servers;

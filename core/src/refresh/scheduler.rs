@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::mem;
 
 use super::event::{AttemptId, Command, Event, Failure, FailureKind, Use};
-use super::limiter::{Admission, Place, limits_by_server};
+use super::limiter::limits_by_server;
 use super::phase::Phase;
 use super::policy::{Policy, ServerId};
 use super::prng::{Prng, stable_hash};
+use super::queue;
 use super::servers::Servers;
 use super::slot::Slot;
 use super::status::Status;
@@ -17,8 +18,70 @@ use crate::instant::Instant;
 
 /// Decides when to obtain which token.
 ///
-/// Every request goes out from [`Scheduler::handle_timeout`]; the other verbs set timers only. So at start
-/// the persisted tokens can be told after [`Scheduler::configure`] and before the first request.
+/// It does nothing by itself: whoever owns it tells it what happens, and carries out what it
+/// decides.
+///
+/// - Something happened: call [`Scheduler::handle_event`].
+/// - The instant of [`Scheduler::poll_timeout`] has come: call [`Scheduler::handle_timeout`]. All
+///   requests begin here, so at start the persisted tokens can be told before the first one.
+/// - After each of these calls, carry out what [`Scheduler::poll_command`] returns, until it
+///   returns `None`. Then look at the [`Scheduler::status`] of each token that
+///   [`Scheduler::poll_changed`] names, in the same way.
+///
+/// ```
+/// use std::{collections::BTreeMap, time::Duration};
+///
+/// use bearerd_core::credential::{TokenName, Validity};
+/// use bearerd_core::instant::Instant;
+/// use bearerd_core::refresh::*;
+///
+/// let hour = Duration::from_secs(3600);
+/// let policy = Policy {
+///     server: ServerId("https://as.example.org".into()),
+///     limits: Limits { max_in_flight: 4, requests_per_minute: None },
+///     grant: Grant::ClientCredentials,
+///     refresh_at: RefreshAt::Permille(750),
+///     deadline: Duration::from_secs(10),
+///     parents: Vec::new(),
+///     follows_parents: false,
+///     inactivity: None,
+///     login_notice: hour,
+///     rotation_grace: Duration::ZERO,
+///     identity: [0; 16],
+/// };
+/// let mut now = Instant::BOOT;
+/// let end = now + 3 * hour;
+/// let mut scheduler = Scheduler::new(7);
+/// scheduler.configure(now, BTreeMap::from([(TokenName::parse("ci")?, policy)]));
+///
+/// let mut commits = 0;
+/// // A real owner sleeps until that instant, or until something happens.
+/// while let Some(due) = scheduler.poll_timeout().filter(|due| *due < end) {
+///     now = now.max(due);
+///     scheduler.handle_timeout(now);
+///     while let Some(command) = scheduler.poll_command() {
+///         match command {
+///             // A real owner sends the request and goes on. This one has the answer at once.
+///             Command::Obtain { name, attempt, .. } => {
+///                 let validity = Validity {
+///                     obtained_at: now,
+///                     expires_at: now + hour,
+///                     refresh: None,
+///                     id_token_expires_at: None,
+///                 };
+///                 scheduler.handle_event(now, Event::Obtained { name, attempt, validity });
+///             }
+///             Command::Commit { .. } => commits += 1,
+///             other => eprintln!("to be carried out as well: {other:?}"),
+///         }
+///     }
+///     while let Some(name) = scheduler.poll_changed() {
+///         println!("{name}: {:?}", scheduler.status(&name));
+///     }
+/// }
+/// assert!(commits > 3, "a token of an hour is replaced before its hour is over");
+/// # Ok::<(), bearerd_core::credential::InvalidTokenName>(())
+/// ```
 #[derive(Debug)]
 pub struct Scheduler {
     seed: u64,
@@ -30,8 +93,8 @@ pub struct Scheduler {
 }
 
 impl Scheduler {
-    /// A scheduler without tokens. All its randomness comes from `seed`; where it stays the same over restarts, so
-    /// does each token's share of the spread.
+    /// A scheduler without tokens. All its randomness comes from `seed`; where it stays the same
+    /// over restarts, so does each token's share of the spread.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self {
@@ -44,8 +107,8 @@ impl Scheduler {
         }
     }
 
-    /// Replaces the configuration. New tokens are due now, removed ones vanish, what is unchanged is
-    /// left alone.
+    /// Replaces the configuration. New tokens are due now, removed ones vanish, what is unchanged
+    /// is left alone.
     pub fn configure(&mut self, now: Instant, mut policies: BTreeMap<TokenName, Policy>) {
         for name in self.tokens.missing_from(&policies) {
             self.detach(now, &name);
@@ -66,12 +129,7 @@ impl Scheduler {
                 name,
                 attempt,
                 failure,
-            } => {
-                let slot = self.tokens.get(&name);
-                if slot.is_some_and(|slot| slot.phase.is_attempt(attempt)) {
-                    self.failed(now, &name, attempt, failure);
-                }
-            }
+            } => self.failed(now, &name, attempt, failure),
             Event::InputsChanged { name } => {
                 self.tokens.change(&name, |slot| slot.inputs_changed(now));
             }
@@ -132,8 +190,9 @@ impl Scheduler {
         self.commands.pop_front()
     }
 
-    /// A token whose status has changed though no command and no event of its own says so: it has begun to
-    /// wait for its server, or fails with a token that it is made from. To be called until it returns `None`.
+    /// A token whose status has changed though no command and no event of its own says so: it has
+    /// begun to wait for its server, or fails with a token that it is made from. To be called until
+    /// it returns `None`.
     pub fn poll_changed(&mut self) -> Option<TokenName> {
         self.tokens.pop_changed()
     }
@@ -206,76 +265,22 @@ impl Scheduler {
                     .push_back(Command::cancel(name, request.attempt));
                 self.failed(now, name, request.attempt, Failure::LOST);
             }
-            Phase::Resting(Some(due)) if due <= now || way_has_ended => self.enqueue(now, name),
-            Phase::Queued(place) => self.requeue(now, name, place),
+            Phase::Resting(Some(due)) if due <= now || way_has_ended => {
+                queue::join(&mut self.tokens, &mut self.servers, now, name);
+            }
+            Phase::Queued(place) => {
+                queue::move_up(&mut self.tokens, &mut self.servers, now, name, place);
+            }
             Phase::InFlight(_) | Phase::Resting(_) => {}
         }
     }
 
-    /// A token is to be requested as soon as its server may be asked.
-    fn enqueue(&mut self, now: Instant, name: &TokenName) {
-        let Some(slot) = self.tokens.get(name) else {
-            return;
-        };
-        if let Err(obstacle) = self.tokens.next_use(now, slot) {
-            return self.tokens.block(now, name, obstacle);
-        }
-        let Some(slot) = self.tokens.get_mut(name) else {
-            return;
-        };
-        let place = slot.enqueue(now);
-        let id = slot.policy.server.clone();
-        self.tokens.mark_changed(name);
-        if let Some(server) = self.servers.get_mut(&id) {
-            server.enqueue(name, place);
-        }
-        self.servers.wake(now, &id);
-    }
-
-    /// While a token waits, its access token has expired, or its refresh token has: its place is another now.
-    fn requeue(&mut self, now: Instant, name: &TokenName, before: Place) {
-        let Some(slot) = self.tokens.get_mut(name) else {
-            return;
-        };
-        let id = slot.policy.server.clone();
-        let obstacle = slot.next_use(now).err();
-        if let Some(server) = self.servers.get_mut(&id) {
-            server.dequeue(name, before);
-            if obstacle.is_none() {
-                server.enqueue(name, slot.enqueue(now));
-            }
-        }
-        if let Some(obstacle) = obstacle {
-            self.tokens.block(now, name, obstacle.into());
-        }
-        self.servers.wake(now, &id);
-    }
-
-    /// Sends for as many of those that wait as the server may be asked now.
+    /// Sends for as many of the tokens that wait as the server may be asked for now.
     fn server_due(&mut self, now: Instant, id: &ServerId) {
-        let next = loop {
-            let Some(server) = self.servers.get_mut(id) else {
-                return;
-            };
-            let name = match server.admit(now) {
-                Admission::Closed => break None,
-                Admission::Next(name) => name,
-                Admission::NotBefore(at) => break Some(at),
-            };
-            let Some(slot) = self.tokens.get(&name) else {
-                break None;
-            };
-            let Phase::Queued(place) = slot.phase else {
-                break None;
-            };
-            server.dequeue(&name, place);
-            match self.tokens.next_use(now, slot) {
-                Ok(by) => self.send(now, id, &name, by),
-                Err(obstacle) => self.tokens.block(now, &name, obstacle),
-            }
+        while let Some((name, by)) = queue::admit(&mut self.tokens, &mut self.servers, now, id) {
+            self.send(now, id, &name, by);
             self.tokens.arm(&name);
-        };
-        self.servers.arm(id, next);
+        }
     }
 
     fn send(&mut self, now: Instant, id: &ServerId, name: &TokenName, by: Use) {
@@ -290,9 +295,10 @@ impl Scheduler {
         }
     }
 
-    /// The attempt under way failed.
+    /// An attempt failed. It counts if it is the one under way.
     fn failed(&mut self, now: Instant, name: &TokenName, attempt: AttemptId, failure: Failure) {
-        let Some(slot) = self.tokens.get_mut(name) else {
+        let slot = self.tokens.get_mut(name);
+        let Some(slot) = slot.filter(|slot| slot.phase.is_attempt(attempt)) else {
             return;
         };
         let fate = slot.failed(now, &failure, &mut self.prng);

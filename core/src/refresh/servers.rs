@@ -22,8 +22,8 @@ impl Servers {
 
     /// Replaces the configuration: these are the servers that tokens come from, and their limits.
     pub(super) fn configure(&mut self, now: Instant, limits: BTreeMap<ServerId, Limits>) {
-        // Nobody waits for one without tokens, so it has no timer. What it asked for is remembered, lest a
-        // token that is taken out and put back bring it down again.
+        // Nobody waits for one without tokens, so it has no timer. What it asked for is remembered,
+        // lest a token that is taken out and put back bring it down again.
         self.servers
             .retain(|id, server| limits.contains_key(id) || server.is_paused(now));
         for (id, limits) in limits {
@@ -43,10 +43,10 @@ impl Servers {
         }
     }
 
-    /// Sets the timer of a server.
-    pub(super) fn arm(&mut self, id: &ServerId, wake: Option<Instant>) {
+    /// Lets a server choose again at this instant.
+    pub(super) fn wake_at(&mut self, id: &ServerId, at: Instant) {
         if let Some(server) = self.servers.get_mut(id) {
-            self.timers.arm(&mut server.armed, wake, || id.clone());
+            self.timers.arm(&mut server.armed, Some(at), || id.clone());
         }
     }
 
