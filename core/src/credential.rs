@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use crate::instant::Instant;
 
-/// The name of a configured token: 1 to 64 of `A-Z a-z 0-9 . _ -`, beginning with a letter or digit.
+/// The name of a configured token: 1 to 64 of `A-Z a-z 0-9 . _ -`, beginning with a letter or
+/// digit.
 ///
 /// It becomes a file name and a path segment of the HTTP API, hence the narrow alphabet.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]

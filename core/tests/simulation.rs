@@ -1,7 +1,8 @@
-//! The real core in a scripted world: servers that fail in every way, people who change things, a process
-//! and a machine that stop and start, all in virtual time and all from a seed.
+//! The real core in a scripted world: servers that fail in every way, people who change things, a
+//! process and a machine that stop and start, all in virtual time and all from a seed.
 //!
-//! `SEED=7 cargo test -p bearerd-core --test simulation` runs one seed only, `SEEDS=1024..9216` others than usual.
+//! `SEED=7 cargo test -p bearerd-core --test simulation` runs one seed only, `SEEDS=1024..9216`
+//! others than usual.
 
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test")]
 #![expect(unreachable_pub, reason = "a test has no outside")]

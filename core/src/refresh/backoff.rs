@@ -10,27 +10,29 @@ pub const FLOOR: Duration = Duration::from_secs(1);
 /// `Retry-After` is a server's wish, not its right to switch us off.
 pub const RETRY_AFTER_CAP: Duration = Duration::from_secs(10 * 60);
 
-/// The longest wait after "unavailable": short, so that recovery is noticed soon. The circuit breaker, not
-/// this cap, is what spares a server that is down.
+/// The longest wait after "unavailable": short, so that recovery is noticed soon. The circuit
+/// breaker, not this cap, is what spares a server that is down.
 pub const UNAVAILABLE_CAP: Duration = Duration::from_secs(60);
 
 /// The longest wait after "too many requests" without `Retry-After`.
 pub const RATE_LIMITED_CAP: Duration = Duration::from_secs(5 * 60);
 
-/// Exponential with full jitter: between [`FLOOR`] and `2^(failures - 1)` seconds, at most `cap`.
+/// How long to wait after so many failures, exponential with full jitter: between [`FLOOR`] and
+/// `2^(failures - 1)` seconds, at most `cap`.
 pub(super) fn delay(failures: u32, cap: Duration, prng: &mut Prng) -> Duration {
     let ceiling = doubled(FLOOR, failures).min(cap);
     prng.between(Duration::ZERO, ceiling).max(FLOOR)
 }
 
-/// For what only a person can mend: 1 minute growing to 15. Not "never", because the mending may happen
-/// where it cannot be seen: a key registered, or a server's hour-old cache of our keys run out.
+/// How long to wait where only a person can mend what is wrong: 1 minute, growing to 15. Not
+/// "never", because the mending may happen where it cannot be seen: a key is registered, or a
+/// server's hour-old cache of our keys runs out.
 pub(super) fn slow_delay(failures: u32, prng: &mut Prng) -> Duration {
     let ceiling = doubled(SLOW_BASE, failures).min(SLOW_CAP);
     prng.between(ceiling / 2, ceiling)
 }
 
-/// `Retry-After` as far as it is heeded.
+/// How long `Retry-After` asks to wait, as far as it is heeded.
 pub(super) fn heeded(retry_after: Option<Duration>) -> Duration {
     retry_after.unwrap_or_default().min(RETRY_AFTER_CAP)
 }

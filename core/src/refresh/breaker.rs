@@ -1,4 +1,5 @@
-//! The circuit breaker of one authorization server: many tokens must not storm a server that is down.
+//! The circuit breaker of one authorization server: many tokens must not storm a server that is
+//! down.
 
 use std::time::Duration;
 
@@ -6,8 +7,8 @@ use super::event::AttemptId;
 use super::prng::Prng;
 use crate::instant::Instant;
 
-/// Closed: everything passes. Open, after [`TRIP`] consecutive failures across the server's tokens: one
-/// probe at a time, ever further apart. An answer closes it.
+/// Closed: everything passes. Open, after [`TRIP`] consecutive failures across the server's tokens:
+/// one probe at a time, ever further apart. An answer closes it.
 #[derive(Debug, Default)]
 pub(super) struct Breaker {
     /// Consecutive failures.
@@ -25,8 +26,8 @@ pub(super) const TRIP: u32 = 5;
 
 impl Breaker {
     /// When the next request may go: `None` while a probe is under way. `lost_after` is the first
-    /// instant after a given one at which a waiting token loses something; probes come at least four
-    /// times before that.
+    /// instant after a given one at which a waiting token loses something; probes come at least
+    /// four times before that.
     pub(super) fn permits(
         &self,
         lost_after: impl FnOnce(Instant) -> Option<Instant>,

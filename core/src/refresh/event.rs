@@ -5,77 +5,77 @@ use std::time::Duration;
 use crate::credential::{TokenName, Validity};
 use crate::instant::Instant;
 
-/// One try at obtaining a token. Never reused within a process.
+/// The number of one try at obtaining a token. It is never reused within a process.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct AttemptId(pub u64);
 
-/// Which grant an attempt uses.
+/// The grant that an attempt uses.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Use {
     /// The configured grant (`client_credentials`, `password`, or the seed of `refresh_token`).
     Primary,
-    /// The refresh token held (RFC 6749 section 6). The shell makes an intent record durable before it
-    /// sends: a crash from there on may have spent the refresh token.
-    /// An answer that is a failure closes the intent, unless an earlier attempt left it open.
+    /// The refresh token held (RFC 6749 section 6). The shell makes an intent record durable before
+    /// it sends: a crash from there on may have spent the refresh token. An answer that is a
+    /// failure closes the intent, unless an earlier attempt left it open.
     RefreshToken,
 }
 
-/// What happened.
+/// Something that happened.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// An attempt failed.
     Failed {
-        /// Whose.
+        /// The token that was asked for.
         name: TokenName,
-        /// Which; a failure of any attempt but the current one is ignored.
+        /// The attempt that failed. Only that of the attempt under way counts.
         attempt: AttemptId,
-        /// How.
+        /// What went wrong.
         failure: Failure,
     },
     /// A secret, key, certificate or CA bundle that this token's requests use has changed.
     InputsChanged {
-        /// Whose.
+        /// The token that is requested with it.
         name: TokenName,
     },
     /// Somebody has logged in: what that brought takes the place of whatever is held or under way.
     LoggedIn {
-        /// Whose.
+        /// The token that the login brought.
         name: TokenName,
-        /// From [`super::Scheduler::begin_attempt`].
+        /// The number of the login, from [`super::Scheduler::begin_attempt`].
         attempt: AttemptId,
         /// The new token's times.
         validity: Validity,
     },
     /// Somebody has logged out: what is held has been revoked and is not to be used any more.
     LoggedOut {
-        /// Whose.
+        /// The token that was revoked.
         name: TokenName,
     },
     /// An attempt succeeded. A late success counts, unless what is held is newer.
     Obtained {
-        /// Whose.
+        /// The token that was asked for.
         name: TokenName,
-        /// Which.
+        /// The attempt that succeeded.
         attempt: AttemptId,
         /// The new token's times.
         validity: Validity,
     },
     /// Somebody wants a replacement now: an administrator, or a consumer whose API answered 401.
     RefreshRequested {
-        /// Whose.
+        /// The token that is wanted.
         name: TokenName,
     },
-    /// The state file's token, at start.
+    /// At start, the state file has a token.
     Restored {
-        /// Whose.
+        /// The token that it was obtained for.
         name: TokenName,
-        /// What it says.
+        /// What the state file says of it.
         restored: Restored,
     },
 }
 
 impl Event {
-    /// Whose event it is.
+    /// The token that the event is about.
     #[must_use]
     pub fn name(&self) -> &TokenName {
         match self {
@@ -109,64 +109,67 @@ pub struct Restored {
 pub enum Command {
     /// Give up on a request whose deadline has passed. It counts as failed already.
     Cancel {
-        /// Whose.
+        /// The token that was asked for.
         name: TokenName,
-        /// Which.
+        /// The attempt to give up on.
         attempt: AttemptId,
     },
     /// Make this attempt's token durable, then current.
     Commit {
-        /// Whose.
+        /// The token that was obtained.
         name: TokenName,
-        /// Which.
+        /// The attempt that brought it.
         attempt: AttemptId,
     },
     /// Forget this attempt's token: what is held is newer.
     Discard {
-        /// Whose.
+        /// The token that was obtained.
         name: TokenName,
-        /// Which.
+        /// The attempt that brought it.
         attempt: AttemptId,
     },
     /// Send a token request.
     Obtain {
-        /// Whose.
+        /// The token to ask for.
         name: TokenName,
-        /// Which.
+        /// The number to tell with the outcome.
         attempt: AttemptId,
-        /// By which grant.
+        /// The grant to use.
         by: Use,
     },
     /// Tell people that somebody has to log in. Repeated with growing pauses until somebody does.
     AskForLogin {
-        /// To which token.
+        /// The token that is to be had by a login.
         name: TokenName,
         /// Until when what is held still works; `None`: it does not any more.
         until: Option<Instant>,
     },
     /// Set the refresh token aside, undeleted: it will not be used again.
     Quarantine {
-        /// Whose.
+        /// The token whose refresh token it is.
         name: TokenName,
     },
     /// The access token has expired: it is no longer current.
     Withdraw {
-        /// Whose.
+        /// The token that has expired.
         name: TokenName,
     },
 }
 
 impl Command {
+    /// Give up on this attempt.
     pub(super) fn cancel(name: &TokenName, attempt: AttemptId) -> Self {
         let name = name.clone();
         Self::Cancel { name, attempt }
     }
 
+    /// Make this attempt's token durable.
     pub(super) fn commit(name: &TokenName, attempt: AttemptId) -> Self {
         let name = name.clone();
         Self::Commit { name, attempt }
     }
 
+    /// The access token has expired.
     pub(super) fn withdraw(name: &TokenName) -> Self {
         Self::Withdraw { name: name.clone() }
     }
@@ -175,7 +178,7 @@ impl Command {
 /// Why an attempt failed, as far as the schedule is concerned.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Failure {
-    /// What kind of trouble.
+    /// The kind of trouble.
     pub kind: FailureKind,
     /// How far the request got.
     pub delivery: Delivery,
@@ -186,7 +189,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// Of a request that ended without an outcome.
+    /// The failure of a request that ended without an outcome.
     pub const LOST: Self = Self {
         kind: FailureKind::Unavailable,
         delivery: Delivery::Unknown,
@@ -208,11 +211,12 @@ pub enum FailureKind {
     RateLimited,
     /// No connection, no answer, 5xx, `temporarily_unavailable`, an answer that makes no sense.
     Unavailable,
-    /// A 4xx that names no error known to us. Transient at first, a configuration error when it persists.
+    /// A 4xx that names no error known to us. Transient at first, a configuration error when it
+    /// persists.
     Unrecognized,
 }
 
-/// How far a failed request got: what it means for a refresh token that works once.
+/// How far a failed request got. A refresh token that works once may be spent by it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Delivery {
     /// The server answered: it has not issued a new token.

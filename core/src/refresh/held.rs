@@ -19,26 +19,6 @@ pub(super) struct Held {
     first_use: Option<Instant>,
 }
 
-/// What becomes of the refresh token held.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[must_use]
-pub(super) enum Fate {
-    /// Nothing changes for it.
-    Kept,
-    /// It is set aside: it will not be used again.
-    SetAside,
-}
-
-impl Fate {
-    /// What the shell has to do about it.
-    pub(super) fn command(self, name: &TokenName) -> Option<Command> {
-        match self {
-            Self::Kept => None,
-            Self::SetAside => Some(Command::Quarantine { name: name.clone() }),
-        }
-    }
-}
-
 impl Held {
     /// A token that a login or a request has just brought.
     pub(super) fn new(now: Instant, validity: Validity) -> Self {
@@ -130,7 +110,8 @@ impl Held {
             .is_some_and(|first_use| now < first_use + grace)
     }
 
-    /// When something held is lost: the access token, or the refresh token that only a person can replace.
+    /// When something held is lost: the access token, or the refresh token that only a person can
+    /// replace.
     pub(super) fn lost_at(&self, now: Instant, grant: Grant) -> Option<Instant> {
         let refresh = self.validity.refresh.filter(|_| grant.needs_person());
         let refresh = refresh.and_then(|refresh| refresh.expires_at);
@@ -158,5 +139,25 @@ impl Held {
     /// Whether this part came with the token at all.
     pub(super) fn came_with(&self, part: Part) -> bool {
         self.supplies(part, self.validity.obtained_at, Duration::ZERO)
+    }
+}
+
+/// What becomes of the refresh token held.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[must_use]
+pub(super) enum Fate {
+    /// Nothing changes for it.
+    Kept,
+    /// It is set aside: it will not be used again.
+    SetAside,
+}
+
+impl Fate {
+    /// What the shell has to do about it.
+    pub(super) fn command(self, name: &TokenName) -> Option<Command> {
+        match self {
+            Self::Kept => None,
+            Self::SetAside => Some(Command::Quarantine { name: name.clone() }),
+        }
     }
 }

@@ -12,10 +12,10 @@ use super::prng::Prng;
 use crate::credential::TokenName;
 use crate::instant::Instant;
 
-/// A slot's place in the queue. Kept by the slot, because leaving the queue takes it.
+/// The place of a token in the queue. Its slot keeps it, because leaving the queue takes it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Place {
-    /// The earlier, the sooner served.
+    /// The token with the earliest urgency is served first.
     pub(super) urgency: Instant,
     /// When something is lost: the access token expires, or the only refresh token does.
     pub(super) lost_at: Option<Instant>,
@@ -26,9 +26,9 @@ pub(super) struct Place {
 pub(super) enum Admission {
     /// Nobody waits, or a request has to end first.
     Closed,
-    /// This token, now. It has left the queue.
+    /// This token may send now.
     Next(TokenName),
-    /// Nobody before then.
+    /// Nobody before this instant.
     NotBefore(Instant),
 }
 
@@ -40,19 +40,19 @@ pub(super) struct Server {
     breaker: Breaker,
     /// When the next request is due if all are evenly spaced: the generic cell rate algorithm.
     theoretical_arrival: Instant,
-    /// Until when the server wants to be left alone.
+    /// The server wants to be left alone until then.
     paused_until: Instant,
-    /// Consecutive answers that said so.
+    /// Consecutive answers that asked for fewer requests.
     throttled: u32,
     queue: BTreeSet<(Instant, TokenName)>,
     /// How many queued tokens lose something at which instant.
     losses: BTreeMap<Instant, u32>,
-    /// The timer set for it.
+    /// When the timer that is set for the server goes off.
     pub(super) armed: Option<Instant>,
 }
 
 impl Server {
-    /// One that has not been asked yet.
+    /// A server that has not been asked yet.
     pub(super) fn new(limits: Limits) -> Self {
         Self {
             limits,
@@ -72,7 +72,7 @@ impl Server {
         self.limits = limits;
     }
 
-    /// Whether it wants to be left alone.
+    /// Whether the server wants to be left alone.
     pub(super) fn is_paused(&self, now: Instant) -> bool {
         now < self.paused_until
     }
@@ -90,7 +90,7 @@ impl Server {
         }
     }
 
-    /// It no longer does.
+    /// A token no longer wants to send.
     pub(super) fn dequeue(&mut self, name: &TokenName, place: Place) {
         self.queue.remove(&(place.urgency, name.clone()));
         let lost_at = place.lost_at.unwrap_or_default();
@@ -196,7 +196,8 @@ impl Server {
     }
 }
 
-/// The smallest limits that any token of a server sets. From then on the policies of one server share its text.
+/// The smallest limits that any token of a server sets. From then on the policies of one server
+/// share its text.
 pub(super) fn limits_by_server(
     policies: &mut BTreeMap<TokenName, Policy>,
 ) -> BTreeMap<ServerId, Limits> {

@@ -22,14 +22,6 @@ pub(super) struct Pace {
     streak: Option<(FailureKind, u32)>,
 }
 
-/// The last request that went out.
-#[derive(Clone, Copy, Debug)]
-struct Sent {
-    at: Instant,
-    /// An input has changed while the request was under way, which was made with the old one.
-    outdated: bool,
-}
-
 impl Pace {
     /// A request goes out.
     pub(super) fn sent(&mut self, now: Instant) {
@@ -110,13 +102,14 @@ impl Pace {
         self.sent_at() + FAILING_SPACING
     }
 
-    /// From when on a password that was refused twice is tried again because somebody asks for the token.
+    /// From when on a password that was refused twice is tried again because somebody asks for the
+    /// token.
     pub(super) fn may_repeat_refused_at(&self) -> Instant {
         self.sent_at() + REFUSED_SPACING
     }
 
-    /// When to try again after a failure; `None`: not before something changes. `runway` is the time until
-    /// something held is lost.
+    /// When to try again after a failure; `None`: not before something changes. `runway` is the
+    /// time until something held is lost.
     pub(super) fn retry_at(
         &self,
         now: Instant,
@@ -142,6 +135,14 @@ impl Pace {
             failures => FLOOR.saturating_mul(1 << failures.min(16)).min(PENALTY_MAX),
         }
     }
+}
+
+/// The last request that went out.
+#[derive(Clone, Copy, Debug)]
+struct Sent {
+    at: Instant,
+    /// An input has changed while the request was under way, which was made with the old one.
+    outdated: bool,
 }
 
 /// While a token fails, being asked for it repeats the request this often at most: a consumer that

@@ -15,19 +15,6 @@ pub(super) enum Phase {
     Resting(Option<Instant>),
 }
 
-/// A request under way.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct InFlight {
-    /// The number of the attempt.
-    pub(super) attempt: AttemptId,
-    /// The grant that the request uses.
-    pub(super) by: Use,
-    /// From here on the request counts as lost.
-    pub(super) deadline: Instant,
-    /// The token that was held when the request was sent, named by its `obtained_at`.
-    pub(super) basis: Option<Instant>,
-}
-
 impl Phase {
     /// When the phase ends by itself.
     pub(super) fn ends_at(self) -> Option<Instant> {
@@ -53,4 +40,17 @@ impl Phase {
             Self::Queued(_) | Self::Resting(_) => false,
         }
     }
+}
+
+/// A request under way.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct InFlight {
+    /// The number of the attempt.
+    pub(super) attempt: AttemptId,
+    /// The grant that the request uses.
+    pub(super) by: Use,
+    /// From here on the request counts as lost.
+    pub(super) deadline: Instant,
+    /// The token that was held when the request was sent, named by its `obtained_at`.
+    pub(super) basis: Option<Instant>,
 }

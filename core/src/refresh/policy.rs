@@ -16,50 +16,54 @@ pub struct ServerId(pub Arc<str>);
 /// How one token is to be kept fresh.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Policy {
-    /// Where it comes from.
+    /// The authorization server that it comes from.
     pub server: ServerId,
-    /// How much that server may be asked; of several for one server, the smallest wins.
+    /// How much that server may be asked. Where several tokens of one server differ, the smallest
+    /// limit counts.
     pub limits: Limits,
     /// What the configured grant permits.
     pub grant: Grant,
-    /// When to replace it.
+    /// When to replace the token.
     pub refresh_at: RefreshAt,
     /// After how long a request counts as lost.
     pub deadline: Duration,
     /// The tokens that its requests carry.
     pub parents: Vec<Parent>,
-    /// Whether it is obtained anew when one of those was replaced.
+    /// Whether the token is obtained anew when one of its parents was replaced.
     pub follows_parents: bool,
-    /// After how long without use the server drops a refresh token, if it does and does not say so.
+    /// After how long without use the server drops a refresh token, where it does so and does not
+    /// say it.
     pub inactivity: Option<Duration>,
-    /// How long before a person is needed this is announced.
+    /// People are told this long before somebody has to log in.
     pub login_notice: Duration,
     /// How long after its first use a rotated refresh token may be used again.
     pub rotation_grace: Duration,
-    /// Names everything that decides *what* is obtained (server, client, grant, scope, parameters, but
-    /// no secret). When it changes, the token is obtained anew and the refresh token is set aside.
+    /// Names everything that decides *what* is obtained (server, client, grant, scope, parameters,
+    /// but no secret). When it changes, the token is obtained anew and the refresh token is set
+    /// aside.
     pub identity: [u8; 16],
 }
 
 /// A token that another token's requests carry.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Parent {
-    /// Which.
+    /// The name of that token.
     pub name: TokenName,
-    /// What of it.
+    /// The part of it that a request carries.
     pub part: Part,
-    /// Whether the refresh token grant needs it, too: it proves who the client is (RFC 7523 section 2.2).
+    /// Whether the refresh token grant needs it, too: it proves who the client is (RFC 7523 section
+    /// 2.2).
     pub on_refresh: bool,
 }
 
-/// What of a token another one is made from.
+/// The part of a token that another token is made from.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Part {
-    /// `access_token`.
+    /// The access token (`access_token`).
     AccessToken,
-    /// `id_token`.
+    /// The ID token (`id_token`).
     IdToken,
-    /// `refresh_token`.
+    /// The refresh token (`refresh_token`).
     RefreshToken,
 }
 
@@ -75,24 +79,27 @@ pub struct Limits {
 /// What the configured grant permits.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Grant {
-    /// May be repeated without harm (`client_credentials`).
+    /// It may be repeated without harm (`client_credentials`).
     ClientCredentials,
-    /// May be repeated while its parents hold (`token_exchange`); a refresh token that it brings is used first.
+    /// It may be repeated while the parents hold (`token_exchange`). A refresh token that it brings
+    /// is used first.
     Exchange,
-    /// A person logs in (`authorization_code`, `device_code`); from then on only the refresh token held.
+    /// A person logs in (`authorization_code`, `device_code`). From then on, only the refresh token
+    /// held brings the next one.
     Login,
-    /// May be repeated, but a refusal must not be: accounts get locked.
+    /// It may be repeated, but a refusal must not be: accounts get locked.
     Password,
-    /// A seed refresh token, used once; from then on only the refresh token held.
+    /// A seed refresh token is used once. From then on, only the refresh token held brings the next
+    /// one.
     RefreshToken,
 }
 
 /// When to replace a token.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum RefreshAt {
-    /// At this many thousandths of its lifetime.
+    /// When this many thousandths of its lifetime have passed.
     Permille(u16),
-    /// This long before it expires.
+    /// When it expires this soon.
     BeforeExpiry(Duration),
 }
 
@@ -114,8 +121,8 @@ impl Policy {
         (self.identity, &self.server, self.grant) == (other.identity, &other.server, other.grant)
     }
 
-    /// When the token held is to be replaced. `jitter` is this token's stable share of the spread, as
-    /// 64 bits: not to have thousands of tokens obtained together also replaced together.
+    /// When the token held is to be replaced. `jitter` is this token's stable share of the spread,
+    /// as 64 bits: not to have thousands of tokens obtained together also replaced together.
     pub(super) fn refresh_due(&self, held: &Validity, jitter: u64) -> Instant {
         let due = held.obtained_at
             + self
@@ -137,8 +144,8 @@ impl Policy {
 }
 
 impl RefreshAt {
-    /// How long after the request was sent its token is to be replaced: not before half the lifetime,
-    /// and while a margin is left, however the setting reads.
+    /// How long after the request was sent its token is to be replaced: not before half the
+    /// lifetime, and while a margin is left, however the setting reads.
     fn offset(self, lifetime: Duration, jitter: u64) -> Duration {
         let (wanted, spread) = match self {
             Self::Permille(permille) => {

@@ -22,15 +22,6 @@ pub(super) enum Primary {
     RefreshToken(Seed),
 }
 
-/// What is known of a configured refresh token.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Seed {
-    /// It may be a new one.
-    Untried,
-    /// It was used or refused, or a login or a logout took its place.
-    Tried,
-}
-
 impl Primary {
     /// A grant whose credential may be a new one.
     pub(super) fn new(grant: Grant) -> Self {
@@ -79,8 +70,8 @@ impl Primary {
         matches!(self, Self::Password { refusals: 2.. })
     }
 
-    /// Why the grant is no way to a token, if it is none. `asked`: somebody wants a refused password tried again;
-    /// `login` is why a person has to log in, where nothing else helps.
+    /// Why the grant is no way to a token, if it is none. `asked`: somebody wants a refused
+    /// password tried again; `login` is why a person has to log in, where nothing else helps.
     pub(super) fn obstacle(&self, asked: bool, login: Reason) -> Option<(ErrorState, Reason)> {
         match self {
             Self::ClientCredentials
@@ -92,4 +83,13 @@ impl Primary {
             Self::Login | Self::RefreshToken(Seed::Tried) => Some((ErrorState::NeedsLogin, login)),
         }
     }
+}
+
+/// What is known of a configured refresh token.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Seed {
+    /// It may be a new one.
+    Untried,
+    /// It was used or refused, or a login or a logout took its place.
+    Tried,
 }

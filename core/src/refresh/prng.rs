@@ -25,7 +25,8 @@ impl Prng {
     }
 }
 
-/// A number for this token that stays the same over restarts, and differs between hosts by the seed.
+/// A number for this token that stays the same over restarts, and differs between hosts by the
+/// seed.
 pub(super) fn stable_hash(seed: u64, name: &TokenName) -> u64 {
     let fnv_1a = name
         .as_str()

@@ -1,5 +1,5 @@
-//! When people are to be told that somebody has to log in: early, at once when it is too late, and again
-//! with growing pauses.
+//! When people are to be told that somebody has to log in: early, at once when it is too late, and
+//! again with growing pauses.
 
 use std::time::Duration;
 
@@ -14,47 +14,6 @@ pub(super) struct Reminders {
     last: Option<Reminder>,
     /// Somebody has logged out, and not in again: nobody is told to.
     logged_out: bool,
-}
-
-/// Whether a person has to log in.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Need {
-    /// Nobody has to, as far as is known.
-    None,
-    /// Somebody has to until then, and wants to know this long before.
-    Until { end: Instant, notice: Duration },
-    /// Somebody has to log in now: the token fails for want of a login.
-    Now,
-}
-
-impl Need {
-    /// The need of a token of this policy and health, for which a person has to log in by `end`, if that is known.
-    pub(super) fn new(policy: &Policy, health: Health, end: Option<Instant>) -> Self {
-        if !policy.grant.needs_person() {
-            return Self::None;
-        }
-        if health.login_reason().is_some() {
-            return Self::Now;
-        }
-        let notice = policy.login_notice;
-        end.map_or(Self::None, |end| Self::Until { end, notice })
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Reminder {
-    at: Instant,
-    /// How many times people have been told of this occasion.
-    times: u32,
-    occasion: Occasion,
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Occasion {
-    /// What is held will end.
-    Early,
-    /// The token fails for want of a login.
-    TooLate,
 }
 
 impl Reminders {
@@ -99,7 +58,8 @@ impl Reminders {
         self.logged_out = true;
     }
 
-    /// A token was obtained. Where that does not move the end on, what people were told of it holds.
+    /// A token was obtained. Where that does not move the end on, what people were told of it
+    /// holds.
     pub(super) fn obtained(&mut self, window_fixed: bool) {
         self.last = self.last.filter(|_| window_fixed);
         self.logged_out = false;
@@ -119,6 +79,48 @@ impl Reminders {
     fn last_of(&self, occasion: Occasion) -> Option<Reminder> {
         self.last.filter(|last| last.occasion == occasion)
     }
+}
+
+/// Whether a person has to log in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Need {
+    /// Nobody has to, as far as is known.
+    None,
+    /// Somebody has to until then, and wants to know this long before.
+    Until { end: Instant, notice: Duration },
+    /// Somebody has to log in now: the token fails for want of a login.
+    Now,
+}
+
+impl Need {
+    /// The need of a token of this policy and health, for which a person has to log in by `end`, if
+    /// that is known.
+    pub(super) fn new(policy: &Policy, health: Health, end: Option<Instant>) -> Self {
+        if !policy.grant.needs_person() {
+            return Self::None;
+        }
+        if health.login_reason().is_some() {
+            return Self::Now;
+        }
+        let notice = policy.login_notice;
+        end.map_or(Self::None, |end| Self::Until { end, notice })
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Reminder {
+    at: Instant,
+    /// How many times people have been told of this occasion.
+    times: u32,
+    occasion: Occasion,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Occasion {
+    /// What is held will end.
+    Early,
+    /// The token fails for want of a login.
+    TooLate,
 }
 
 fn pause(times: u32) -> Duration {

@@ -22,6 +22,7 @@ use crate::instant::Instant;
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) policy: Policy,
+    /// What happens next.
     pub(super) phase: Phase,
     pub(super) health: Health,
     pub(super) pace: Pace,
@@ -29,18 +30,18 @@ pub(super) struct Slot {
     reminders: Reminders,
     /// Somebody waits for a replacement of a token that is not expired.
     asked: bool,
-    /// The parent whose replacement it rests for.
+    /// The parent whose replacement the token rests for.
     awaits: Option<TokenName>,
     /// Results of attempts before this one belong to a configuration that is gone.
     pub(super) first_attempt: AttemptId,
-    /// When the timer that is set for it goes off.
+    /// When the timer that is set for the token goes off.
     pub(super) armed: Option<Instant>,
     /// The share of the spread that the token has for good.
     jitter: u64,
 }
 
 impl Slot {
-    /// A token not heard of before: due now.
+    /// A token that was not heard of before. It is due now.
     pub(super) fn new(policy: Policy, now: Instant, first_attempt: AttemptId, jitter: u64) -> Self {
         Self {
             phase: Phase::Resting(Some(now)),
@@ -81,8 +82,8 @@ impl Slot {
         all.into_iter().flatten().min()
     }
 
-    /// When the refresh token ends that it waits to use, if then only a person helps: whatever it waits for,
-    /// people are to know at once.
+    /// When the refresh token ends that it waits to use, if then only a person helps: whatever it
+    /// waits for, people are to know at once.
     pub(super) fn way_ends_at(&self) -> Option<Instant> {
         let waits = matches!(self.phase, Phase::Queued(_) | Phase::Resting(Some(_)));
         let refresh = self.ways.refresh().filter(|_| waits)?;
@@ -101,7 +102,8 @@ impl Slot {
         self.awaits.as_ref() == Some(parent) && self.phase == Phase::Resting(None)
     }
 
-    /// Whether what this attempt brought is newer than what is held, and of the configuration in force.
+    /// Whether what this attempt brought is newer than what is held, and of the configuration in
+    /// force.
     pub(super) fn is_news(&self, attempt: AttemptId, validity: &Validity) -> bool {
         let held_since = self.ways.obtained_at();
         attempt >= self.first_attempt && held_since.is_none_or(|held| held < validity.obtained_at)
@@ -127,8 +129,8 @@ impl Slot {
         })
     }
 
-    /// It waits for its server from now on. Returns its place among those that wait: what expires first goes
-    /// first, and a token that is missing is as urgent as one that expires now.
+    /// It waits for its server from now on. Returns its place among those that wait: what expires
+    /// first goes first, and a token that is missing is as urgent as one that expires now.
     pub(super) fn enqueue(&mut self, now: Instant) -> Place {
         let expiry = self.ways.held.and_then(|held| held.withdraw_at());
         let base = expiry.filter(|_| !self.asked).unwrap_or(now);
@@ -178,8 +180,8 @@ impl Slot {
                 }
                 self.plan();
             }
-            // The answer to an earlier attempt: the one under way brings a spent refresh token, and some
-            // servers end the session for it.
+            // The answer to an earlier attempt: the one under way brings a spent refresh token, and
+            // some servers end the session for it.
             Phase::InFlight(_) => self.ways.overtaken(),
             Phase::Queued(_) | Phase::Resting(_) => self.plan(),
         }
@@ -259,15 +261,13 @@ impl Slot {
             self.ways.primary.set_seed(Seed::Untried);
         }
         let by = self.next_use(now);
+        let too_often =
+            self.ways.primary.is_refused_again() && now < self.pace.may_repeat_refused_at();
         let due = match self.health {
             Health::Failing {
                 reason: Reason::PasswordRefused,
                 ..
-            } if self.ways.primary.is_refused_again()
-                && now < self.pace.may_repeat_refused_at() =>
-            {
-                return;
-            }
+            } if too_often => return,
             // Nothing will be sent: whoever asks is told at once.
             Health::Failing { .. } if matches!(by, Err((ErrorState::NeedsLogin, _))) => now,
             Health::Failing { .. } => now.max(self.pace.may_repeat_at()),
@@ -312,7 +312,8 @@ impl Slot {
     pub(super) fn parent_replaced(&mut self, now: Instant, parent: &TokenName) {
         self.ways.follow(&self.policy);
         let awaited = self.awaits.as_ref() == Some(parent);
-        // What failed for another reason than its parent fails with the next one, too: it keeps its pause.
+        // What failed for another reason than its parent fails with the next one, too: it keeps its
+        // pause.
         let promising = match self.pace.last_failure() {
             None | Some(FailureKind::GrantRefused) => true,
             Some(_) => false,
@@ -344,7 +345,8 @@ impl Slot {
         }
     }
 
-    /// What is obtained changed, and the refresh token belongs to what was. The slot has left its server.
+    /// What is obtained changed, and the refresh token belongs to what was. The slot has left its
+    /// server.
     pub(super) fn replace(&mut self, now: Instant, policy: Policy, first: AttemptId) -> Fate {
         self.policy = policy;
         self.first_attempt = first;

@@ -9,13 +9,13 @@ use crate::instant::Instant;
 pub struct Status {
     /// The times of the token held; it may have expired.
     pub validity: Option<Validity>,
-    /// Whether it is as it should be.
+    /// Whether the token is as it should be.
     pub health: Health,
     /// Whether a request is under way.
     pub in_flight: bool,
-    /// Whether one is due and waits for its turn at the authorization server.
+    /// Whether a request is due and waits for its turn at the authorization server.
     pub queued: bool,
-    /// Whether it waits for a token that its request carries.
+    /// Whether the token waits for another one that its request carries.
     pub waits_for_parent: bool,
     /// When a person has to log in, as far as that is known.
     pub login_due_at: Option<Instant>,
@@ -32,9 +32,9 @@ pub struct Status {
 pub enum Health {
     /// The last attempt failed; a token still held stays current until it expires.
     Failing {
-        /// Which of the four states.
+        /// The error state.
         state: ErrorState,
-        /// Why.
+        /// Why the token is failing.
         reason: Reason,
     },
     /// The last attempt succeeded, or a valid token was restored.
@@ -63,8 +63,8 @@ pub enum Reason {
     LastError,
     /// Nobody has logged in yet, or what the login brought has ended.
     LoginRequired,
-    /// The password was refused. It is not tried again until an input changes or somebody asks: accounts
-    /// get locked.
+    /// The password was refused. It is not tried again until an input changes or somebody asks:
+    /// accounts get locked.
     PasswordRefused,
     /// The refresh token's own lifetime has ended.
     RefreshTokenExpired,
@@ -74,7 +74,7 @@ pub enum Reason {
     Parent,
     /// A token that its request carries lacks the part it needs, such as an ID token.
     ParentLacksPart,
-    /// A refresh was sent, no answer was kept, and the refresh token no longer works: the server has
-    /// rotated it (RFC 9700 section 4.14.2).
+    /// A refresh was sent, no answer was kept, and the refresh token no longer works: the server
+    /// has rotated it (RFC 9700 section 4.14.2).
     RotationLost,
 }

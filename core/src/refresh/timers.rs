@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use crate::instant::Instant;
 
-/// The timers of all tokens, or of all servers. At the same instant they go off in the order of the names.
+/// The timers of all tokens, or of all servers. At the same instant they go off in the order of the
+/// names.
 #[derive(Debug)]
 pub(super) struct Timers<K>(BTreeSet<(Instant, K)>);
 

@@ -1,7 +1,7 @@
 //! All tokens, and which of them are made from others: who waits for whom.
 //!
-//! A token whose parent is missing, or would not outlive its request, rests until the parent has been
-//! replaced. A parent that fails takes those that wait for it along: their state is its state.
+//! A token whose parent is missing, or would not outlive its request, rests until the parent has
+//! been replaced. A parent that fails takes those that wait for it along: their state is its state.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::timers::Timers;
 use crate::credential::TokenName;
 use crate::instant::Instant;
 
-/// All tokens.
+/// All configured tokens.
 #[derive(Debug, Default)]
 pub(super) struct Tokens {
     /// Boxed: a tree filled in order leaves half of each node empty.
@@ -24,21 +24,6 @@ pub(super) struct Tokens {
     timers: Timers<TokenName>,
     /// Tokens whose status has changed without an event or a command of their own.
     changed: VecDeque<TokenName>,
-}
-
-/// What keeps a token that is due from being requested.
-#[derive(Debug)]
-pub(super) enum Obstacle {
-    /// There is no way to it without a person.
-    Person(ErrorState, Reason),
-    /// A parent has to be replaced first.
-    Parent(Parent),
-}
-
-impl From<(ErrorState, Reason)> for Obstacle {
-    fn from((state, reason): (ErrorState, Reason)) -> Self {
-        Self::Person(state, reason)
-    }
 }
 
 impl Tokens {
@@ -190,11 +175,11 @@ impl Tokens {
         }
     }
 
-    /// A server refused what a token is made from, though it has not expired. The first time this happens, the
-    /// parents are replaced.
+    /// A server refused what a token is made from, though it has not expired. The first time this
+    /// happens, the parents are replaced.
     pub(super) fn refresh_parents(&mut self, now: Instant, name: &TokenName) {
-        let refused_first = |slot: &&Box<Slot>| slot.pace.failures() == 1;
-        let Some(slot) = self.slots.get(name).filter(refused_first) else {
+        let slot = self.get(name);
+        let Some(slot) = slot.filter(|slot| slot.pace.failures() == 1) else {
             return;
         };
         let sent_at = slot.pace.sent_at();
@@ -242,6 +227,21 @@ impl Tokens {
         };
         let dependents = self.dependents.get(name).into_iter().flatten();
         dependents.filter(waits).cloned().collect()
+    }
+}
+
+/// What keeps a token that is due from being requested.
+#[derive(Debug)]
+pub(super) enum Obstacle {
+    /// There is no way to the token without a person.
+    Person(ErrorState, Reason),
+    /// A parent has to be replaced first.
+    Parent(Parent),
+}
+
+impl From<(ErrorState, Reason)> for Obstacle {
+    fn from((state, reason): (ErrorState, Reason)) -> Self {
+        Self::Person(state, reason)
     }
 }
 

@@ -45,8 +45,9 @@ pub(super) enum Retry {
 /// An error name unknown to us is transient this often in a row.
 const PATIENCE: u32 = 5;
 
-/// What a failure means. `streak` counts the consecutive failures of this kind. `maybe_spent`: an earlier
-/// use of the same refresh token stayed unanswered. `seed_untried`: the configured refresh token may be a new one.
+/// What a failure means. `streak` counts the consecutive failures of this kind. `maybe_spent`: an
+/// earlier use of the same refresh token stayed unanswered. `seed_untried`: the configured refresh
+/// token may be a new one.
 pub(super) fn judge(
     (by, grant, kind): (Use, Grant, FailureKind),
     streak: u32,

@@ -1,4 +1,5 @@
-//! What is held, and which ways lead to the next token: the refresh token held, or the configured grant.
+//! What is held, and which ways lead to the next token: the refresh token held, or the configured
+//! grant.
 
 use std::time::Duration;
 
@@ -13,12 +14,14 @@ use crate::instant::Instant;
 /// What is held, and which ways lead to the next token.
 #[derive(Debug)]
 pub(super) struct Ways {
+    /// The token held, if there is one.
     pub(super) held: Option<Held>,
+    /// The configured grant.
     pub(super) primary: Primary,
     /// A use of the refresh token, or of the seed, stayed unanswered: it may be spent.
     maybe_spent: bool,
-    /// A parent was replaced that the token follows: what the refresh token brings would still be made
-    /// from the old one.
+    /// A parent was replaced that the token follows: what the refresh token brings would still be
+    /// made from the old one.
     renew: bool,
 }
 
@@ -61,11 +64,11 @@ impl Ways {
         self.held.as_mut().map_or(Fate::Kept, Held::set_aside)
     }
 
-    /// A request stayed unanswered, which may have spent the refresh token. For `grace` after its first use,
-    /// the server takes one that it has rotated.
+    /// A request stayed unanswered, which may have spent the refresh token. For `grace` after its
+    /// first use, the server takes one that it has rotated.
     ///
-    /// Keycloak ends the session when a spent one comes again, so where another way leads to a token it is
-    /// not risked; where none does, trying is all that is left.
+    /// Keycloak ends the session when a spent one comes again, so where another way leads to a
+    /// token it is not risked; where none does, trying is all that is left.
     pub(super) fn unanswered(&mut self, now: Instant, by: Use, grace: Duration) -> Fate {
         let rotated_is_taken = self
             .held
@@ -116,7 +119,8 @@ impl Ways {
         }
     }
 
-    /// Whether the refresh token held may be used. One that may be spent is for when the password is no way.
+    /// Whether the refresh token held may be used. One that may be spent is for when the password
+    /// is no way.
     pub(super) fn is_refreshable(&self, now: Instant) -> bool {
         let risky = self.maybe_spent && self.primary.has_unrefused_password();
         self.refresh()
@@ -148,7 +152,8 @@ impl Ways {
         self.held.is_some_and(|held| held.supplies(part, now, lead))
     }
 
-    /// When something held is lost: the access token, or the refresh token that only a person can replace.
+    /// When something held is lost: the access token, or the refresh token that only a person can
+    /// replace.
     pub(super) fn lost_at(&self, now: Instant, grant: Grant) -> Option<Instant> {
         self.held?.lost_at(now, grant)
     }

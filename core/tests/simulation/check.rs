@@ -72,7 +72,8 @@ impl Watch {
         }
     }
 
-    /// A process start, a reload that brings the token back: nothing is remembered of earlier attempts.
+    /// A process start, a reload that brings the token back: nothing is remembered of earlier
+    /// attempts.
     pub fn forget_attempts(&mut self) {
         self.last_sent = None;
         self.held_off_until = Instant::BOOT;
@@ -308,7 +309,8 @@ impl Meter {
         }
     }
 
-    /// How long a request may take on a server that is well, the others' requests before it included.
+    /// How long a request may take on a server that is well, the others' requests before it
+    /// included.
     fn delay(&self) -> Duration {
         let pace = match self.limits.requests_per_minute {
             Some(per_minute) => Duration::from_secs(67) / per_minute,

@@ -14,7 +14,8 @@ use super::check::{Meter, Watch};
 use super::run::{Happening, World};
 use super::world::{Answer, Granted, RefreshToken, Registration, Request, Rotation};
 
-/// A configured token: at its authorization server, in the configuration, in the state file, published.
+/// A configured token: at its authorization server, in the configuration, in the state file,
+/// published.
 pub struct Token {
     pub name: TokenName,
     pub registration: Registration,
@@ -340,8 +341,8 @@ impl World {
     pub fn excuse(&mut self, index: usize) {
         let token = &self.tokens[index];
         let status = self.shell.scheduler.status(&token.name);
-        // Nor is it the core's that only a login brings the next one, or that after a reboot a wrong wall
-        // clock has it take a login for alive that has ended.
+        // Nor is it the core's that only a login brings the next one, or that after a reboot a
+        // wrong wall clock has it take a login for alive that has ended.
         let ended = |parent: usize| {
             let parent = &self.tokens[parent];
             let record = parent.record.filter(|record| record.ends_at <= self.now);

@@ -138,8 +138,8 @@ impl Registration {
         }
     }
 
-    /// A wrong password was refused, and the refusal heard. (What a server counts while its answers get
-    /// lost, nobody can know.)
+    /// A wrong password was refused, and the refusal heard. (What a server counts while its answers
+    /// get lost, nobody can know.)
     pub fn refused_password(&mut self, now: Instant, sent_at: Instant) {
         if now - self.refused_at > FORGETS_AFTER {
             self.refused_passwords = 0;

@@ -1,4 +1,5 @@
-//! Tokens that are made from others: `b` from the ID token of `a`, `c` from the access token of `b`.
+//! Tokens that are made from others: `b` from the ID token of `a`, `c` from the access token of
+//! `b`.
 
 use super::*;
 

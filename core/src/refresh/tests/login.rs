@@ -267,8 +267,8 @@ fn within_its_grace_a_rotated_refresh_token_is_used_again() {
     assert_eq!(unanswered, [quarantine()]);
 }
 
-/// Of ninety days' access tokens, whose refresh token nobody would use within the thirty that its server
-/// keeps it unused.
+/// Of ninety days' access tokens, whose refresh token nobody would use within the thirty that its
+/// server keeps it unused.
 #[test]
 fn an_idle_refresh_token_is_used_in_time() {
     const DAY: u64 = 24 * HOUR;
