@@ -1,12 +1,11 @@
 //! bearerd keeps OAuth 2.0 bearer tokens fresh.
 //!
-//! The core decides, the shell does. [`refresh`] is the core: pure, given the time and what happened,
-//! it says what to do next. Everything else is the shell around it:
+//! The core decides, the shell does. [`bearerd_core`] is the core, a crate of its own: given the time
+//! and what happened, it says what to do next. Everything here is the shell around it:
 //!
 //! | module | duty |
 //! |---|---|
 //! | [`config`] | TOML files to a checked [`config::Config`] |
-//! | [`refresh`] | when to obtain which token, and what a failure means |
 //! | [`oauth`] | one token request to an authorization server |
 //! | [`store`] | current tokens by name; their durable state |
 //! | [`format`](mod@format) | a token as raw bytes, headers, JSON, ... |
@@ -19,7 +18,6 @@
 //! | [`error_chain`] | one line for an error and its causes |
 //! | [`program`] | runs hooks, and programs that print tokens |
 //! | [`failpoint`] | where the crash test kills the daemon |
-//! | [`instant`], [`credential`] | the types everybody shares |
 //! | [`signals`], [`systemd`], [`watch`], [`logging`] | what the names say |
 
 pub mod api;
