@@ -1,4 +1,4 @@
-//! A directory as the place where files are written: opened once, audited, cleaned.
+//! The directory that files are written in: opened once, audited and cleaned.
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
@@ -42,6 +42,7 @@ impl Directory {
         }
     }
 
+    /// Opens the directory that holds `path`, and returns it with the file's name.
     pub(super) fn of(path: &Path) -> Result<(Self, OsString), WriteError> {
         match (path.parent(), path.file_name()) {
             (Some(parent), Some(name)) if !parent.as_os_str().is_empty() => {
@@ -51,7 +52,7 @@ impl Directory {
         }
     }
 
-    /// Where it was opened.
+    /// The path that it was opened by.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -80,15 +81,15 @@ impl Directory {
         })
     }
 
-    /// Its owner, mode and the rest.
+    /// Returns the directory's owner, mode and other attributes.
     ///
     /// # Errors
-    /// When the system does not say.
+    /// When the system does not return them.
     pub fn stat(&self) -> Result<Stat, WriteError> {
         rustix::fs::fstat(&self.descriptor).map_err(|e| self.failed("examine", OsStr::new(""), e))
     }
 
-    /// Removes a temporary file, or one that [`Directory::write_all`] has replaced.
+    /// Removes a temporary file, or one that [`write_all`](super::write_all) has replaced.
     pub fn discard(&self, replaced: &OsStr) {
         // Nothing more can be done about a failure here; the next sweep finds the file.
         let _ = rustix::fs::unlinkat(&self.descriptor, replaced, AtFlags::empty());
@@ -139,9 +140,9 @@ impl Directory {
         Ok((read_to_end(&file, size).map_err(failed)?, stat))
     }
 
-    /// Takes the lock that makes this process its only writer, until the directory is dropped. Waits for
-    /// another process to leave it, but not long: a program that a killed one was about to start has its
-    /// descriptors, and so its lock, until it begins.
+    /// Takes the lock that makes this process the directory's only writer, until the directory is dropped.
+    /// Waits a short time for another process to release the lock: when a process is killed while it starts
+    /// a program, that program inherits the lock and holds it until it runs.
     ///
     /// # Errors
     /// `EWOULDBLOCK` when another process has it.
@@ -161,7 +162,7 @@ impl Directory {
         locked.unwrap_or(Err(Errno::WOULDBLOCK)).map_err(failed)
     }
 
-    /// Sets its permission bits.
+    /// Sets the directory's permission bits.
     ///
     /// # Errors
     /// When the system refuses.
@@ -170,7 +171,7 @@ impl Directory {
             .map_err(|e| self.failed("set the mode of", OsStr::new(""), e))
     }
 
-    /// Names of everything in it, temporary files left out.
+    /// Returns the names of everything in the directory but temporary files.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -180,7 +181,7 @@ impl Directory {
         Ok(names)
     }
 
-    /// Names of the temporary files in it.
+    /// Returns the names of the temporary files in the directory.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -190,7 +191,7 @@ impl Directory {
         Ok(names)
     }
 
-    /// Removes the temporary files of writers that were killed. A living writer holds a lock on its own.
+    /// Removes the temporary files of writers that were killed. A file that is locked has a living writer.
     ///
     /// # Errors
     /// When the directory cannot be read.
@@ -218,6 +219,7 @@ impl Directory {
         Ok(names)
     }
 
+    /// Refuses a name that something else than a regular file has.
     pub(super) fn refuse_special(&self, name: &OsStr) -> Result<(), WriteError> {
         let found = match rustix::fs::statat(&self.descriptor, name, AtFlags::SYMLINK_NOFOLLOW) {
             Err(Errno::NOENT) => return Ok(()),
@@ -233,16 +235,19 @@ impl Directory {
         Err(WriteError::NotAFile { path, found })
     }
 
+    /// Has the names in the directory written to the disk.
     pub(super) fn sync(&self) -> Result<(), WriteError> {
         rustix::fs::fsync(&self.descriptor).map_err(|e| self.failed("sync", OsStr::new(""), e))
     }
 
+    /// The error of a step with the file of this name, or with the directory itself where it is empty.
     pub(super) fn failed(&self, step: &'static str, name: &OsStr, cause: Errno) -> WriteError {
         let path = self.path.join(name);
         WriteError::Failed { path, step, cause }
     }
 }
 
+/// Locks a file, or fails at once when another process has locked it.
 pub(super) fn lock(file: &OwnedFd) -> Result<(), Errno> {
     rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive)
 }
@@ -263,7 +268,7 @@ fn read_to_end(file: &OwnedFd, size: usize) -> Result<Zeroizing<Vec<u8>>, Errno>
     Ok(content)
 }
 
-/// How long another process may take to leave a directory.
+/// How long another process may take to release its lock on a directory.
 const HANDOVER: Duration = Duration::from_secs(1);
 
 /// How the name of every temporary file begins.

@@ -1,4 +1,4 @@
-//! Why a file could not be written, in words that help.
+//! Why a file could not be written, and what the reader can do about it.
 
 use std::path::PathBuf;
 
@@ -6,8 +6,8 @@ use rustix::io::Errno;
 
 /// Why a file cannot be replaced or removed. What was there before is still there, whole.
 ///
-/// Any of these can end without a restart (somebody makes room, mounts, changes a mode), so trying again
-/// can always help; with a backoff.
+/// Each of these can end without a restart: somebody makes room, mounts a file system or changes a mode.
+/// Trying again can therefore always help, with a growing pause between two tries.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum WriteError {
     /// The directory that holds the file cannot be trusted.
@@ -33,10 +33,10 @@ pub enum WriteError {
         #[source]
         cause: Errno,
     },
-    /// A path that ends in no file name.
+    /// The path does not end in a file name.
     #[error("{} does not name a file", .0.display())]
     NoFileName(PathBuf),
-    /// Something that is not to be replaced by a file.
+    /// There is something of that name that must not be replaced by a file.
     #[error("{} is {found}, not a regular file", path.display())]
     NotAFile {
         /// The target.
@@ -50,17 +50,18 @@ impl WriteError {
     /// What the reader can do about it.
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
-        let Self::Failed { cause, step, .. } = self else {
-            return Some(match self {
-                Self::NotAFile { .. } => "remove it, or name the file it stands for",
-                _ => "use a directory that only root or bearerd's own user can write to",
-            });
+        let (cause, step) = match self {
+            Self::Failed { cause, step, .. } => (*cause, *step),
+            Self::NotAFile { .. } => return Some("remove it, or name the file it stands for"),
+            Self::Directory { .. } | Self::NoFileName(_) => {
+                return Some("use a directory that only root or bearerd's own user can write to");
+            }
         };
-        match *cause {
+        match cause {
             Errno::BUSY => Some("it is a mount point: mount its directory, not the single file"),
             Errno::NOSPC | Errno::DQUOT => Some("make room; the old file stays until then"),
             Errno::ROFS => Some("the file system is read-only: see ReadWritePaths= in the unit"),
-            Errno::ACCESS | Errno::PERM if *step == "set the owner of" => {
+            Errno::ACCESS | Errno::PERM if step == "set the owner of" => {
                 Some("only root may give a file to another user, or to a group it is not in")
             }
             Errno::ACCESS | Errno::PERM => {

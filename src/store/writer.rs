@@ -18,7 +18,7 @@ use super::moment::{BootId, Moment};
 use super::seal::Sealer;
 use super::state_dir::{StateDir, file_name};
 use super::state_file::{EncodeError, Record, encode};
-use crate::atomic_file::{Attributes, WriteError};
+use crate::atomic_file::{self, Attributes, WriteError};
 use crate::clock;
 
 /// The owner's end: hands records over and never waits.
@@ -205,7 +205,7 @@ impl Thread {
         });
         let directory = &self.dir.directory;
         let mut replaced = Vec::new();
-        let results = directory.write_all(files, &ATTRIBUTES, &mut replaced);
+        let results = atomic_file::write_all(directory, files, &ATTRIBUTES, &mut replaced);
         for ((name, tickets), result) in waiting.into_iter().zip(results) {
             self.answer(&name, tickets, &result.map_err(StateError::from));
         }
@@ -234,7 +234,7 @@ impl Thread {
 
     fn remove(&self, name: &TokenName) -> Result<(), StateError> {
         let path = self.dir.directory.path().join(file_name(name));
-        let result = crate::atomic_file::remove(&path);
+        let result = atomic_file::remove(&path);
         match &result {
             Ok(()) => tracing::info!(token = %name, "state removed"),
             Err(e) => tracing::warn!(token = %name, error = %e, "state not removed"),

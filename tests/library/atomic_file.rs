@@ -9,7 +9,9 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
-use bearerd::atomic_file::{Attributes, Directory, WriteError, read_matching, remove, write};
+use bearerd::atomic_file::{
+    Attributes, Directory, WriteError, read_matching, remove, write, write_all,
+};
 use rustix::io::Errno;
 use tempfile::TempDir;
 use zeroize::Zeroizing;
@@ -370,7 +372,7 @@ fn the_old_file_outlives_a_full_and_a_read_only_disk() {
     ];
     let directory = Directory::open(&disk).unwrap();
     let mut replaced = Vec::new();
-    let results = directory.write_all(files, &OURS, &mut replaced);
+    let results = write_all(&directory, files, &OURS, &mut replaced);
     assert_eq!(others(&disk, &["token", "filler"]), replaced);
     assert_eq!(fs::read(disk.join(&replaced[0])).unwrap(), b"old");
     directory.discard(&replaced[0]);
@@ -491,7 +493,7 @@ fn in_a_batch_each_file_has_its_own_result() {
     };
     let files = [file("one"), file("taken"), file("two")];
     let directory = Directory::open(scratch.path()).unwrap();
-    let results = directory.write_all(files, &OURS, &mut Vec::new());
+    let results = write_all(&directory, files, &OURS, &mut Vec::new());
     assert!(
         matches!(results.as_slice(), [Ok(()), Err(_), Ok(())]),
         "{results:?}"
