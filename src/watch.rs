@@ -1,8 +1,10 @@
-//! Which of the followed files have changed.
+//! Tells which of the followed files have changed.
 //!
 //! Directories are watched rather than files: editors replace files by renaming, Kubernetes swaps a
-//! symlink in the parent, and a file may appear only later. Events merely say "look again"; what
-//! counts is whether a file's identity, size or times differ from those last seen.
+//! symlink in the parent, and a file may appear only later. An event only says "look again". A file has
+//! changed when its identity, size or times differ from those that were seen last.
+
+mod stamp;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -15,13 +17,15 @@ use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
-/// The files and directories to follow, none of which need exist, and what is known of them: what has
-/// changed since is news.
+pub use stamp::Stamp;
+
+/// The files and directories to follow, and when they were read: a later change is news. None of them has
+/// to exist.
 #[derive(Clone, Debug, Default)]
 pub struct Followed {
-    /// With the version that was read, where its stamp was taken before reading.
+    /// Each path, with the version that was read where its stamp was taken before reading.
     pub files: BTreeMap<PathBuf, Option<Stamp>>,
-    /// When reading the others began: time since the epoch.
+    /// When reading the files without a stamp began, as time since the epoch.
     pub read_at: Duration,
 }
 
@@ -52,12 +56,12 @@ impl Watch {
         }
     }
 
-    /// Follows these files from here on, in place of those before.
+    /// Follows these files from now on, in place of the earlier ones.
     pub fn follow(&self, followed: Followed) {
         self.followed.send_replace(Arc::new(followed));
     }
 
-    /// Waits for changes and returns the files concerned. Nothing is lost when the wait is given up.
+    /// Waits for changes and returns the files that have changed. When the wait is given up, no change is lost.
     pub async fn changed(&mut self) -> BTreeSet<PathBuf> {
         match self.changes.recv().await {
             Some(changed) => changed,
@@ -72,9 +76,9 @@ impl Drop for Watch {
     }
 }
 
-/// What says "look again".
+/// The source of events that say "look again".
 struct Eyes {
-    /// `None`: nothing does, files are polled.
+    /// `None` when there are no events, so that files are polled.
     watcher: Option<RecommendedWatcher>,
     woken: mpsc::Receiver<()>,
 }
@@ -124,7 +128,8 @@ fn new_watcher(wake: mpsc::Sender<()>) -> Option<RecommendedWatcher> {
     }
 }
 
-/// Watches what has to be watched; `false` when something cannot be, so that polling must serve.
+/// Watches the directories of all followed files. Returns `false` when one of them cannot be watched, so that
+/// the files have to be polled.
 fn arm(
     watcher: Option<&mut RecommendedWatcher>,
     watched: &mut BTreeSet<(PathBuf, Stamp)>,
@@ -159,8 +164,8 @@ fn arm(
     all
 }
 
-/// The directories where a change to `file` shows: its own parent, or the nearest ancestor that exists,
-/// the parents along a chain of symlinks, and `file` itself if it is a directory.
+/// Returns the directories where a change to `file` shows: its own parent, or the nearest ancestor that
+/// exists, the parents along a chain of symlinks, and `file` itself if it is a directory.
 fn directories_of(file: &Path) -> BTreeSet<PathBuf> {
     let mut directories = BTreeSet::new();
     if file.is_dir() {
@@ -203,70 +208,18 @@ fn look(followed: &Followed, seen: &mut BTreeMap<PathBuf, Stamp>) -> BTreeSet<Pa
     changed
 }
 
-/// What tells one version of a file from the next; all zero for a file that is not there.
-#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
-pub struct Stamp {
-    device: u64,
-    inode: u64,
-    size: i64,
-    modified: (i64, u64),
-    changed: (i64, u64),
-}
-
-impl Stamp {
-    /// A file's present version. A directory counts with its entries: a drop-in edited in place is a change.
-    #[must_use]
-    pub fn of(file: &Path) -> Self {
-        let mut stamp = Self::of_itself(file);
-        for entry in std::fs::read_dir(file).into_iter().flatten().flatten() {
-            let entry = Self::of_itself(&entry.path());
-            stamp.size = stamp.size.saturating_add(entry.size);
-            stamp.modified = stamp.modified.max(entry.modified);
-            stamp.changed = stamp.changed.max(entry.changed);
-        }
-        stamp
-    }
-
-    fn of_itself(file: &Path) -> Self {
-        rustix::fs::stat(file).map_or_else(
-            |_| Self::default(),
-            |stat| Self {
-                device: stat.st_dev,
-                inode: stat.st_ino,
-                size: stat.st_size,
-                modified: (stat.st_mtime, stat.st_mtime_nsec),
-                changed: (stat.st_ctime, stat.st_ctime_nsec),
-            },
-        )
-    }
-
-    fn changed_after(&self, since_epoch: Duration) -> bool {
-        let (seconds, nanos) = self.changed;
-        let nanos = u32::try_from(nanos).unwrap_or_default();
-        let at = Duration::new(u64::try_from(seconds).unwrap_or_default(), nanos);
-        at + KERNEL_TICK > since_epoch
-    }
-
-    fn identity_of(directory: &Path) -> Self {
-        let Self { device, inode, .. } = Self::of_itself(directory);
-        Self {
-            device,
-            inode,
-            ..Self::default()
-        }
-    }
-}
-
-/// An editor's several steps, or a copy under way, are one change.
+/// So long no event may come before files are looked at: an editor's several steps, or a copy that is under
+/// way, are one change.
 const QUIET: Duration = Duration::from_millis(200);
-/// The wait for quiet ends.
+/// The wait for quiet is at most so long.
 const QUIET_AT_LAST: Duration = Duration::from_secs(2);
-/// Where inotify cannot serve (no watches left, some network file systems).
+/// How often files are looked at where inotify does not work: no watches are left, or on some network file
+/// systems.
 const POLL: Duration = Duration::from_secs(5);
-/// A watch can be lost silently. Each look costs some wake-ups: tokio comes near a distant time in steps.
+/// How often files are looked at where inotify works: a watch can be lost silently. Longer is better, as each
+/// look costs several wake-ups: tokio approaches a distant time in steps.
 const SAFETY_RESCAN: Duration = Duration::from_secs(240);
-/// The kernel stamps files with a clock that lags by up to one tick.
-const KERNEL_TICK: Duration = Duration::from_millis(10);
+/// So many symbolic links of a chain are followed.
 const MAX_LINKS: usize = 8;
 
 #[cfg(test)]
