@@ -7,14 +7,14 @@ use tokio::process::Command;
 use crate::config::Environment;
 use crate::program;
 
-/// A command whose standard error is kept for the log.
+/// Makes a command whose standard error is kept for the log.
 pub(super) fn command(argv: &[String], environment: &Environment) -> Command {
     let mut command = program::command(argv, environment, &PASSED_ON);
     command.stderr(Stdio::piped());
     command
 }
 
-/// What `systemctl`, `systemctl --user` and ordinary programs need, and no secret.
+/// The variables that `systemctl`, `systemctl --user` and ordinary programs need. None of them is secret.
 const PASSED_ON: [&str; 5] = [
     "DBUS_SESSION_BUS_ADDRESS",
     "HOME",
@@ -23,5 +23,5 @@ const PASSED_ON: [&str; 5] = [
     "XDG_RUNTIME_DIR",
 ];
 
-/// Of what a command says, this much is kept.
+/// So many bytes of what a command writes are kept.
 pub(super) const MAX_SAID: usize = 4096;

@@ -1,14 +1,15 @@
-//! One token file: written at each generation, removed at expiry where that is wanted.
+//! One token file: it is written at each generation, and removed at expiry where that is configured.
 
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::{Delivery, Output, Shared, explain};
+use super::report::Output;
+use super::shared::{Delivery, Shared};
 use crate::atomic_file::{self, Attributes, WriteError};
 use crate::clock;
-use crate::config::TokenConfig;
-use crate::config::{Environment, FileConfig, OnExpiry};
+use crate::config::{Environment, FileConfig, OnExpiry, TokenConfig};
+use crate::error_chain::explain;
 use crate::format::{self, Content, FormatError, InputError, Inputs};
 use crate::store::Published;
 
@@ -25,7 +26,7 @@ enum FileError {
     Write(#[from] WriteError),
 }
 
-/// What is to be done to the file.
+/// What has to be done to the file.
 #[derive(Clone)]
 enum Wanted {
     Nothing,
@@ -33,7 +34,7 @@ enum Wanted {
     Written(Published),
 }
 
-/// What was done to it.
+/// What was done to the file.
 #[derive(Clone, Copy, PartialEq)]
 enum Done {
     Removed,
@@ -41,6 +42,7 @@ enum Done {
     Written,
 }
 
+/// Keeps the file at this index of the configuration up to date, until the token's sinks stop.
 pub(super) async fn run(
     mut shared: Shared,
     deliveries: watch::Sender<Vec<Delivery>>,
@@ -81,7 +83,7 @@ pub(super) async fn run(
     }
 }
 
-/// The newest state decides, whatever was tried before.
+/// Says what is to be done by the newest state alone, whatever was tried before.
 fn wanted(shared: &mut Shared, index: usize, delivered: Option<u64>) -> Wanted {
     let current = shared.view.borrow_and_update().current.clone();
     let valid = current.filter(|published| published.token.validity.expires_at > clock::now());
@@ -94,7 +96,7 @@ fn wanted(shared: &mut Shared, index: usize, delivered: Option<u64>) -> Wanted {
     }
 }
 
-/// Files block, and must not hold up the reactor.
+/// Does what is wanted, in a thread of its own: writing files blocks, and must not hold up the reactor.
 async fn carry_out(
     shared: &Shared,
     index: usize,
@@ -148,8 +150,8 @@ fn deliver(
     Ok(Done::Written)
 }
 
-/// Whether the file holds this token already, from before a restart. Some formats say how long the token
-/// lives on, so it is rendered as of the time the file was written.
+/// Whether the file already holds this token, from before a restart. Some formats say how long the token is
+/// still valid, so the token is rendered as of the time when the file was written.
 fn in_place(
     file: &FileConfig,
     content: &Content<'_>,
@@ -168,7 +170,7 @@ fn in_place(
     Ok(*format::render(file, &then, inputs)? == *existing.content)
 }
 
-/// Tells the hooks.
+/// Tells the hooks what the file holds now.
 fn note(
     deliveries: &watch::Sender<Vec<Delivery>>,
     index: usize,
@@ -207,7 +209,7 @@ fn log(
         Err(e) => {
             let hint = match e {
                 FileError::Write(e) => e.hint(),
-                _ => None,
+                FileError::Format(_) | FileError::Input(_) | FileError::Interrupted => None,
             };
             let error = explain(e, hint);
             tracing::warn!(%token, %path, generation, error, "not written");

@@ -1,4 +1,4 @@
-//! One hook: what is done when all of the token's files hold a new generation.
+//! One hook: it runs when all of the token's files hold a new generation.
 
 use std::process::ExitStatus;
 use std::sync::Arc;
@@ -8,9 +8,11 @@ use tokio::sync::watch;
 
 use super::command::{self, MAX_SAID};
 use super::reload::{ReloadError, reload};
-use super::{Delivery, Output, Shared, explain};
+use super::report::Output;
+use super::shared::{Delivery, Shared};
 use crate::clock;
 use crate::config::{HookAction, HookConfig};
+use crate::error_chain::explain;
 use crate::failpoint;
 use crate::program::{self, ProgramError};
 
@@ -34,13 +36,14 @@ impl HookError {
     }
 }
 
-/// What a run is about.
+/// The generation that a run is for.
 #[derive(Clone, Copy, PartialEq)]
 struct Due {
     generation: u64,
     expires_at: Instant,
 }
 
+/// Runs the hook at this index of the configuration for each new generation, until the token's sinks stop.
 pub(super) async fn run(
     mut shared: Shared,
     mut deliveries: watch::Receiver<Vec<Delivery>>,
@@ -54,7 +57,7 @@ pub(super) async fn run(
     loop {
         let next = due(&mut shared, &deliveries.borrow_and_update(), done);
         let Some((due, needed)) = next else {
-            // The channel closes when the files' tasks have ended: what they deliver last is followed too.
+            // The channel closes when the files' tasks have ended. The hook also runs for their last delivery.
             let more = if config.files.is_empty() {
                 shared.news().await
             } else {
@@ -86,8 +89,8 @@ pub(super) async fn run(
     }
 }
 
-/// The generation all files hold, if it is not `done` yet, and whether it needs a run: not when all files
-/// were found in place, from before a restart. A token without files gives no such sign, and gets its run.
+/// Returns the generation that all files hold, if it is not `done` yet, and whether it needs a run. It needs
+/// none when all files were found in place, from before a restart. A token without files always gets its run.
 fn due(shared: &mut Shared, deliveries: &[Delivery], done: u64) -> Option<(Due, bool)> {
     let oldest = deliveries.iter().min_by_key(|delivery| delivery.generation);
     let (due, written) = match oldest {

@@ -1,4 +1,5 @@
-//! The command that tells people that somebody has to log in: one at a time, never waited for.
+//! Runs the command that tells people that somebody has to log in. One command runs at a time, and nobody
+//! waits for it.
 
 use std::sync::Arc;
 
@@ -10,20 +11,20 @@ use crate::config::{Environment, NotifyConfig};
 use crate::error_chain::error_chain;
 use crate::program;
 
-/// What people are told. Holds no secret.
+/// What people are told. It holds no secret.
 #[derive(Clone, Debug)]
 pub struct Notice {
-    /// Whose token it is about.
+    /// The token that needs a login.
     pub token: TokenName,
-    /// How it stands: as in status.
+    /// The token's state, as in the status.
     pub state: &'static str,
-    /// A finer word for it, or nothing.
+    /// The reason for the state; empty if there is none.
     pub reason: &'static str,
-    /// Until when the token works; seconds since the epoch.
+    /// When the token ceases to work, in seconds since the epoch.
     pub until: Option<u64>,
-    /// Where to log in with any browser, if a login has begun that is completed so.
+    /// The URL to log in at, if a login has begun that can be completed with any browser.
     pub url: Option<String>,
-    /// What to type in there (RFC 8628), if it is not in the URL.
+    /// The code to type in there (RFC 8628), if it is not in the URL.
     pub user_code: Option<String>,
 }
 
@@ -44,7 +45,7 @@ pub fn notifier(config: NotifyConfig, environment: Arc<Environment>) -> mpsc::Se
                 ("BEARERD_URL", notice.url.unwrap_or_default()),
                 ("BEARERD_USER_CODE", notice.user_code.unwrap_or_default()),
             ];
-            // Whoever has not been told is told again later: the core repeats itself.
+            // After a failure nothing is tried again here: the core asks for the notice again later.
             let mut command = command::command(&config.command, &environment);
             command.envs(variables);
             match program::run(command, config.timeout, MAX_SAID).await {
@@ -63,5 +64,5 @@ pub fn notifier(config: NotifyConfig, environment: Arc<Environment>) -> mpsc::Se
     sender
 }
 
-/// How many may wait for the one before.
+/// How many notices may wait while one is delivered.
 const WAITING: usize = 256;

@@ -1,14 +1,14 @@
 //! Has the units that got a token as a credential reloaded or restarted, so that they get the new one.
 //!
-//! `systemctl` is asked twice: how the units stand, which needs no rights, and then for what each of them needs.
-//! Only jobs are queued. What becomes of a job is the unit's own affair, and in its own log.
+//! `systemctl` runs twice: first to show the units' states, which needs no rights, and then to queue a job for
+//! each unit that needs one. Nobody waits for the jobs to end: how they end is in the units' own logs.
 
 use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::time::Duration;
 
-use super::Shared;
 use super::command;
+use super::shared::Shared;
 use crate::program::{self, ProgramError};
 
 /// Why a unit may still have the old token.
@@ -39,17 +39,17 @@ impl ReloadError {
 /// What a unit needs to get the new token.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Need {
-    /// It has ended, or will without more ado: it asks when it starts again.
+    /// It has ended, or is about to end: it asks for the token when it starts again.
     Nothing,
     /// It fetches its credentials again when it is reloaded.
     Reload,
     /// It gets credentials only when it starts.
     Restart,
-    /// It can be neither yet.
+    /// It is still starting, and can be neither reloaded nor restarted yet.
     Time,
 }
 
-/// Queues what every unit needs that has an older generation than this one.
+/// Queues a job for every unit that has an older generation than this one and needs a job.
 pub(super) async fn reload(
     shared: &Shared,
     timeout: Duration,
@@ -88,7 +88,7 @@ pub(super) async fn reload(
     }
 }
 
-/// What it writes to standard output.
+/// Runs `systemctl`, and returns what it has written to standard output.
 async fn systemctl(
     shared: &Shared,
     verb: &'static str,
@@ -120,14 +120,14 @@ async fn systemctl(
     })
 }
 
-/// Reads what `systemctl show` says of the units: lines of `KEY=value`, an empty one between two units.
+/// Reads the answer of `systemctl show`: lines of `KEY=value`, and an empty line between two units.
 fn needs(shown: &str) -> BTreeMap<String, Need> {
     let units = shown.split("\n\n").filter_map(|unit| {
         let value = |key: &str| {
             let mut lines = unit.lines().filter_map(|line| line.split_once('='));
             lines.find_map(|(name, value)| (name == key).then_some(value))
         };
-        // Only services have a type, and only they are worth it.
+        // Only services have a type, and only services are reloaded or restarted.
         let kind = value("Type").filter(|kind| !kind.is_empty());
         let refreshes = value("RefreshOnReload").unwrap_or_default();
         let refreshes = refreshes.split(' ').any(|what| what == "credentials");
@@ -135,7 +135,7 @@ fn needs(shown: &str) -> BTreeMap<String, Need> {
             (_, None) => Need::Nothing,
             ("active" | "reloading" | "refreshing", _) if refreshes => Need::Reload,
             ("active" | "reloading" | "refreshing", _) => Need::Restart,
-            // A job at work is not disturbed, and not waited for: its next run asks again.
+            // A oneshot at work is neither disturbed nor waited for: its next run asks for the token again.
             ("activating", Some("oneshot")) => Need::Nothing,
             ("activating", _) => Need::Time,
             _ => Need::Nothing,
@@ -150,7 +150,7 @@ const RELOAD: &str = "try-reload-or-restart";
 const RESTART: &str = "try-restart";
 const SHOW: &str = "show";
 
-/// Enough for what `systemctl show` says of thousands of units.
+/// So many bytes are enough for what `systemctl show` writes of thousands of units.
 const MAX_LISTED: usize = 1 << 20;
 
 #[cfg(test)]

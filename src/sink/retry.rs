@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use rustix::rand::{GetRandomFlags, getrandom};
 
-/// How long to wait after failures: doubling, capped, and of that a random part of at least a half.
+/// How long to wait after failures. The pause doubles with each failure up to a cap, and a random part of at
+/// least a half of it is waited.
 #[derive(Clone, Copy, Debug)]
 pub struct Retry {
-    /// After the first failure.
+    /// The pause after the first failure.
     pub first: Duration,
-    /// At most.
+    /// The longest pause.
     pub cap: Duration,
 }
 
@@ -23,7 +24,7 @@ impl Default for Retry {
 }
 
 impl Retry {
-    /// The pause after this many failures in a row.
+    /// Returns the pause after this many failures in a row.
     pub(super) fn after(self, failures: u32) -> Duration {
         let doubled = 2_u32.saturating_pow(failures.saturating_sub(1));
         let full = self.first.saturating_mul(doubled).min(self.cap);
