@@ -1,5 +1,8 @@
 //! `bearerd check`: is the configuration right, are the secrets there, and do the servers agree.
 
+mod explain;
+mod service_user;
+
 use std::fmt::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -8,9 +11,7 @@ use std::time::Duration;
 use bearerd_core::refresh::{ErrorState, FailureKind};
 
 use super::error::{CliError, report};
-use super::explain::explain as explain_access;
 use super::output::{in_words, printable, write};
-use super::service_user::{self, ServiceUserError};
 use super::{CheckArgs, config_path};
 use crate::api::code::{Code, EXIT_FRESH};
 use crate::clock;
@@ -20,6 +21,10 @@ use crate::logging::{self, InvalidFilter};
 use crate::oauth::probe::{CertificateExpiry, Probe, probe};
 use crate::oauth::{Client, InputTokens, ObtainError, obtain_alone};
 use crate::token::Token;
+use explain::explain as explain_access;
+use service_user::ServiceUserError;
+
+pub(super) use explain::ExplainError;
 
 /// Checks, prints what was found, and ends with 0 or the exit code of the worst of it.
 #[must_use]

@@ -3,6 +3,8 @@
 //! Each asks by the program's own rules, and is answered and told of failures by them.
 
 mod aws;
+mod aws_answer;
+mod aws_sts;
 mod docker;
 mod gcp;
 mod git;
@@ -16,7 +18,7 @@ use std::time::Duration;
 use bearerd_core::credential::TokenName;
 use clap::{Args, Subcommand};
 
-pub(super) use aws::StsError;
+pub(super) use aws_sts::StsError;
 
 use super::error::CliError;
 use super::token::{self, Token};

@@ -6,10 +6,9 @@ use std::io::{self, Write};
 use bearerd_core::credential::InvalidTokenName;
 use bearerd_core::refresh::ErrorState;
 
-use super::check::CheckError;
+use super::check::{CheckError, ExplainError};
 use super::credential_helper::StsError;
 use super::exec::ExecError;
-use super::explain::ExplainError;
 use super::keygen::KeygenError;
 use super::output::printable;
 use crate::api::client::ClientError;

@@ -6,7 +6,6 @@ mod credential_helper;
 mod error;
 mod events;
 mod exec;
-mod explain;
 mod get;
 mod keygen;
 mod login;
@@ -14,10 +13,8 @@ mod logout;
 mod output;
 mod refresh;
 pub mod run;
-mod service_user;
 mod status;
 mod token;
-mod watch;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

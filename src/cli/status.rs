@@ -1,5 +1,7 @@
 //! `bearerd status`.
 
+mod watch;
+
 use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::time::Duration;
@@ -11,7 +13,6 @@ use comfy_table::{Table, presets};
 
 use super::error::CliError;
 use super::output::{self, in_words, printable};
-use super::watch;
 use crate::api::client::{self, Call};
 use crate::api::code::{Code, EXIT_FRESH, State};
 use crate::api::pages::status::{DaemonStatus, StatusPage, TokenStatus};

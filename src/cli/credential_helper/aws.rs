@@ -1,8 +1,5 @@
 //! AWS's `credential_process` (AWS SDKs and Tools Reference Guide, "Process credential provider").
 
-mod answer;
-mod sts;
-
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,14 +9,12 @@ use secrecy::ExposeSecret;
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::ask;
+use super::{ask, aws_sts};
 use crate::api::code::EXIT_FRESH;
 use crate::api::tokens::parse_duration;
 use crate::cli::error::CliError;
 use crate::cli::output;
 use crate::config::Environment;
-
-pub(in crate::cli) use sts::StsError;
 
 #[derive(Args, Debug)]
 pub(super) struct AwsArgs {
@@ -46,8 +41,8 @@ pub(super) struct AwsArgs {
 /// A token is no AWS key: STS gives keys for it.
 pub(super) fn run(args: &AwsArgs, socket: &Path) -> Result<u8, CliError> {
     let endpoint = match &args.endpoint {
-        Some(url) => sts::endpoint(url)?,
-        None => sts::regional_endpoint(region(args).as_deref())?,
+        Some(url) => aws_sts::endpoint(url)?,
+        None => aws_sts::regional_endpoint(region(args).as_deref())?,
     };
     let token = ask(socket, &args.token)?;
     let session_name = args.session_name.clone().unwrap_or_else(|| {
@@ -55,13 +50,13 @@ pub(super) fn run(args: &AwsArgs, socket: &Path) -> Result<u8, CliError> {
         name.truncate(MAX_SESSION_NAME);
         name
     });
-    let request = sts::Request {
+    let request = aws_sts::Request {
         role_arn: &args.role_arn,
         session_name: &session_name,
         token: &token.access_token,
         duration: args.duration,
     };
-    let keys = sts::assume_role(&endpoint, &request)?;
+    let keys = aws_sts::assume_role(&endpoint, &request)?;
     let answer = json!({
         "Version": 1,
         "AccessKeyId": keys.access_key_id,

@@ -6,8 +6,8 @@ use std::path::Path;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::termios::tcgetwinsize;
 
-use super::error::CliError;
-use super::output::{self, printable};
+use crate::cli::error::CliError;
+use crate::cli::output::{self, printable};
 use crate::error_chain::error_chain;
 
 /// Shows what `text` returns once a second, until somebody ends it or stops reading. A daemon that does not

@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::answer::{self, Keys, Refusal};
+use super::aws_answer::{self, Keys, Refusal};
 use crate::api::code::Code;
 use crate::oauth::{is_confidential, is_loopback};
 
@@ -143,9 +143,9 @@ pub(super) fn assume_role(endpoint: &Url, request: &Request<'_>) -> Result<Keys,
             status,
         };
         if status == StatusCode::OK {
-            return answer::keys(&body).ok_or_else(unknown);
+            return aws_answer::keys(&body).ok_or_else(unknown);
         }
-        let refusal = answer::refusal(&body, request.token).ok_or_else(unknown)?;
+        let refusal = aws_answer::refusal(&body, request.token).ok_or_else(unknown)?;
         Err(StsError::Refused {
             server: server.clone(),
             status,

@@ -3,10 +3,10 @@
 use bearerd_core::credential::TokenName;
 use bearerd_core::refresh::ErrorState;
 
-use super::error::CliError;
-use super::output::{printable, write};
 use crate::api::access::{Grounds, Peer, Right, authorize};
 use crate::api::code::Code;
+use crate::cli::error::CliError;
+use crate::cli::output::{printable, write};
 use crate::config::{Config, TokenConfig, User};
 
 /// Why the answer is no, or there is none.
@@ -22,7 +22,7 @@ pub(in crate::cli) enum ExplainError {
 }
 
 impl ExplainError {
-    pub(super) const fn code(&self) -> Code {
+    pub(in crate::cli) const fn code(&self) -> Code {
         match self {
             Self::Denied(_) => Code::State(ErrorState::Denied),
             Self::NoSuchToken(_) => Code::NotFound,
