@@ -1,9 +1,9 @@
 //! The only writer of files.
 //!
-//! A reader always sees the whole old content or the whole new one, and after a return without an error
-//! the new content also survives a power failure. The order of steps is what guarantees it: a temporary file in
-//! the same directory gets its owner, then its mode, and only then its content; it is synced, renamed
-//! over the target, and the directory is synced.
+//! A reader always sees the whole old content or the whole new one, and after a return without an
+//! error the new content also survives a power failure. The order of steps is what guarantees it: a
+//! temporary file in the same directory gets its owner, then its mode, and only then its content;
+//! it is synced, renamed over the target, and the directory is synced.
 
 mod directory;
 mod error;
@@ -61,8 +61,9 @@ pub fn create(path: &Path, content: &[u8], attributes: &Attributes) -> Result<()
 /// directory. Returns a result for each file, in order. The caller has to hold [`Directory::lock`]:
 /// only the first temporary file is locked, as each lock needs an open descriptor.
 ///
-/// Freeing an old file can cost a disk more than writing the new one. The old ones are therefore only
-/// moved away, to names that are added to `replaced`, for [`Directory::discard`] when there is time.
+/// Freeing an old file can cost a disk more than writing the new one. The old ones are therefore
+/// only moved away, to names that are added to `replaced`, for [`Directory::discard`] when there is
+/// time.
 pub fn write_all(
     directory: &Directory,
     files: impl IntoIterator<Item = (OsString, Zeroizing<Vec<u8>>)>,

@@ -1,4 +1,4 @@
-//! Where log lines go and how they look.
+//! Says where log lines go and how they look.
 
 mod journal;
 
@@ -35,7 +35,7 @@ pub enum LogFormat {
 pub struct InvalidFilter(String);
 
 impl LogFormat {
-    /// `Journal` when stderr goes to the journal, else `Text`.
+    /// Returns `Journal` when stderr goes to the journal, else `Text`.
     #[must_use]
     pub fn detect(journal_stream: Option<&str>) -> Self {
         if is_journal(journal_stream) {
@@ -46,8 +46,8 @@ impl LogFormat {
     }
 }
 
-/// Whether stderr is what `$JOURNAL_STREAM` names, device and inode (`systemd.exec(5)`): a program in between may
-/// have redirected it.
+/// Whether stderr has the device and inode that `$JOURNAL_STREAM` names (`systemd.exec(5)`). It has
+/// others where a program in between has redirected it.
 fn is_journal(journal_stream: Option<&str>) -> bool {
     let stderr = rustix::fs::fstat(io::stderr());
     let stderr = stderr.map(|stat| format!("{}:{}", stat.st_dev, stat.st_ino));
@@ -57,15 +57,16 @@ fn is_journal(journal_stream: Option<&str>) -> bool {
 /// Checks a filter such as `info` or `bearerd::oauth=debug,info`.
 ///
 /// # Errors
-/// [`InvalidFilter`] naming it.
+/// [`InvalidFilter`], which names the filter.
 pub fn parse_filter(filter: &str) -> Result<Targets, InvalidFilter> {
     filter.parse().map_err(|_| InvalidFilter(filter.to_owned()))
 }
 
-/// Sends log lines to stderr, or to the journal where that is the same, from here on; the first call wins.
+/// Sends log lines to stderr, or to the journal where stderr is the journal, from now on. Only the
+/// first call in a process has an effect.
 ///
 /// # Errors
-/// [`InvalidFilter`].
+/// [`InvalidFilter`], which names the filter.
 pub fn start(
     log_format: LogFormat,
     journal_stream: Option<&str>,
@@ -82,7 +83,7 @@ pub fn start(
             let journal = is_journal(journal_stream).then(|| Journal::at(Path::new(SOCKET)));
             match journal {
                 Some(Ok(journal)) => journal.boxed(),
-                _ => layer::layer()
+                Some(Err(_)) | None => layer::layer()
                     .event_format(JournalLine)
                     .with_writer(io::stderr)
                     .boxed(),
@@ -101,7 +102,8 @@ pub fn start(
     Ok(())
 }
 
-/// `<6>message field=value`: the journal takes the level from the prefix and adds the time itself.
+/// Writes `<6>message field=value`: the journal takes the level from the prefix and adds the time
+/// itself.
 struct JournalLine;
 
 impl<S, N> FormatEvent<S, N> for JournalLine

@@ -1,4 +1,5 @@
-//! Running a program: with little in its environment, for a bounded time, in a process group of its own.
+//! Runs a program with few variables in its environment, for a bounded time, in a process group of
+//! its own.
 
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -11,13 +12,13 @@ use zeroize::Zeroizing;
 
 use crate::config::Environment;
 
-/// Why a program has not come to its end.
+/// Why a program did not end by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum ProgramError {
     /// It could not be started.
     #[error("cannot run {program}")]
     NotRun {
-        /// Its name.
+        /// The program's name.
         program: String,
         /// The system's reason.
         #[source]
@@ -26,7 +27,7 @@ pub enum ProgramError {
     /// It ran for too long.
     #[error("{program}: killed, it had not ended after {timeout:?}")]
     TimedOut {
-        /// Its name.
+        /// The program's name.
         program: String,
         /// How long it was given.
         timeout: Duration,
@@ -36,7 +37,7 @@ pub enum ProgramError {
 /// How a program ended.
 #[derive(Debug)]
 pub struct Ended {
-    /// Its exit status.
+    /// The program's exit status.
     pub status: ExitStatus,
     /// The beginning of what it wrote to standard output, if that was piped.
     pub stdout: Zeroizing<Vec<u8>>,
@@ -44,7 +45,7 @@ pub struct Ended {
     pub stderr: Zeroizing<Vec<u8>>,
 }
 
-/// A program that inherits nothing but `PATH` and the variables named.
+/// Makes a command that inherits only `PATH` and the variables that are named.
 #[must_use]
 pub fn command(argv: &[String], environment: &Environment, pass_on: &[&str]) -> Command {
     let (program, arguments) = match argv.split_first() {
@@ -66,11 +67,12 @@ pub fn command(argv: &[String], environment: &Environment, pass_on: &[&str]) -> 
     command
 }
 
-/// Runs it to its end, at most for so long; then it is killed, with all that it has started. Of each pipe at most
-/// `limit` bytes are kept; the rest is read and dropped, so that it never waits for us.
+/// Runs a program to its end. A program that has not ended after the time `within` is killed, with
+/// everything that it has started. Of each pipe at most `limit` bytes are kept; the rest is read
+/// and dropped, so that the program never waits for its reader.
 ///
 /// # Errors
-/// [`ProgramError`]. That it ended with another status than 0 is none.
+/// [`ProgramError`]. A program that ends with another status than 0 is no error.
 pub async fn run(
     mut command: Command,
     within: Duration,
@@ -103,7 +105,8 @@ pub async fn run(
         });
         let ended = ended.await;
         if ended.is_ok() && !all_said {
-            // A pipe ends with the program, unless it has left something running that holds it.
+            // A pipe ends with the program, unless something that it has started still holds the
+            // pipe.
             let _ = timeout(LAST_WORDS, listening).await;
         }
         ended
@@ -130,7 +133,7 @@ async fn listen(pipe: Option<impl AsyncRead + Unpin>, said: &mut Zeroizing<Vec<u
     let Some(mut pipe) = pipe else {
         return;
     };
-    // Large enough from the start, lest growing leave copies of a token behind.
+    // It is large enough from the start: growing would leave copies of a token behind.
     said.reserve_exact(limit);
     let mut part = Zeroizing::new([0; 4096]);
     while let Ok(length @ 1..) = pipe.read(&mut *part).await {
@@ -139,8 +142,8 @@ async fn listen(pipe: Option<impl AsyncRead + Unpin>, said: &mut Zeroizing<Vec<u
     }
 }
 
-/// The program's process group: it and all that it has started. Killed on drop, so that nothing is left
-/// behind when the task is aborted either.
+/// The program's process group: the program and everything that it has started. Dropping it kills
+/// the group, so that nothing is left running when the task is aborted.
 struct Group(Option<Pid>);
 
 impl Group {
@@ -149,14 +152,15 @@ impl Group {
         Self(id.and_then(Pid::from_raw))
     }
 
-    /// Lets what the program has left running live on.
+    /// Lets everything that the program has left running live on.
     fn leave(mut self) {
         self.0 = None;
     }
 
+    /// Asks the group to end, and kills it after a moment.
     async fn end(self, child: &mut Child) {
         if let Some(leader) = self.0 {
-            // It may have ended in this very moment, and that is as good.
+            // The program may have ended at this moment, which is also good.
             let _ = kill_process_group(leader, Signal::TERM);
         }
         let _ = timeout(GRACE, child.wait()).await;
@@ -173,7 +177,8 @@ impl Drop for Group {
 
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// From SIGTERM to SIGKILL.
+/// The time between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// How long to read a pipe after its program has ended.
 const LAST_WORDS: Duration = Duration::from_millis(100);

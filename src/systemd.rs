@@ -1,4 +1,4 @@
-//! What the daemon tells systemd (`sd_notify(3)`). Without systemd, nothing.
+//! What the daemon tells systemd (`sd_notify(3)`). Without systemd it tells nothing.
 
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
@@ -12,8 +12,8 @@ use crate::clock;
 
 /// The service manager, if there is one.
 ///
-/// A thread does the sending: the socket's queue is short, and a service manager that does not read it must
-/// not hold up the daemon.
+/// A thread does the sending: the socket's queue is short, and a service manager that does not read
+/// it must not hold up the daemon.
 #[derive(Debug)]
 pub struct ServiceManager {
     messages: Option<SyncSender<Message>>,
@@ -31,7 +31,7 @@ enum Message {
 }
 
 impl ServiceManager {
-    /// The one that started this process, by `$NOTIFY_SOCKET`.
+    /// Finds the service manager that started this process, by `$NOTIFY_SOCKET`.
     #[must_use]
     pub fn of_process() -> Self {
         let messages = std::env::var_os("NOTIFY_SOCKET").and_then(|_| {
@@ -52,24 +52,24 @@ impl ServiceManager {
         }
     }
 
-    /// `READY=1`: at the end of start-up, and of every reload.
+    /// Sends `READY=1`, at the end of start-up and of every reload.
     pub fn ready(&self) {
         self.send(Message::Ready);
     }
 
-    /// `RELOADING=1`, with the time that `Type=notify-reload` demands beside it.
+    /// Sends `RELOADING=1`, with the time that `Type=notify-reload` demands.
     pub fn reloading(&self) {
         let monotonic_usec = i128::try_from(clock::monotonic_usec()).unwrap_or(i128::MAX);
         self.send(Message::Reloading { monotonic_usec });
     }
 
-    /// `STOPPING=1`.
+    /// Sends `STOPPING=1`.
     pub fn stopping(&self) {
         self.send(Message::Stopping);
     }
 
-    /// `STATUS=…`, when it differs from the last one; returns when to come again where it could not be sent:
-    /// thousands of tokens obtained together must not flood the service manager.
+    /// Sends `STATUS=…` if it differs from the last one. Returns when to call again if it was not
+    /// sent now: thousands of tokens that are obtained together must not flood the service manager.
     pub fn status(&mut self, now: Instant, status: &str) -> Option<Instant> {
         if self.last_status == status {
             return None;
@@ -84,18 +84,20 @@ impl ServiceManager {
         Some(self.next_status_at)
     }
 
-    /// `WATCHDOG=1`. Only the main loop may call this, after a full turn, and not while clients are not served.
+    /// Sends `WATCHDOG=1`. Only the main loop may call this, after a full turn, and only while
+    /// clients are served.
     pub fn watchdog(&self) {
         self.send(Message::Watchdog);
     }
 
-    /// How often the watchdog wants to be fed, at the latest; half of that is a good interval.
+    /// Returns the longest time between two calls of [`ServiceManager::watchdog`]; half of it is a
+    /// good interval.
     #[must_use]
     pub fn watchdog_interval(&self) -> Option<Duration> {
         sd_notify::watchdog_enabled()
     }
 
-    /// Whether it is on its way.
+    /// Queues a message. Returns `false` when there is no room for it.
     fn send(&self, message: Message) -> bool {
         let Some(messages) = &self.messages else {
             return true;
@@ -125,9 +127,9 @@ fn send_all(messages: &Receiver<Message>) {
     }
 }
 
-/// So many may wait.
+/// So many messages may wait to be sent.
 const QUEUE: usize = 64;
-/// People read it.
+/// The shortest time between two statuses, which people read.
 const STATUS_SPACING: Duration = Duration::from_secs(1);
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! Tells which of the followed files have changed.
 //!
 //! Directories are watched rather than files: editors replace files by renaming, Kubernetes swaps a
-//! symlink in the parent, and a file may appear only later. An event only says "look again". A file has
-//! changed when its identity, size or times differ from those that were seen last.
+//! symlink in the parent, and a file may appear only later. An event only says "look again". A file
+//! has changed when its identity, size or times differ from those that were seen last.
 
 mod stamp;
 
@@ -19,8 +19,8 @@ use tracing::{debug, warn};
 
 pub use stamp::Stamp;
 
-/// The files and directories to follow, and when they were read: a later change is news. None of them has
-/// to exist.
+/// The files and directories to follow, and when they were read: a later change is news. None of
+/// them has to exist.
 #[derive(Clone, Debug, Default)]
 pub struct Followed {
     /// Each path, with the version that was read where its stamp was taken before reading.
@@ -61,7 +61,8 @@ impl Watch {
         self.followed.send_replace(Arc::new(followed));
     }
 
-    /// Waits for changes and returns the files that have changed. When the wait is given up, no change is lost.
+    /// Waits for changes and returns the files that have changed. When the wait is given up, no
+    /// change is lost.
     pub async fn changed(&mut self) -> BTreeSet<PathBuf> {
         match self.changes.recv().await {
             Some(changed) => changed,
@@ -128,8 +129,8 @@ fn new_watcher(wake: mpsc::Sender<()>) -> Option<RecommendedWatcher> {
     }
 }
 
-/// Watches the directories of all followed files. Returns `false` when one of them cannot be watched, so that
-/// the files have to be polled.
+/// Watches the directories of all followed files. Returns `false` when one of them cannot be
+/// watched, so that the files have to be polled.
 fn arm(
     watcher: Option<&mut RecommendedWatcher>,
     watched: &mut BTreeSet<(PathBuf, Stamp)>,
@@ -164,8 +165,8 @@ fn arm(
     all
 }
 
-/// Returns the directories where a change to `file` shows: its own parent, or the nearest ancestor that
-/// exists, the parents along a chain of symlinks, and `file` itself if it is a directory.
+/// Returns the directories where a change to `file` shows: its own parent, or the nearest ancestor
+/// that exists, the parents along a chain of symlinks, and `file` itself if it is a directory.
 fn directories_of(file: &Path) -> BTreeSet<PathBuf> {
     let mut directories = BTreeSet::new();
     if file.is_dir() {
@@ -208,16 +209,16 @@ fn look(followed: &Followed, seen: &mut BTreeMap<PathBuf, Stamp>) -> BTreeSet<Pa
     changed
 }
 
-/// So long no event may come before files are looked at: an editor's several steps, or a copy that is under
-/// way, are one change.
+/// So long no event may come before files are looked at: an editor's several steps, or a copy that
+/// is under way, are one change.
 const QUIET: Duration = Duration::from_millis(200);
 /// The wait for quiet is at most so long.
 const QUIET_AT_LAST: Duration = Duration::from_secs(2);
-/// How often files are looked at where inotify does not work: no watches are left, or on some network file
-/// systems.
+/// How often files are looked at where inotify does not work: no watches are left, or on some
+/// network file systems.
 const POLL: Duration = Duration::from_secs(5);
-/// How often files are looked at where inotify works: a watch can be lost silently. Longer is better, as each
-/// look costs several wake-ups: tokio approaches a distant time in steps.
+/// How often files are looked at where inotify works: a watch can be lost silently. Longer is
+/// better, as each look costs several wake-ups: tokio approaches a distant time in steps.
 const SAFETY_RESCAN: Duration = Duration::from_secs(240);
 /// So many symbolic links of a chain are followed.
 const MAX_LINKS: usize = 8;

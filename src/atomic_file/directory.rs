@@ -95,7 +95,8 @@ impl Directory {
         let _ = rustix::fs::unlinkat(&self.descriptor, replaced, AtFlags::empty());
     }
 
-    /// Renames a file out of the way, to `name` plus `suffix` or, where that is taken, a number more.
+    /// Renames a file out of the way, to `name` plus `suffix` or, where that is taken, a number
+    /// more.
     ///
     /// # Errors
     /// When the system refuses.
@@ -140,9 +141,9 @@ impl Directory {
         Ok((read_to_end(&file, size).map_err(failed)?, stat))
     }
 
-    /// Takes the lock that makes this process the directory's only writer, until the directory is dropped.
-    /// Waits a short time for another process to release the lock: when a process is killed while it starts
-    /// a program, that program inherits the lock and holds it until it runs.
+    /// Takes the lock that makes this process the directory's only writer, until the directory is
+    /// dropped. Waits a short time for another process to release the lock: when a process is
+    /// killed while it starts a program, that program inherits the lock and holds it until it runs.
     ///
     /// # Errors
     /// `EWOULDBLOCK` when another process has it.
@@ -191,7 +192,8 @@ impl Directory {
         Ok(names)
     }
 
-    /// Removes the temporary files of writers that were killed. A file that is locked has a living writer.
+    /// Removes the temporary files of writers that were killed. A file that is locked has a living
+    /// writer.
     ///
     /// # Errors
     /// When the directory cannot be read.
@@ -240,7 +242,8 @@ impl Directory {
         rustix::fs::fsync(&self.descriptor).map_err(|e| self.failed("sync", OsStr::new(""), e))
     }
 
-    /// The error of a step with the file of this name, or with the directory itself where it is empty.
+    /// The error of a step with the file of this name, or with the directory itself where it is
+    /// empty.
     pub(super) fn failed(&self, step: &'static str, name: &OsStr, cause: Errno) -> WriteError {
         let path = self.path.join(name);
         WriteError::Failed { path, step, cause }
@@ -252,7 +255,8 @@ pub(super) fn lock(file: &OwnedFd) -> Result<(), Errno> {
     rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive)
 }
 
-/// Reads `size` bytes, fewer if the file ends before. The buffer never moves, so that no copy is left.
+/// Reads `size` bytes, fewer if the file ends before. The buffer never moves, so that no copy is
+/// left.
 fn read_to_end(file: &OwnedFd, size: usize) -> Result<Zeroizing<Vec<u8>>, Errno> {
     let mut content = Zeroizing::new(vec![0; size]);
     let mut filled = 0;

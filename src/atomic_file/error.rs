@@ -6,8 +6,8 @@ use rustix::io::Errno;
 
 /// Why a file cannot be replaced or removed. What was there before is still there, whole.
 ///
-/// Each of these can end without a restart: somebody makes room, mounts a file system or changes a mode.
-/// Trying again can therefore always help, with a growing pause between two tries.
+/// Each of these can end without a restart: somebody makes room, mounts a file system or changes a
+/// mode. Trying again can therefore always help, with a growing pause between two tries.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum WriteError {
     /// The directory that holds the file cannot be trusted.

@@ -1,10 +1,9 @@
-//! `bearerd completions`.
+//! `bearerd completions`: prints a shell's completion script.
 
-use clap::{Args, CommandFactory, ValueEnum};
+use clap::{Args, Command, ValueEnum};
 use clap_complete::{Shell, generate};
 
-use super::error::CliError;
-use super::{Cli, output};
+use super::output::{self, OutputError};
 use crate::api::code::EXIT_FRESH;
 
 #[derive(Args, Debug)]
@@ -20,14 +19,15 @@ enum For {
     Zsh,
 }
 
-pub(super) fn run(args: &CompletionsArgs) -> Result<u8, CliError> {
+/// Prints the script for the whole command line, which `command` defines.
+pub(super) fn run(args: &CompletionsArgs, command: &mut Command) -> Result<u8, OutputError> {
     let shell = match args.shell {
         For::Bash => Shell::Bash,
         For::Fish => Shell::Fish,
         For::Zsh => Shell::Zsh,
     };
     let mut script = Vec::new();
-    generate(shell, &mut Cli::command(), "bearerd", &mut script);
+    generate(shell, command, "bearerd", &mut script);
     output::write(&script)?;
     Ok(EXIT_FRESH)
 }

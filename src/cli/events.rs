@@ -1,4 +1,4 @@
-//! `bearerd events`: follows what happens, a line each, for people and scripts.
+//! `bearerd events`: follows what happens and prints a line for each event, for people and scripts.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -7,8 +7,8 @@ use std::path::Path;
 use bearerd_core::credential::TokenName;
 use clap::Args;
 
-use super::error::CliError;
-use super::output::{self, printable};
+use super::ask::{self, AskError};
+use super::output::{self, OutputError, printable};
 use crate::api::client::{ClientError, End, follow};
 use crate::api::code::EXIT_FRESH;
 use crate::api::pages::events::EventData;
@@ -23,8 +23,33 @@ pub(super) struct EventsArgs {
     json: bool,
 }
 
-/// Ends when the daemon does, and when nobody reads the output any more.
-pub(super) fn run(args: &EventsArgs, socket: &Path) -> Result<u8, CliError> {
+/// Why following ended with an error.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum EventsError {
+    #[error(transparent)]
+    Ask(#[from] AskError),
+    #[error(transparent)]
+    Output(#[from] OutputError),
+}
+
+impl EventsError {
+    pub(super) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Ask(error) => error.exit_code(),
+            Self::Output(error) => error.exit_code(),
+        }
+    }
+
+    pub(super) fn hint(&self) -> Option<&str> {
+        match self {
+            Self::Ask(error) => error.hint(),
+            Self::Output(_) => None,
+        }
+    }
+}
+
+/// Prints events until the daemon ends, or nobody reads the output any more.
+pub(super) fn run(args: &EventsArgs, socket: &Path) -> Result<u8, EventsError> {
     let target = match &args.name {
         Some(name) => format!("/v1/events?token={name}"),
         None => "/v1/events".into(),
@@ -34,19 +59,20 @@ pub(super) fn run(args: &EventsArgs, socket: &Path) -> Result<u8, CliError> {
         let line = if args.json {
             String::from_utf8_lossy(data).into_owned()
         } else {
-            let event = serde_json::from_slice(data).map_err(|_| CliError::Answer)?;
+            let event = ask::parse(data)?;
             printable(&in_words(&event)).replace('\n', " | ")
         };
-        output::write(format!("{line}\n").as_bytes())
+        output::write(format!("{line}\n").as_bytes())?;
+        Ok(())
     });
     match end {
         End::Daemon(cause) => {
             let cause = cause.unwrap_or_else(|| io::ErrorKind::UnexpectedEof.into());
             let path = socket.into();
-            Err(ClientError::Ended { path, cause }.into())
+            Err(AskError::Client(ClientError::Ended { path, cause }).into())
         }
         End::Reader => Ok(EXIT_FRESH),
-        End::Refused(error) => Err(error.into()),
+        End::Refused(error) => Err(AskError::Client(error).into()),
         End::Taken(error) => Err(error),
     }
 }

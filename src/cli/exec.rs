@@ -14,8 +14,9 @@ use clap::Args;
 use rustix::fs::{MemfdFlags, SealFlags};
 use secrecy::ExposeSecret;
 
-use super::error::CliError;
+use super::ask::AskError;
 use super::token;
+use crate::api::code::Code;
 use crate::api::tokens::parse_duration;
 
 #[derive(Args, Debug)]
@@ -26,8 +27,8 @@ pub(super) struct ExecArgs {
     /// The variable for a token [default: ACCESS_TOKEN; NAME_ACCESS_TOKEN where there are several]
     #[arg(long, value_name = "[NAME=]VAR", value_parser = Variable::parse)]
     env: Vec<Variable>,
-    /// Keep tokens out of the environment: the variable, by default with _FILE at its end, holds the path
-    /// of an inherited descriptor to read
+    /// Keep tokens out of the environment: the variable, by default with _FILE at its end, holds
+    /// the path of an inherited descriptor to read
     #[arg(long)]
     fd: bool,
     /// Only tokens that are valid for at least this long
@@ -41,16 +42,38 @@ pub(super) struct ExecArgs {
     command: Vec<OsString>,
 }
 
-/// `VAR` or `NAME=VAR`.
+/// A variable, and the token that it is for: `VAR` or `NAME=VAR`.
 #[derive(Clone, Debug)]
 struct Variable {
     token: Option<String>,
     name: String,
 }
 
+impl Variable {
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        let (token, name) = match text.split_once('=') {
+            Some((token, name)) => (Some(token.to_owned()), name),
+            None => (None, text),
+        };
+        let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        if name.is_empty()
+            || name.starts_with(|c: char| c.is_ascii_digit())
+            || !name.chars().all(word)
+        {
+            return Err("a variable is letters, digits and _, and does not begin with a digit");
+        }
+        Ok(Self {
+            token,
+            name: name.into(),
+        })
+    }
+}
+
 /// Why the program was not started.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ExecError {
+    #[error(transparent)]
+    Ask(#[from] AskError),
     #[error("{name} would hold two tokens")]
     Ambiguous { name: String },
     #[error("cannot hand over a token on a descriptor")]
@@ -70,29 +93,33 @@ pub(super) enum ExecError {
 impl ExecError {
     pub(super) fn exit_code(&self) -> u8 {
         match self {
-            Self::Ambiguous { .. } | Self::Stranger(_) | Self::WhichToken => 2,
-            Self::Descriptor(_) => 1,
-            // As shells and env(1) do.
+            Self::Ask(error) => error.exit_code(),
+            Self::Ambiguous { .. } | Self::Stranger(_) | Self::WhichToken => {
+                Code::Usage.exit_code()
+            }
+            Self::Descriptor(_) => Code::Internal.exit_code(),
+            // Shells and env(1) use the same codes.
             Self::Program { cause, .. } if cause.kind() == io::ErrorKind::NotFound => 127,
             Self::Program { .. } => 126,
         }
     }
 
-    pub(super) fn hint(&self) -> Option<&'static str> {
+    pub(super) fn hint(&self) -> Option<&str> {
         match self {
+            Self::Ask(error) => error.hint(),
             Self::Ambiguous { .. } | Self::WhichToken => {
                 Some("give each token its own: `--env NAME=VAR`")
             }
-            _ => None,
+            Self::Descriptor(_) | Self::Program { .. } | Self::Stranger(_) => None,
         }
     }
 }
 
-/// Returns only when the program could not be started: it takes this process over, and with it every
-/// signal, and its exit status is the process's own.
-pub(super) fn run(args: &ExecArgs, socket: &Path) -> Result<u8, CliError> {
+/// Returns only when the program could not be started. Otherwise the program takes over this
+/// process, gets every signal, and ends it with its own exit status.
+pub(super) fn run(args: &ExecArgs, socket: &Path) -> Result<u8, ExecError> {
     let Some((program, arguments)) = args.command.split_first() else {
-        return Err(ExecError::WhichToken.into());
+        return Err(ExecError::WhichToken);
     };
     let variables = variables(args)?;
     let mut command = Command::new(program);
@@ -102,7 +129,7 @@ pub(super) fn run(args: &ExecArgs, socket: &Path) -> Result<u8, CliError> {
         let token = token::ask(socket, name, args.min_ttl, args.wait)?;
         let token = token.access_token.expose_secret();
         if args.fd {
-            let descriptor = sealed(token).map_err(ExecError::from)?;
+            let descriptor = sealed(token)?;
             let path = format!("/proc/self/fd/{}", descriptor.as_raw_fd());
             command.env(variable, path);
             inherited.push(descriptor);
@@ -112,10 +139,10 @@ pub(super) fn run(args: &ExecArgs, socket: &Path) -> Result<u8, CliError> {
     }
     let cause = command.exec();
     let program = program.clone();
-    Err(ExecError::Program { program, cause }.into())
+    Err(ExecError::Program { program, cause })
 }
 
-/// Which variable is for which token.
+/// Returns each variable with the name of its token.
 fn variables(args: &ExecArgs) -> Result<BTreeMap<String, &TokenName>, ExecError> {
     for variable in &args.env {
         let known = |name: &String| args.names.iter().any(|n| n.as_str() == name.as_str());
@@ -167,8 +194,8 @@ fn default_name(name: &TokenName, args: &ExecArgs) -> String {
         }
 }
 
-/// A file in memory that nobody can change, inherited by the program: opened by its path, it is read from
-/// its beginning each time.
+/// Makes a file in memory that nobody can change and that the program inherits. The program opens
+/// it by its path, so that each reader begins at its start.
 fn sealed(token: &str) -> rustix::io::Result<OwnedFd> {
     let file = rustix::fs::memfd_create("access_token", MemfdFlags::ALLOW_SEALING)?;
     let mut rest = token.as_bytes();
@@ -180,24 +207,4 @@ fn sealed(token: &str) -> rustix::io::Result<OwnedFd> {
     let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
     rustix::fs::fcntl_add_seals(&file, seals)?;
     Ok(file)
-}
-
-impl Variable {
-    fn parse(text: &str) -> Result<Self, &'static str> {
-        let (token, name) = match text.split_once('=') {
-            Some((token, name)) => (Some(token.to_owned()), name),
-            None => (None, text),
-        };
-        let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        if name.is_empty()
-            || name.starts_with(|c: char| c.is_ascii_digit())
-            || !name.chars().all(word)
-        {
-            return Err("a variable is letters, digits and _, and does not begin with a digit");
-        }
-        Ok(Self {
-            token,
-            name: name.into(),
-        })
-    }
 }

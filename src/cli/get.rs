@@ -1,4 +1,4 @@
-//! `bearerd get`.
+//! `bearerd get`: prints a token.
 
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -7,14 +7,15 @@ use std::time::Duration;
 use bearerd_core::credential::{TokenName, Validity};
 use clap::Args;
 
-use super::error::CliError;
-use super::{output, token};
+use super::ask::AskError;
+use super::output::{self, OutputError};
+use super::token;
 use crate::api::client::{self, Call};
 use crate::api::code::{Code, EXIT_FRESH};
 use crate::api::tokens::parse_duration;
 use crate::clock;
 use crate::config::{Environment, FileConfig, FileFormat, Format, FormatSettings, NETRC_LOGIN};
-use crate::format::{Content, Inputs, render};
+use crate::format::{Content, FormatError, InputError, Inputs, render};
 use crate::token::Token;
 
 #[derive(Args, Debug)]
@@ -42,7 +43,39 @@ pub(super) struct GetArgs {
     template: Option<PathBuf>,
 }
 
-pub(super) fn run(args: &GetArgs, socket: &Path) -> Result<u8, CliError> {
+/// Why no token was printed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum GetError {
+    #[error(transparent)]
+    Ask(#[from] AskError),
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    #[error(transparent)]
+    Template(#[from] InputError),
+}
+
+impl GetError {
+    pub(super) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Ask(error) => error.exit_code(),
+            Self::Format(_) => Code::Internal.exit_code(),
+            Self::Output(error) => error.exit_code(),
+            Self::Template(_) => Code::Usage.exit_code(),
+        }
+    }
+
+    pub(super) fn hint(&self) -> Option<&str> {
+        match self {
+            Self::Ask(error) => error.hint(),
+            Self::Format(_) | Self::Output(_) | Self::Template(_) => None,
+        }
+    }
+}
+
+/// Prints the token in the format that was asked for.
+pub(super) fn run(args: &GetArgs, socket: &Path) -> Result<u8, GetError> {
     match args.format {
         Format::Raw => page(args, socket, "/access_token"),
         Format::Json => page(args, socket, ""),
@@ -51,8 +84,8 @@ pub(super) fn run(args: &GetArgs, socket: &Path) -> Result<u8, CliError> {
     }
 }
 
-/// A page of the API, as the daemon sends it.
-fn page(args: &GetArgs, socket: &Path, page: &str) -> Result<u8, CliError> {
+/// Prints a page of the API, as the daemon sends it.
+fn page(args: &GetArgs, socket: &Path, page: &str) -> Result<u8, GetError> {
     let target = format!(
         "/v1/tokens/{}{page}?min_ttl={}ms&wait={}ms",
         args.name,
@@ -67,7 +100,8 @@ fn page(args: &GetArgs, socket: &Path, page: &str) -> Result<u8, CliError> {
             body: "",
             wait: args.wait,
         },
-    )?;
+    )
+    .map_err(AskError::from)?;
     if args.format == Format::Raw && io::stdout().is_terminal() {
         answer.push(b'\n');
     }
@@ -75,8 +109,8 @@ fn page(args: &GetArgs, socket: &Path, page: &str) -> Result<u8, CliError> {
     Ok(EXIT_FRESH)
 }
 
-/// What a token file of that format would hold.
-fn formatted(args: &GetArgs, socket: &Path, format: Format) -> Result<u8, CliError> {
+/// Prints what a token file of that format would hold.
+fn formatted(args: &GetArgs, socket: &Path, format: Format) -> Result<u8, GetError> {
     let settings = FormatSettings {
         variable: None,
         machine: args.machine.clone(),

@@ -11,8 +11,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use rustix::io::Errno;
 use serde_json::json;
 
-use super::error::CliError;
-use super::output;
+use super::output::{self, OutputError};
 use crate::api::code::{Code, EXIT_FRESH};
 use crate::atomic_file::{self, Attributes, WriteError};
 use crate::config::{SIGNATURE_ALGS, SignatureAlg};
@@ -26,7 +25,7 @@ pub(super) struct KeygenArgs {
     #[arg(long, value_parser = algs(), default_value = "RS512")]
     alg: SignatureAlg,
     /// The size of an RSA key
-    #[arg(long, value_parser = PossibleValuesParser::new(["2048", "3072", "4096"]), default_value = "4096")]
+    #[arg(long, value_parser = PossibleValuesParser::new(RSA_BITS), default_value = "4096")]
     bits: String,
     /// The key's identifier [default: its RFC 7638 thumbprint]
     #[arg(long, value_name = "ID")]
@@ -44,7 +43,8 @@ pub(super) struct KeygenArgs {
     #[arg(long, value_name = "CN=NAME", value_parser = Subject::parse)]
     subject: Option<Subject>,
     /// How long the certificate is valid
-    #[arg(long, value_name = "DAYS", default_value_t = 730, value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    #[arg(long, value_name = "DAYS", default_value_t = 730)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=36_500))]
     days: u32,
 }
 
@@ -60,21 +60,24 @@ pub(super) enum KeygenError {
     #[error("the key's identifier cannot be a file's name")]
     Kid,
     #[error(transparent)]
+    Output(#[from] OutputError),
+    #[error(transparent)]
     Write(#[from] WriteError),
 }
 
 impl KeygenError {
-    pub(super) fn code(&self) -> Code {
+    pub(super) fn exit_code(&self) -> u8 {
         match self {
-            Self::Certificate(_) | Self::Generation => Code::Internal,
-            Self::Exists(_) | Self::Kid => Code::Usage,
-            Self::Write(_) => Code::State(ErrorState::FixConfig),
+            Self::Certificate(_) | Self::Generation => Code::Internal.exit_code(),
+            Self::Exists(_) | Self::Kid => Code::Usage.exit_code(),
+            Self::Output(error) => error.exit_code(),
+            Self::Write(_) => Code::State(ErrorState::FixConfig).exit_code(),
         }
     }
 
-    pub(super) fn hint(&self) -> Option<&'static str> {
+    pub(super) fn hint(&self) -> Option<&str> {
         match self {
-            Self::Certificate(_) | Self::Generation => None,
+            Self::Certificate(_) | Self::Generation | Self::Output(_) => None,
             Self::Exists(_) => Some("nothing was written: keys are never overwritten"),
             Self::Kid => Some("name the file, too: `--out DIRECTORY/NAME`"),
             Self::Write(error) => error.hint(),
@@ -82,12 +85,13 @@ impl KeygenError {
     }
 }
 
-/// Makes everything first, then writes, the private key last: whoever finds it finds the rest, too.
-pub(super) fn run(args: &KeygenArgs) -> Result<u8, CliError> {
+/// Makes everything before anything is written. The private key is written last, so that whoever
+/// finds it finds the other files, too.
+pub(super) fn run(args: &KeygenArgs) -> Result<u8, KeygenError> {
     let files = make(args)?;
     for (path, _, _) in &files {
         if path.symlink_metadata().is_ok() {
-            return Err(KeygenError::Exists(path.clone()).into());
+            return Err(KeygenError::Exists(path.clone()));
         }
     }
     let mut written = String::new();
@@ -109,10 +113,11 @@ pub(super) fn run(args: &KeygenArgs) -> Result<u8, CliError> {
     Ok(EXIT_FRESH)
 }
 
+/// A file to write, with its content and permission bits.
 type File = (PathBuf, zeroize::Zeroizing<String>, u32);
 
 fn make(args: &KeygenArgs) -> Result<Vec<File>, KeygenError> {
-    let pair = Pair::generate(args.alg, &args.bits)?;
+    let pair = Pair::generate(args.alg, &args.bits).map_err(|_| KeygenError::Generation)?;
     let kid = args.kid.clone().unwrap_or_else(|| pair.thumbprint());
     let prefix = prefix(&args.out, &kid)?;
     let file = |extension: &str, content: String, mode| {
@@ -141,7 +146,7 @@ fn make(args: &KeygenArgs) -> Result<Vec<File>, KeygenError> {
     Ok(files)
 }
 
-/// What all names begin with: as given, or in a directory that is given the key's identifier.
+/// Returns what all names begin with: `out` itself, or the key's identifier in the directory `out`.
 fn prefix(out: &Path, kid: &str) -> Result<PathBuf, KeygenError> {
     if !out.is_dir() {
         return Ok(out.into());
@@ -160,5 +165,10 @@ fn algs() -> impl TypedValueParser<Value = SignatureAlg> {
     })
 }
 
+/// The sizes of RSA keys.
+const RSA_BITS: [&str; 3] = ["2048", "3072", "4096"];
+
+/// The permission bits of private keys.
 const PRIVATE: u32 = 0o600;
+/// The permission bits of everything else.
 const PUBLIC: u32 = 0o644;

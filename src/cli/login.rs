@@ -1,4 +1,4 @@
-//! `bearerd login`.
+//! `bearerd login`: has a person log in for a token.
 
 mod loopback;
 mod qr;
@@ -10,12 +10,13 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use bearerd_core::credential::TokenName;
+use bearerd_core::refresh::ErrorState;
 use clap::Args;
 use url::Url;
 
-use super::error::CliError;
-use super::output::{in_words, printable};
-use crate::api::client::{self, Call, ClientError};
+use super::ask::{self, AskError};
+use super::output::{self, OutputError, in_words, printable};
+use crate::api::client::{Call, ClientError};
 use crate::api::code::{Code, EXIT_FRESH};
 use crate::api::pages::login::{BeginBody, CompleteBody, Completed, PENDING};
 use crate::api::requests::{Begun, Redirect};
@@ -33,7 +34,7 @@ pub(super) struct LoginArgs {
     no_browser: bool,
 }
 
-/// An address that the browser ended at.
+/// Where the address that the browser ended at comes from.
 enum Answer {
     Browser(String),
     Pasted(String),
@@ -41,7 +42,41 @@ enum Answer {
     NoMore,
 }
 
-pub(super) fn run(args: &LoginArgs, socket: &Path) -> Result<u8, CliError> {
+/// Why the login was not completed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LoginError {
+    #[error(transparent)]
+    Ask(#[from] AskError),
+    #[error("the login was not completed in time")]
+    Expired,
+    #[error("no address on standard input")]
+    NoAddress,
+    #[error(transparent)]
+    Output(#[from] OutputError),
+}
+
+impl LoginError {
+    pub(super) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Ask(error) => error.exit_code(),
+            Self::Expired | Self::NoAddress => Code::State(ErrorState::NeedsLogin).exit_code(),
+            Self::Output(error) => error.exit_code(),
+        }
+    }
+
+    pub(super) fn hint(&self) -> Option<&str> {
+        match self {
+            Self::Ask(error) => error.hint(),
+            Self::NoAddress => {
+                Some("the login stays open for ten minutes: the same command goes on with it")
+            }
+            Self::Expired | Self::Output(_) => None,
+        }
+    }
+}
+
+/// Begins a login, shows a person where to log in, and waits until it is completed.
+pub(super) fn run(args: &LoginArgs, socket: &Path) -> Result<u8, LoginError> {
     let mut listener = Loopback::bind(0);
     let port = listener.as_ref().map(Loopback::port);
     let begun = begin(socket, &args.name, port)?;
@@ -57,7 +92,7 @@ pub(super) fn run(args: &LoginArgs, socket: &Path) -> Result<u8, CliError> {
             } else if let Some(wanted) = Url::parse(&redirect_uri).ok().and_then(|url| url.port())
                 && port != Some(wanted)
             {
-                // One that is registered, or of a login that has begun before.
+                // The port is registered, or belongs to a login that has begun before.
                 listener = Loopback::bind(wanted);
             }
             show_url(&url, listener.is_some())?;
@@ -85,16 +120,15 @@ pub(super) fn run(args: &LoginArgs, socket: &Path) -> Result<u8, CliError> {
     }
 }
 
-fn begin(socket: &Path, name: &TokenName, port: Option<u16>) -> Result<Begun, CliError> {
-    let body = serde_json::to_string(&BeginBody { port }).map_err(|_| CliError::Answer)?;
+fn begin(socket: &Path, name: &TokenName, port: Option<u16>) -> Result<Begun, AskError> {
+    let body = ask::body(&BeginBody { port })?;
     let call = Call {
         method: "POST",
         target: &format!("/v1/tokens/{name}/login"),
         body: &body,
         wait: BEGIN_WAIT,
     };
-    let answer = client::call(socket, call)?;
-    serde_json::from_slice(&answer).map_err(|_| CliError::Answer)
+    ask::ask(socket, call)
 }
 
 fn complete(
@@ -102,19 +136,19 @@ fn complete(
     name: &TokenName,
     response: Option<String>,
     wait: Duration,
-) -> Result<Completed, CliError> {
+) -> Result<Completed, AskError> {
     let body = CompleteBody { response };
     let call = Call {
         method: "POST",
         target: &format!("/v1/tokens/{name}/login/complete?wait={}s", wait.as_secs()),
-        body: &serde_json::to_string(&body).map_err(|_| CliError::Answer)?,
+        body: &ask::body(&body)?,
         wait,
     };
-    let answer = client::call(socket, call)?;
-    serde_json::from_slice(&answer).map_err(|_| CliError::Answer)
+    ask::ask(socket, call)
 }
 
-/// Whichever comes first: the browser at our port, or somebody who pastes.
+/// Receives addresses from the browser at our port and from somebody who pastes them, in the order
+/// that they come in.
 fn answers(listener: Option<Loopback>, redirect_uri: &str) -> Receiver<Answer> {
     let (sender, answers) = channel();
     if let (Some(listener), Ok(url)) = (listener, Url::parse(redirect_uri)) {
@@ -154,41 +188,42 @@ fn by_answer(
     name: &TokenName,
     answers: &Receiver<Answer>,
     expires_in: Duration,
-) -> Result<u8, CliError> {
+) -> Result<u8, LoginError> {
     let deadline = clock::now() + expires_in;
     loop {
         let response = match answers.recv_timeout(deadline - clock::now()) {
             Ok(Answer::Browser(address) | Answer::Pasted(address)) => address,
-            // With a listener, the browser may still come.
+            // Where there is a listener, the browser may still come.
             Ok(Answer::NoMore) => continue,
-            Err(RecvTimeoutError::Disconnected) => return Err(CliError::NoAddress),
-            Err(RecvTimeoutError::Timeout) => return Err(CliError::LoginExpired),
+            Err(RecvTimeoutError::Disconnected) => return Err(LoginError::NoAddress),
+            Err(RecvTimeoutError::Timeout) => return Err(LoginError::Expired),
         };
         match complete(socket, name, Some(response), COMPLETE_WAIT) {
-            Ok(completed) => return done(name, completed),
-            // Of another login, or not what was asked for: the right one may follow.
-            Err(CliError::Client(ClientError::Problem(problem))) if problem.code == Code::Usage => {
+            Ok(completed) => return Ok(done(name, completed)),
+            // The address is of another login, or of another page: the right one may follow.
+            Err(AskError::Client(ClientError::Problem(problem))) if problem.code == Code::Usage => {
                 let hint = problem.hint.as_deref().unwrap_or_default();
                 tell(&format!("{}\nhint: {hint}", problem.detail));
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         }
     }
 }
 
-fn by_device(socket: &Path, name: &TokenName, expires_in: Duration) -> Result<u8, CliError> {
+fn by_device(socket: &Path, name: &TokenName, expires_in: Duration) -> Result<u8, LoginError> {
     let deadline = clock::now() + expires_in;
     while clock::now() < deadline {
         match complete(socket, name, None, POLL_WAIT) {
-            Ok(completed) => return done(name, completed),
-            Err(CliError::Client(ClientError::Problem(problem))) if problem.detail == PENDING => {}
-            Err(error) => return Err(error),
+            Ok(completed) => return Ok(done(name, completed)),
+            Err(AskError::Client(ClientError::Problem(problem))) if problem.detail == PENDING => {}
+            Err(error) => return Err(error.into()),
         }
     }
-    Err(CliError::LoginExpired)
+    Err(LoginError::Expired)
 }
 
-fn done(name: &TokenName, completed: Completed) -> Result<u8, CliError> {
+/// Tells the person that the login is completed, and returns the exit code.
+fn done(name: &TokenName, completed: Completed) -> u8 {
     let Completed {
         generation,
         expires_in,
@@ -197,25 +232,26 @@ fn done(name: &TokenName, completed: Completed) -> Result<u8, CliError> {
     tell(&format!(
         "{name}: logged in, generation {generation}, expires in {expires}"
     ));
-    Ok(EXIT_FRESH)
+    EXIT_FRESH
 }
 
-/// The address alone goes to standard output.
-fn show_url(url: &str, listening: bool) -> Result<(), CliError> {
+/// Writes the address to standard output, and all other words to standard error.
+fn show_url(url: &str, listening: bool) -> Result<(), OutputError> {
     tell("Log in with a browser, on any machine, at:\n");
-    super::output::write(format!("{}\n", printable(url)).as_bytes())?;
+    output::write(format!("{}\n", printable(url)).as_bytes())?;
     tell(match listening {
         true => {
-            "\nThe browser's last page is answered here. Where it cannot be reached, paste that page's address:"
+            "\nThe browser's last page is answered here. \
+             Where it cannot be reached, paste that page's address:"
         }
         false => "\nThe last page may be empty or an error: paste its address here:",
     });
     Ok(())
 }
 
-fn show_device(uri: &str, complete: Option<&str>, user_code: &str) -> Result<(), CliError> {
+fn show_device(uri: &str, complete: Option<&str>, user_code: &str) -> Result<(), OutputError> {
     tell("Log in with a browser, on any machine, at:\n");
-    super::output::write(format!("{}\n", printable(uri)).as_bytes())?;
+    output::write(format!("{}\n", printable(uri)).as_bytes())?;
     tell(&format!("\nand enter the code {user_code}"));
     let (shown, what) = match complete {
         Some(complete) => (complete, "this, which has the code in it"),
@@ -229,7 +265,7 @@ fn show_device(uri: &str, complete: Option<&str>, user_code: &str) -> Result<(),
     Ok(())
 }
 
-/// Only where somebody sits in front of a display.
+/// Opens a browser, but only where somebody sits in front of a display.
 fn open_browser(url: &str) {
     let environment = Environment::of_process();
     let display = ["DISPLAY", "WAYLAND_DISPLAY"]
@@ -247,7 +283,7 @@ fn open_browser(url: &str) {
     }
 }
 
-/// For people, hence on standard error.
+/// Tells a person something, hence on standard error.
 fn tell(text: &str) {
     let _ = writeln!(io::stderr(), "{}", printable(text));
 }

@@ -1,4 +1,4 @@
-//! `bearerd logout`.
+//! `bearerd logout`: ends what a login has brought.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -6,8 +6,8 @@ use std::path::Path;
 use bearerd_core::credential::TokenName;
 use clap::Args;
 
-use super::error::CliError;
-use crate::api::client::{self, Call};
+use super::ask::{self, AskError};
+use crate::api::client::Call;
 use crate::api::code::EXIT_FRESH;
 use crate::api::pages::logout::{LIMIT, LogoutBody};
 
@@ -18,7 +18,8 @@ pub(super) struct LogoutArgs {
     name: TokenName,
 }
 
-pub(super) fn run(args: &LogoutArgs, socket: &Path) -> Result<u8, CliError> {
+/// Revokes and forgets what a login has brought.
+pub(super) fn run(args: &LogoutArgs, socket: &Path) -> Result<u8, AskError> {
     let name = &args.name;
     let call = Call {
         method: "POST",
@@ -26,8 +27,7 @@ pub(super) fn run(args: &LogoutArgs, socket: &Path) -> Result<u8, CliError> {
         body: "",
         wait: LIMIT,
     };
-    let answer = client::call(socket, call)?;
-    let answer: LogoutBody = serde_json::from_slice(&answer).map_err(|_| CliError::Answer)?;
+    let answer: LogoutBody = ask::ask(socket, call)?;
     // For people, hence on standard error; failing to write it does not undo the logout.
     let _ = match answer.detail {
         None => writeln!(io::stderr(), "{name}: logged out"),

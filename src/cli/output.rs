@@ -1,17 +1,33 @@
-//! Text for standard output.
+//! Writes text to standard output.
 
 use std::io::{self, Write};
 
-use super::error::CliError;
+use crate::api::code::{Code, EXIT_FRESH};
 
-/// Writes all of `bytes` to standard output.
-pub(super) fn write(bytes: &[u8]) -> Result<(), CliError> {
-    let mut stdout = io::stdout().lock();
-    let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
-    written.map_err(CliError::Output)
+/// Why something could not be written to standard output.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write to standard output")]
+pub(super) struct OutputError(#[source] io::Error);
+
+impl OutputError {
+    pub(super) fn exit_code(&self) -> u8 {
+        match self.0.kind() {
+            // Whoever closed the pipe has what they wanted.
+            io::ErrorKind::BrokenPipe => EXIT_FRESH,
+            _ => Code::Internal.exit_code(),
+        }
+    }
 }
 
-/// `text` without control characters but newlines: an authorization server's words do not steer a terminal.
+/// Writes all of `bytes` to standard output.
+pub(super) fn write(bytes: &[u8]) -> Result<(), OutputError> {
+    let mut stdout = io::stdout().lock();
+    let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
+    written.map_err(OutputError)
+}
+
+/// Replaces all control characters of `text` but newlines: an authorization server's words must not
+/// steer a terminal.
 pub(super) fn printable(text: &str) -> String {
     text.chars()
         .map(|c| {
@@ -24,7 +40,7 @@ pub(super) fn printable(text: &str) -> String {
         .collect()
 }
 
-/// Seconds as people read them, in the two greatest units.
+/// Writes seconds as people read them, in the two greatest units.
 pub(super) fn in_words(seconds: u64) -> String {
     let (days, hours) = (seconds / 86400, seconds / 3600 % 24);
     let (minutes, rest) = (seconds / 60 % 60, seconds % 60);

@@ -1,4 +1,4 @@
-//! `bearerd status`.
+//! `bearerd status`: shows how tokens stand.
 
 mod watch;
 
@@ -11,11 +11,12 @@ use bearerd_core::refresh::ErrorState;
 use clap::Args;
 use comfy_table::{Table, presets};
 
-use super::error::CliError;
-use super::output::{self, in_words, printable};
+use super::ask::{self, AskError};
+use super::output::{self, OutputError, in_words, printable};
 use crate::api::client::{self, Call};
 use crate::api::code::{Code, EXIT_FRESH, State};
 use crate::api::pages::status::{DaemonStatus, StatusPage, TokenStatus};
+use crate::error_chain::error_chain;
 
 #[derive(Args, Debug)]
 pub(super) struct StatusArgs {
@@ -33,12 +34,37 @@ pub(super) struct StatusArgs {
 struct Page {
     daemon: Option<DaemonStatus>,
     tokens: Vec<TokenStatus>,
-    /// As the daemon sent it.
+    /// The page as the daemon sent it.
     json: Vec<u8>,
 }
 
-/// The exit code is that of the worst state shown.
-pub(super) fn run(args: &StatusArgs, socket: &Path) -> Result<u8, CliError> {
+/// Why the status is not shown.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StatusError {
+    #[error(transparent)]
+    Ask(#[from] AskError),
+    #[error(transparent)]
+    Output(#[from] OutputError),
+}
+
+impl StatusError {
+    pub(super) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Ask(error) => error.exit_code(),
+            Self::Output(error) => error.exit_code(),
+        }
+    }
+
+    pub(super) fn hint(&self) -> Option<&str> {
+        match self {
+            Self::Ask(error) => error.hint(),
+            Self::Output(_) => None,
+        }
+    }
+}
+
+/// Shows the status. The exit code is that of the worst state shown.
+pub(super) fn run(args: &StatusArgs, socket: &Path) -> Result<u8, StatusError> {
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let coloured = io::stdout().is_terminal() && !no_color;
     let shown = |page: &Page| {
@@ -50,9 +76,16 @@ pub(super) fn run(args: &StatusArgs, socket: &Path) -> Result<u8, CliError> {
         }
     };
     if args.watch {
-        return watch::watch(socket, |socket| Ok(shown(&ask(args, socket)?)));
+        return watch::watch(|| match page(args, socket) {
+            Ok(page) => Ok(shown(&page)),
+            // A daemon that does not answer is a state to watch, too.
+            Err(AskError::Client(error)) => {
+                Ok(printable(&format!("bearerd: {}\n", error_chain(&error))))
+            }
+            Err(error @ AskError::Answer) => Err(error.into()),
+        });
     }
-    let page = ask(args, socket)?;
+    let page = page(args, socket)?;
     if args.json {
         output::write(&page.json)?;
     } else {
@@ -61,7 +94,7 @@ pub(super) fn run(args: &StatusArgs, socket: &Path) -> Result<u8, CliError> {
     Ok(exit_code(page.daemon.as_ref(), &page.tokens))
 }
 
-fn ask(args: &StatusArgs, socket: &Path) -> Result<Page, CliError> {
+fn page(args: &StatusArgs, socket: &Path) -> Result<Page, AskError> {
     let get = |target: &str| {
         client::call(
             socket,
@@ -75,7 +108,7 @@ fn ask(args: &StatusArgs, socket: &Path) -> Result<Page, CliError> {
     };
     let Some(name) = &args.name else {
         let json = get("/v1/status")?;
-        let page: StatusPage = serde_json::from_slice(&json).map_err(|_| CliError::Answer)?;
+        let page: StatusPage = ask::parse(&json)?;
         return Ok(Page {
             daemon: Some(page.daemon),
             tokens: page.tokens,
@@ -83,7 +116,7 @@ fn ask(args: &StatusArgs, socket: &Path) -> Result<Page, CliError> {
         });
     };
     let json = get(&format!("/v1/status/{name}"))?;
-    let token = serde_json::from_slice(&json).map_err(|_| CliError::Answer)?;
+    let token = ask::parse(&json)?;
     Ok(Page {
         daemon: None,
         tokens: vec![token],
@@ -91,7 +124,7 @@ fn ask(args: &StatusArgs, socket: &Path) -> Result<Page, CliError> {
     })
 }
 
-/// The states in colour: the table's lines are those that begin with a token's name.
+/// Paints the states: the table's lines are those that begin with a token's name.
 fn colour(text: &str, tokens: &[TokenStatus]) -> String {
     let mut tokens = tokens.iter().peekable();
     let mut coloured = String::new();
@@ -114,7 +147,7 @@ fn colour(text: &str, tokens: &[TokenStatus]) -> String {
     coloured
 }
 
-/// The SGR parameter: green, yellow, red.
+/// Returns the SGR parameter for green, yellow or red.
 const fn paint(state: State) -> u8 {
     match state {
         State::Fresh => 32,
@@ -218,5 +251,5 @@ fn error_in_short(token: &TokenStatus) -> String {
     }
 }
 
-/// Characters of an error that a line of the table has room for.
+/// A line of the table has room for so many characters of an error.
 const MAX_ERROR: usize = 72;

@@ -1,4 +1,4 @@
-//! A token as the daemon hands it out.
+//! Gets a token from the daemon.
 
 use std::path::Path;
 use std::time::Duration;
@@ -7,15 +7,16 @@ use bearerd_core::credential::TokenName;
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use super::error::CliError;
-use crate::api::client::{self, Call};
+use super::ask::{self, AskError};
+use crate::api::client::Call;
 
+/// A token as the daemon hands it out.
 pub(super) struct Token {
     pub(super) access_token: SecretString,
     pub(super) token_type: String,
     pub(super) scope: Option<String>,
     pub(super) generation: u64,
-    /// Seconds since the epoch.
+    /// When the token expires, in seconds since the epoch.
     pub(super) expires_at: u64,
 }
 
@@ -34,7 +35,7 @@ pub(super) fn ask(
     name: &TokenName,
     min_ttl: Duration,
     wait: Duration,
-) -> Result<Token, CliError> {
+) -> Result<Token, AskError> {
     let (ttl_ms, wait_ms) = (min_ttl.as_millis(), wait.as_millis());
     let target = format!("/v1/tokens/{name}?min_ttl={ttl_ms}ms&wait={wait_ms}ms");
     let call = Call {
@@ -43,8 +44,7 @@ pub(super) fn ask(
         body: "",
         wait,
     };
-    let answer = client::call(socket, call)?;
-    let answer: Answer = serde_json::from_slice(&answer).map_err(|_| CliError::Answer)?;
+    let answer: Answer = ask::ask(socket, call)?;
     Ok(Token {
         access_token: answer.access_token.into(),
         token_type: answer.token_type,

@@ -1,7 +1,8 @@
 //! Entries of systemd's journal with fields of their own: `journalctl TOKEN=lev`.
 //!
-//! The message holds the values too: `systemctl status` and `journalctl` show nothing else, and of "not obtained"
-//! alone nobody learns which token it was. Hence not `tracing-journald`, which sends the constant text.
+//! The message holds the values, too: `systemctl status` and `journalctl` show only the message,
+//! and "not obtained" alone does not say which token it was. `tracing-journald` sends only the
+//! constant text, and is therefore not used.
 
 use std::fmt::{Debug, Write as _};
 use std::io::{self, Write as _};
@@ -14,10 +15,10 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
-/// Where journald listens.
+/// The socket that journald listens at.
 pub(super) const SOCKET: &str = "/run/systemd/journal/socket";
 
-/// `PRIORITY` (`syslog(3)`).
+/// Returns the `PRIORITY` of a level (`syslog(3)`).
 pub(super) const fn priority(level: Level) -> u8 {
     match level {
         Level::ERROR => 3,
@@ -34,11 +35,12 @@ pub(super) struct Journal {
 }
 
 impl Journal {
-    /// Sends to `path`, if there is a socket.
+    /// Sends to the socket at `path`. Fails when there is none.
     pub(super) fn at(path: &Path) -> io::Result<Self> {
         let socket = UnixDatagram::unbound()?;
         socket.set_write_timeout(Some(PATIENCE))?;
-        // Only a test: a journal that starts anew is found again where each datagram names it.
+        // This only tests the path. Each datagram names the path, so that a restarted journal is
+        // found again.
         UnixDatagram::unbound()?.connect(path)?;
         let path = path.to_owned();
         Ok(Self { socket, path })
@@ -56,7 +58,8 @@ impl<S: Subscriber> Layer<S> for Journal {
         let message = entry.message.clone() + &entry.values;
         entry.put("MESSAGE", &message);
         if self.socket.send_to(&entry.fields, &self.path).is_err() {
-            // Too long for a datagram, or the journal is away or stuck: its other end, stderr, takes lines.
+            // The entry is too long for a datagram, or the journal is away or stuck. Stderr takes
+            // lines.
             let line = message.replace('\n', " | ");
             let _ = writeln!(io::stderr(), "<{priority}>{line}");
         }
@@ -66,10 +69,11 @@ impl<S: Subscriber> Layer<S> for Journal {
 /// How long a journal with a full queue may hold up the daemon.
 const PATIENCE: Duration = Duration::from_millis(100);
 
+/// One entry of the journal.
 #[derive(Default)]
 struct Entry {
     message: String,
-    /// ` name=value` for each field.
+    /// The text ` name=value` for each field.
     values: String,
     fields: Vec<u8>,
 }
@@ -94,7 +98,8 @@ impl Entry {
             value.clone_into(&mut self.message);
             return;
         }
-        // A journal takes no names that begin with an underscore: those are its own.
+        // The journal takes no names that begin with an underscore: they are reserved for its own
+        // fields.
         let upper = name.trim_start_matches('_').to_ascii_uppercase();
         self.put(&upper.replace('.', "_"), value);
         let plain = !value.contains(|c: char| c.is_whitespace() || c == '"');

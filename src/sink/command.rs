@@ -14,7 +14,8 @@ pub(super) fn command(argv: &[String], environment: &Environment) -> Command {
     command
 }
 
-/// The variables that `systemctl`, `systemctl --user` and ordinary programs need. None of them is secret.
+/// The variables that `systemctl`, `systemctl --user` and ordinary programs need. None of them is
+/// secret.
 const PASSED_ON: [&str; 5] = [
     "DBUS_SESSION_BUS_ADDRESS",
     "HOME",

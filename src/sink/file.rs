@@ -1,4 +1,5 @@
-//! One token file: it is written at each generation, and removed at expiry where that is configured.
+//! One token file: it is written at each generation, and removed at expiry where that is
+//! configured.
 
 use std::sync::Arc;
 
@@ -96,7 +97,8 @@ fn wanted(shared: &mut Shared, index: usize, delivered: Option<u64>) -> Wanted {
     }
 }
 
-/// Does what is wanted, in a thread of its own: writing files blocks, and must not hold up the reactor.
+/// Does what is wanted, in a thread of its own: writing files blocks, and must not hold up the
+/// reactor.
 async fn carry_out(
     shared: &Shared,
     index: usize,
@@ -150,8 +152,8 @@ fn deliver(
     Ok(Done::Written)
 }
 
-/// Whether the file already holds this token, from before a restart. Some formats say how long the token is
-/// still valid, so the token is rendered as of the time when the file was written.
+/// Whether the file already holds this token, from before a restart. Some formats say how long the
+/// token is still valid, so the token is rendered as of the time when the file was written.
 fn in_place(
     file: &FileConfig,
     content: &Content<'_>,

@@ -43,7 +43,8 @@ struct Due {
     expires_at: Instant,
 }
 
-/// Runs the hook at this index of the configuration for each new generation, until the token's sinks stop.
+/// Runs the hook at this index of the configuration for each new generation, until the token's
+/// sinks stop.
 pub(super) async fn run(
     mut shared: Shared,
     mut deliveries: watch::Receiver<Vec<Delivery>>,
@@ -57,7 +58,8 @@ pub(super) async fn run(
     loop {
         let next = due(&mut shared, &deliveries.borrow_and_update(), done);
         let Some((due, needed)) = next else {
-            // The channel closes when the files' tasks have ended. The hook also runs for their last delivery.
+            // The channel closes when the files' tasks have ended. The hook also runs for their
+            // last delivery.
             let more = if config.files.is_empty() {
                 shared.news().await
             } else {
@@ -89,8 +91,9 @@ pub(super) async fn run(
     }
 }
 
-/// Returns the generation that all files hold, if it is not `done` yet, and whether it needs a run. It needs
-/// none when all files were found in place, from before a restart. A token without files always gets its run.
+/// Returns the generation that all files hold, if it is not `done` yet, and whether it needs a run.
+/// It needs none when all files were found in place, from before a restart. A token without files
+/// always gets its run.
 fn due(shared: &mut Shared, deliveries: &[Delivery], done: u64) -> Option<(Due, bool)> {
     let oldest = deliveries.iter().min_by_key(|delivery| delivery.generation);
     let (due, written) = match oldest {

@@ -1,7 +1,8 @@
 //! Files and hooks that follow a token.
 //!
-//! Each output has a task of its own, so that a full disk or a slow hook holds up nothing else. Each task
-//! follows the token's `watch` channel: of several generations that pass while it is busy, it sees the latest.
+//! Each output has a task of its own, so that a full disk or a slow hook holds up nothing else.
+//! Each task follows the token's `watch` channel: of several generations that pass while it is
+//! busy, it sees the latest.
 
 mod command;
 mod file;
@@ -41,8 +42,8 @@ pub struct Sinks {
 }
 
 impl Sinks {
-    /// Lets every output finish what it has begun, for at most ten seconds. A file gets the newest token
-    /// before it ends.
+    /// Lets every output finish what it has begun, for at most ten seconds. A file gets the newest
+    /// token before it ends.
     pub async fn stop(self) {
         let Self { mut tasks, stop } = self;
         drop(stop);
@@ -56,8 +57,8 @@ impl Sinks {
 /// Starts a token's outputs, as its configuration in `view` wants them at this moment; for another
 /// configuration, stop them and start anew. Nothing is written or run for what is in place already.
 ///
-/// A token that was restored has to be in `view` before the call: without a current token, files with
-/// `on_expiry = "remove"` are removed.
+/// A token that was restored has to be in `view` before the call: without a current token, files
+/// with `on_expiry = "remove"` are removed.
 #[must_use]
 pub fn spawn(
     view: watch::Receiver<TokenView>,
@@ -101,7 +102,8 @@ pub fn spawn_with(
     Sinks { tasks, stop }
 }
 
-/// Removes all files of a token that is no longer configured. Its sinks have to be stopped before. Blocks.
+/// Removes all files of a token that is no longer configured. Its sinks have to be stopped before.
+/// Blocks.
 ///
 /// # Errors
 /// One error for each file that could not be removed.
@@ -123,8 +125,8 @@ pub fn remove_files(config: &TokenConfig) -> Result<(), Vec<WriteError>> {
     }
 }
 
-/// Makes the directories of token files below the runtime directory, which is empty after each boot. The
-/// administrator makes all others. Blocks.
+/// Makes the directories of token files below the runtime directory, which is empty after each
+/// boot. The administrator makes all others. Blocks.
 pub fn make_directories<'a>(runtime_dir: &Path, tokens: impl IntoIterator<Item = &'a TokenConfig>) {
     let files = tokens.into_iter().flat_map(|token| &token.files);
     let parents = files.filter_map(|file| file.path.parent());
@@ -150,8 +152,8 @@ pub fn make_directories<'a>(runtime_dir: &Path, tokens: impl IntoIterator<Item =
     }
 }
 
-/// Removes the temporary files, with tokens in them, that killed writers have left beside the tokens' files.
-/// Has to be called once at start, before the first [`spawn`]. Blocks.
+/// Removes the temporary files, with tokens in them, that killed writers have left beside the
+/// tokens' files. Has to be called once at start, before the first [`spawn`]. Blocks.
 pub fn sweep<'a>(tokens: impl IntoIterator<Item = &'a TokenConfig>) {
     let files = tokens.into_iter().flat_map(|token| &token.files);
     let directories: BTreeSet<&Path> = files.filter_map(|file| file.path.parent()).collect();

@@ -1,5 +1,5 @@
-//! Runs the command that tells people that somebody has to log in. One command runs at a time, and nobody
-//! waits for it.
+//! Runs the command that tells people that somebody has to log in. One command runs at a time, and
+//! nobody waits for it.
 
 use std::sync::Arc;
 
@@ -45,7 +45,8 @@ pub fn notifier(config: NotifyConfig, environment: Arc<Environment>) -> mpsc::Se
                 ("BEARERD_URL", notice.url.unwrap_or_default()),
                 ("BEARERD_USER_CODE", notice.user_code.unwrap_or_default()),
             ];
-            // After a failure nothing is tried again here: the core asks for the notice again later.
+            // After a failure nothing is tried again here: the core asks for the notice again
+            // later.
             let mut command = command::command(&config.command, &environment);
             command.envs(variables);
             match program::run(command, config.timeout, MAX_SAID).await {

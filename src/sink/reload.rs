@@ -1,7 +1,9 @@
-//! Has the units that got a token as a credential reloaded or restarted, so that they get the new one.
+//! Has the units that got a token as a credential reloaded or restarted, so that they get the new
+//! one.
 //!
-//! `systemctl` runs twice: first to show the units' states, which needs no rights, and then to queue a job for
-//! each unit that needs one. Nobody waits for the jobs to end: how they end is in the units' own logs.
+//! `systemctl` runs twice: first to show the units' states, which needs no rights, and then to
+//! queue a job for each unit that needs one. Nobody waits for the jobs to end: how they end is in
+//! the units' own logs.
 
 use std::collections::BTreeMap;
 use std::process::Stdio;
@@ -18,7 +20,10 @@ pub(super) enum ReloadError {
     Run(#[from] ProgramError),
     #[error("systemctl {verb}: {said}")]
     Refused { verb: &'static str, said: String },
-    #[error("{} has asked for the token before it was replaced, and is still starting", .0.join(", "))]
+    #[error(
+        "{} has asked for the token before it was replaced, and is still starting",
+        .0.join(", ")
+    )]
     Starting(Vec<String>),
 }
 
@@ -29,7 +34,8 @@ impl ReloadError {
                 Some("consumers are reloaded through the D-Bus daemon")
             }
             Self::Refused { .. } => Some(
-                "polkit has to be installed and to allow it: see \"reload_consumers\" in bearerd(8)",
+                "polkit has to be installed and to allow it: \
+                 see \"reload_consumers\" in bearerd(8)",
             ),
             Self::Run(_) | Self::Starting(_) => None,
         }
@@ -135,7 +141,8 @@ fn needs(shown: &str) -> BTreeMap<String, Need> {
             (_, None) => Need::Nothing,
             ("active" | "reloading" | "refreshing", _) if refreshes => Need::Reload,
             ("active" | "reloading" | "refreshing", _) => Need::Restart,
-            // A oneshot at work is neither disturbed nor waited for: its next run asks for the token again.
+            // A oneshot at work is neither disturbed nor waited for: its next run asks for the
+            // token again.
             ("activating", Some("oneshot")) => Need::Nothing,
             ("activating", _) => Need::Time,
             _ => Need::Nothing,

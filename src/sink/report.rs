@@ -12,8 +12,8 @@ pub struct Report {
     pub name: TokenName,
     /// The output that this report is about.
     pub output: Output,
-    /// The generation of the token that was delivered; 0 when the token has expired and its file was to be
-    /// removed.
+    /// The generation of the token that was delivered; 0 when the token has expired and its file
+    /// was to be removed.
     pub generation: u64,
     /// Success, or the error's text with its hint. After an error, the output is tried again.
     pub result: Result<(), Arc<str>>,

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use rustix::rand::{GetRandomFlags, getrandom};
 
-/// How long to wait after failures. The pause doubles with each failure up to a cap, and a random part of at
-/// least a half of it is waited.
+/// How long to wait after failures. The pause doubles with each failure up to a cap, and a random
+/// part of at least a half of it is waited.
 #[derive(Clone, Copy, Debug)]
 pub struct Retry {
     /// The pause after the first failure.

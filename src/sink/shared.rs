@@ -68,8 +68,8 @@ impl Shared {
 pub(super) struct Delivery {
     /// The generation of the token in the file; 0 before the first.
     pub(super) generation: u64,
-    /// The last generation that was written; 0 before the first. A token that was found in the file does not
-    /// count.
+    /// The last generation that was written; 0 before the first. A token that was found in the file
+    /// does not count.
     pub(super) written: u64,
     /// When that token expires.
     pub(super) expires_at: Instant,

@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-/// What tells one version of a file from the next. All of it is zero for a file that does not exist.
+/// What tells one version of a file from the next. All of it is zero for a file that does not
+/// exist.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Stamp {
     device: u64,
@@ -14,8 +15,8 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// Returns a file's present version. A directory's version includes its entries: a drop-in that is edited
-    /// in place is a change of its directory.
+    /// Returns a file's present version. A directory's version includes its entries: a drop-in that
+    /// is edited in place is a change of its directory.
     #[must_use]
     pub fn of(file: &Path) -> Self {
         let mut stamp = Self::of_itself(file);

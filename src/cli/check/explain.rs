@@ -1,38 +1,42 @@
-//! `bearerd check --explain UID|UNIT TOKEN`: may it read the token through the socket, and log in for it; and why.
+//! `bearerd check --explain UID|UNIT TOKEN`: says whether a user or a unit may read the token
+//! through the socket and log in for it, and why.
 
 use bearerd_core::credential::TokenName;
 use bearerd_core::refresh::ErrorState;
 
 use crate::api::access::{Grounds, Peer, Right, authorize};
 use crate::api::code::Code;
-use crate::cli::error::CliError;
-use crate::cli::output::{printable, write};
+use crate::cli::output::{OutputError, printable, write};
 use crate::config::{Config, TokenConfig, User};
 
-/// Why the answer is no, or there is none.
+/// Why the answer is no, or why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::cli) enum ExplainError {
-    /// The sentence that says so.
+    /// It may not, for the reason that this sentence names.
     #[error("{0}")]
     Denied(String),
     #[error("no token is named {0}")]
     NoSuchToken(String),
     #[error("there is no user {0}; hint: a unit's name ends with its kind, such as .service")]
     NoSuchUser(String),
+    #[error(transparent)]
+    Output(#[from] OutputError),
 }
 
 impl ExplainError {
-    pub(in crate::cli) const fn code(&self) -> Code {
+    pub(super) fn exit_code(&self) -> u8 {
         match self {
-            Self::Denied(_) => Code::State(ErrorState::Denied),
-            Self::NoSuchToken(_) => Code::NotFound,
-            Self::NoSuchUser(_) => Code::Usage,
+            Self::Denied(_) => Code::State(ErrorState::Denied).exit_code(),
+            Self::NoSuchToken(_) => Code::NotFound.exit_code(),
+            Self::NoSuchUser(_) => Code::Usage.exit_code(),
+            Self::Output(error) => error.exit_code(),
         }
     }
 }
 
-/// Decides as the daemon would, and prints the rule. Whether it may read the token is what the exit code says.
-pub(super) fn explain(config: &Config, who: &str, token: &str) -> Result<(), CliError> {
+/// Decides as the daemon would, and prints the rule. The exit code says whether it may read the
+/// token.
+pub(super) fn explain(config: &Config, who: &str, token: &str) -> Result<(), ExplainError> {
     let no_such = || ExplainError::NoSuchToken(token.to_owned());
     let name = TokenName::parse(token).map_err(|_| no_such())?;
     let token = config.tokens.get(&name).ok_or_else(no_such)?;
@@ -43,10 +47,12 @@ pub(super) fn explain(config: &Config, who: &str, token: &str) -> Result<(), Cli
         write(printable(&format!("{line}\n")).as_bytes())?;
     }
     let line = decide(Right::Read).map_err(ExplainError::Denied)?;
-    write(printable(&format!("{line}\n")).as_bytes())
+    write(printable(&format!("{line}\n")).as_bytes())?;
+    Ok(())
 }
 
-/// A sentence on one right; an error where it is missing.
+/// Says in a sentence who has one right and why; the sentence is an error when the right is
+/// missing.
 fn decision(
     who: &str,
     peer: &Peer,
@@ -78,11 +84,11 @@ fn decision(
     }
 }
 
-/// A user without a unit, or a unit without a user.
+/// Finds a user, who then has no unit, or makes up the process of a unit, which then has no user.
 fn peer(who: &str) -> Result<(String, Peer), ExplainError> {
     let unit = KINDS.iter().any(|kind| who.ends_with(kind));
     let user = match unit {
-        // The id that no process has.
+        // No process has this id.
         true => User {
             uid: u32::MAX,
             groups: Vec::new(),
@@ -103,11 +109,13 @@ fn peer(who: &str) -> Result<(String, Peer), ExplainError> {
     Ok((words, peer))
 }
 
-/// The daemon's user owns its state; before its first start, it is taken to be who asks.
+/// Returns the daemon's user, who owns its state. Before its first start, that is taken to be the
+/// user who asks.
 fn daemon_uid(config: &Config) -> u32 {
     let state = rustix::fs::stat(&config.daemon.state_dir);
     let asking = || rustix::process::geteuid().as_raw();
     state.map_or_else(|_| asking(), |stat| stat.st_uid)
 }
 
+/// How the names of units end that can be allowed.
 const KINDS: [&str; 5] = [".service", ".scope", ".socket", ".mount", ".swap"];

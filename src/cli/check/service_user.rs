@@ -1,5 +1,5 @@
-//! Root that checks the configuration of another user's service becomes that user: permissions are then judged
-//! by the kernel.
+//! Root that checks the configuration of another user's service becomes that user, so that the
+//! kernel judges the permissions.
 
 use std::ffi::CString;
 use std::io::Write;
@@ -20,16 +20,16 @@ pub(in crate::cli) struct ServiceUserError {
     cause: Errno,
 }
 
-/// Becomes the owner of the state directory, if the process is root's and the directory somebody else's: that is
-/// whom the service runs as. Says so on standard error, and returns the environment with the credentials of the
-/// running service, where it has any.
+/// Becomes the owner of the state directory, whom the service runs as, if the process is root's and
+/// the directory is somebody else's. Says so on standard error, and returns the environment with
+/// the credentials of the running service, if it has any.
 pub(super) fn become_it(
     state_dir: &Path,
     environment: &Environment,
 ) -> Result<Option<Environment>, ServiceUserError> {
     let (uid, gid) = match std::fs::metadata(state_dir) {
         Ok(found) => (Uid::from_raw(found.uid()), Gid::from_raw(found.gid())),
-        // Before its first start.
+        // The service has not been started yet.
         Err(_) => return Ok(None),
     };
     if uid.is_root() || !Uid::effective().is_root() {

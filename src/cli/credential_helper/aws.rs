@@ -9,10 +9,11 @@ use secrecy::ExposeSecret;
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::{ask, aws_sts};
+use super::aws_sts;
+use super::error::HelperError;
+use super::question::ask;
 use crate::api::code::EXIT_FRESH;
 use crate::api::tokens::parse_duration;
-use crate::cli::error::CliError;
 use crate::cli::output;
 use crate::config::Environment;
 
@@ -30,7 +31,8 @@ pub(super) struct AwsArgs {
     /// How long the keys shall be valid [default: AWS's, an hour]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     duration: Option<Duration>,
-    /// The region whose STS is asked [default: $AWS_REGION, $AWS_DEFAULT_REGION, else the global STS]
+    /// The region whose STS is asked [default: $AWS_REGION, $AWS_DEFAULT_REGION, else the global
+    /// STS]
     #[arg(long, value_name = "REGION")]
     region: Option<String>,
     /// Another STS: an https URL, or http on this host
@@ -38,8 +40,8 @@ pub(super) struct AwsArgs {
     endpoint: Option<String>,
 }
 
-/// A token is no AWS key: STS gives keys for it.
-pub(super) fn run(args: &AwsArgs, socket: &Path) -> Result<u8, CliError> {
+/// Has STS give keys for the token, and prints them: AWS itself takes no tokens.
+pub(super) fn run(args: &AwsArgs, socket: &Path) -> Result<u8, HelperError> {
     let endpoint = match &args.endpoint {
         Some(url) => aws_sts::endpoint(url)?,
         None => aws_sts::regional_endpoint(region(args).as_deref())?,

@@ -1,4 +1,4 @@
-//! What STS answers: JSON, as asked for, or the XML that other implementations know alone.
+//! What STS answers: JSON, as it is asked for, or XML, as some implementations always answer.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-/// Keys for a while.
+/// AWS keys that expire.
 pub(super) struct Keys {
     pub(super) access_key_id: String,
     pub(super) secret_access_key: SecretString,
@@ -15,7 +15,7 @@ pub(super) struct Keys {
     pub(super) expiration: Timestamp,
 }
 
-/// STS's own words for why there are none.
+/// STS's own words for why it gives no keys.
 #[derive(Debug)]
 pub(in crate::cli) struct Refusal {
     pub(super) code: String,
@@ -31,14 +31,15 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// The keys of an answer with status 200.
+/// Reads the keys of an answer with status 200.
 pub(super) fn keys(body: &[u8]) -> Option<Keys> {
     let text = std::str::from_utf8(body).ok()?;
     let json = serde_json::from_str::<Value>(text).ok();
     let credentials = match &json {
-        Some(json) => Part::Json(
-            &json["AssumeRoleWithWebIdentityResponse"]["AssumeRoleWithWebIdentityResult"]["Credentials"],
-        ),
+        Some(json) => {
+            let response = &json["AssumeRoleWithWebIdentityResponse"];
+            Part::Json(&response["AssumeRoleWithWebIdentityResult"]["Credentials"])
+        }
         None => Part::Xml(element(text, "Credentials")?),
     };
     let word = |name| {
@@ -54,7 +55,7 @@ pub(super) fn keys(body: &[u8]) -> Option<Keys> {
     })
 }
 
-/// The error of any other answer. A message that repeats the token is left out.
+/// Reads the error of any other answer. A message that repeats the token is left out.
 pub(super) fn refusal(body: &[u8], token: &SecretString) -> Option<Refusal> {
     let text = std::str::from_utf8(body).ok()?;
     let json = serde_json::from_str::<Value>(text).ok();
@@ -75,6 +76,7 @@ pub(super) fn refusal(body: &[u8], token: &SecretString) -> Option<Refusal> {
     Some(Refusal { code, message })
 }
 
+/// A part of an answer.
 enum Part<'a> {
     Json(&'a Value),
     Xml(&'a str),
@@ -88,7 +90,7 @@ impl Part<'_> {
         }
     }
 
-    /// AWS writes seconds since the epoch in JSON, and RFC 3339 in XML.
+    /// Reads a time. AWS writes seconds since the epoch in JSON, and RFC 3339 in XML.
     fn time(&self, name: &str) -> Option<Timestamp> {
         if let Self::Json(object) = self
             && let Some(seconds) = object[name].as_f64()
@@ -100,7 +102,7 @@ impl Part<'_> {
     }
 }
 
-/// What stands in the first element of this name; STS gives none of them attributes.
+/// Returns the content of the first element of this name. STS gives its elements no attributes.
 fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
     let (_, rest) = xml.split_once(&format!("<{name}>"))?;
     let (content, _) = rest.split_once(&format!("</{name}>"))?;
@@ -109,7 +111,7 @@ fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
 
 fn unescaped(xml: &str) -> String {
     let mut text = xml.to_owned();
-    // The ampersand last: it makes no new entities.
+    // The ampersand comes last, so that it makes no new entities.
     for (entity, character) in [
         ("&lt;", "<"),
         ("&gt;", ">"),
@@ -132,16 +134,19 @@ const MAX_MESSAGE: usize = 300;
 mod tests {
     use super::*;
 
-    const XML: &str = "<AssumeRoleWithWebIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">\
+    const XML: &str = "<AssumeRoleWithWebIdentityResponse \
+        xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">\
         <AssumeRoleWithWebIdentityResult><Credentials><AccessKeyId>ASIA1</AccessKeyId>\
         <SecretAccessKey>a/b+c</SecretAccessKey><SessionToken>t&#43;t&amp;lt;==</SessionToken>\
-        <Expiration>2026-11-25T04:00:00Z</Expiration></Credentials></AssumeRoleWithWebIdentityResult>\
+        <Expiration>2026-11-25T04:00:00Z</Expiration></Credentials>\
+        </AssumeRoleWithWebIdentityResult>\
         </AssumeRoleWithWebIdentityResponse>";
 
     fn json(expiration: &str) -> String {
         format!(
-            r#"{{"AssumeRoleWithWebIdentityResponse":{{"AssumeRoleWithWebIdentityResult":{{"Credentials":
-            {{"AccessKeyId":"ASIA1","SecretAccessKey":"s","SessionToken":"t","Expiration":{expiration}}}}}}}}}"#
+            r#"{{"AssumeRoleWithWebIdentityResponse":{{"AssumeRoleWithWebIdentityResult":
+            {{"Credentials":{{"AccessKeyId":"ASIA1","SecretAccessKey":"s","SessionToken":"t",
+            "Expiration":{expiration}}}}}}}}}"#
         )
     }
 

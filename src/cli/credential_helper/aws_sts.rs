@@ -1,4 +1,5 @@
-//! `AssumeRoleWithWebIdentity` (AWS STS API reference): unsigned, as the token is the proof.
+//! `AssumeRoleWithWebIdentity` (AWS STS API reference). The request is not signed, as the token is
+//! the proof.
 
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ pub(in crate::cli) enum StsError {
     #[error("cannot ask {server}")]
     Http {
         server: String,
-        // Without the URL.
+        // The error's own URL is taken out.
         #[source]
         cause: reqwest::Error,
     },
@@ -41,7 +42,7 @@ pub(in crate::cli) enum StsError {
 }
 
 impl StsError {
-    pub(in crate::cli) fn code(&self) -> Code {
+    pub(super) fn code(&self) -> Code {
         match self {
             Self::Answer { status, .. } if status.is_server_error() => {
                 Code::State(ErrorState::Transient)
@@ -70,7 +71,7 @@ impl StsError {
         }
     }
 
-    pub(in crate::cli) fn hint(&self) -> Option<&'static str> {
+    pub(super) fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Refused { refusal, .. } => match refusal.code.as_str() {
                 "AccessDenied" => Some(
@@ -82,12 +83,16 @@ impl StsError {
                 _ => None,
             },
             Self::Region(_) => Some("such as `eu-west-2`; --endpoint takes a whole URL"),
-            _ => None,
+            Self::Answer { .. }
+            | Self::Endpoint(_)
+            | Self::Http { .. }
+            | Self::Runtime(_)
+            | Self::TooLarge(_) => None,
         }
     }
 }
 
-/// What STS is told.
+/// What STS is told to give keys for.
 pub(super) struct Request<'a> {
     pub(super) role_arn: &'a str,
     pub(super) session_name: &'a str,
@@ -95,7 +100,7 @@ pub(super) struct Request<'a> {
     pub(super) duration: Option<Duration>,
 }
 
-/// The STS of a region, else the global one.
+/// Returns the STS of a region, or the global one.
 pub(super) fn regional_endpoint(region: Option<&str>) -> Result<Url, StsError> {
     let host = match region {
         None => "sts.amazonaws.com".to_owned(),
@@ -116,7 +121,7 @@ pub(super) fn regional_endpoint(region: Option<&str>) -> Result<Url, StsError> {
     endpoint(&format!("https://{host}/"))
 }
 
-/// An STS by its URL.
+/// Reads the URL of an STS.
 pub(super) fn endpoint(text: &str) -> Result<Url, StsError> {
     let url = Url::parse(text).ok().filter(is_confidential);
     url.ok_or_else(|| StsError::Endpoint(text.into()))
@@ -184,7 +189,7 @@ async fn send(endpoint: &Url, request: &Request<'_>) -> Result<Response, reqwest
         .await
 }
 
-/// `None`: it is too large.
+/// Reads a response's body. Returns `None` when it is too large.
 async fn read(mut response: Response) -> Result<Option<Zeroizing<Vec<u8>>>, reqwest::Error> {
     let mut body = Zeroizing::new(Vec::with_capacity(MAX_ANSWER));
     while let Some(chunk) = response.chunk().await? {

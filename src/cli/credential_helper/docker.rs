@@ -10,9 +10,9 @@ use secrecy::ExposeSecret;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{ask, question};
+use super::error::HelperError;
+use super::question::{ask, question};
 use crate::api::code::EXIT_FRESH;
-use crate::cli::error::CliError;
 use crate::cli::output;
 use crate::config::Environment;
 use crate::error_chain::error_chain;
@@ -29,8 +29,8 @@ pub(super) struct DockerArgs {
     operation: String,
 }
 
-/// docker reads errors from standard output, and knows no exit code but 1.
-pub(super) fn run(args: &DockerArgs, socket: &Path) -> Result<u8, CliError> {
+/// Answers docker, which reads errors from standard output, and knows no exit code but 1.
+pub(super) fn run(args: &DockerArgs, socket: &Path) -> Result<u8, HelperError> {
     match answer(args, socket) {
         Ok(answer) => {
             output::write(answer.as_bytes())?;
@@ -43,14 +43,14 @@ pub(super) fn run(args: &DockerArgs, socket: &Path) -> Result<u8, CliError> {
     }
 }
 
-fn answer(args: &DockerArgs, socket: &Path) -> Result<String, CliError> {
+fn answer(args: &DockerArgs, socket: &Path) -> Result<String, HelperError> {
     match args.operation.as_str() {
         "get" => {
             let text = question()?;
             let registry = text.trim();
             let (username, name) = match &args.token {
                 Some(name) => (args.username.clone(), name.clone()),
-                None => configured(registry, &args.username)?.ok_or(CliError::NoCredentials)?,
+                None => configured(registry, &args.username)?.ok_or(HelperError::NoCredentials)?,
             };
             let token = ask(socket, &name)?;
             let secret = token.access_token.expose_secret();
@@ -65,17 +65,18 @@ fn answer(args: &DockerArgs, socket: &Path) -> Result<String, CliError> {
             Ok(format!("{}\n", json!(users)))
         }
         "erase" => Ok(String::new()),
-        _ => Err(CliError::NotStored),
+        _ => Err(HelperError::NotStored),
     }
 }
 
-/// `NAME`, or `USER:NAME`.
-fn parse(setting: &str, username: &str) -> Result<(String, TokenName), CliError> {
+/// Reads `NAME` or `USER:NAME`; without a user's name it is `username`.
+fn parse(setting: &str, username: &str) -> Result<(String, TokenName), HelperError> {
     let (username, name) = setting.rsplit_once(':').unwrap_or((username, setting));
     Ok((username.into(), TokenName::parse(name)?))
 }
 
-fn configured(registry: &str, username: &str) -> Result<Option<(String, TokenName)>, CliError> {
+/// Returns the user's name and the token that docker's configuration has for a registry.
+fn configured(registry: &str, username: &str) -> Result<Option<(String, TokenName)>, HelperError> {
     let settings = settings();
     let host = registry.trim_start_matches("https://");
     let host = host.split('/').next().unwrap_or_default();
@@ -83,8 +84,8 @@ fn configured(registry: &str, username: &str) -> Result<Option<(String, TokenNam
     setting.map(|setting| parse(setting, username)).transpose()
 }
 
-/// `plugins.bearerd` of docker's configuration: the one place there for words of others, and docker keeps it
-/// when it writes the file.
+/// Reads `plugins.bearerd` of docker's configuration. Only there may others add settings, and
+/// docker keeps them when it writes the file.
 fn settings() -> BTreeMap<String, String> {
     #[derive(Deserialize)]
     struct Configuration {

@@ -6,15 +6,16 @@ use bearerd_core::credential::TokenName;
 use secrecy::ExposeSecret;
 use serde_json::json;
 
-use super::ask;
+use super::error::HelperError;
+use super::question::ask;
 use crate::api::code::EXIT_FRESH;
-use crate::cli::error::CliError;
 use crate::cli::output;
 use crate::config::Environment;
 use crate::error_chain::error_chain;
 
-/// A failure is an answer, too: the libraries show its message only where the exit code is 0.
-pub(super) fn run(name: &TokenName, socket: &Path) -> Result<u8, CliError> {
+/// Answers Google's libraries. A failure is an answer, too: they show its message only where the
+/// exit code is 0.
+pub(super) fn run(name: &TokenName, socket: &Path) -> Result<u8, HelperError> {
     let environment = Environment::of_process();
     let asked = environment.var("GOOGLE_EXTERNAL_ACCOUNT_TOKEN_TYPE");
     let answer = match ask(socket, name) {

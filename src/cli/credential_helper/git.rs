@@ -8,9 +8,9 @@ use clap::Args;
 use secrecy::ExposeSecret;
 use zeroize::Zeroizing;
 
-use super::{ask, question};
+use super::error::HelperError;
+use super::question::{ask, question};
 use crate::api::code::EXIT_FRESH;
-use crate::cli::error::CliError;
 use crate::cli::output;
 
 #[derive(Args, Debug)]
@@ -25,9 +25,9 @@ pub(super) struct GitArgs {
     operation: String,
 }
 
-/// Without a token for that server nothing is answered, and git goes on to the next helper.
-pub(super) fn run(args: &GitArgs, socket: &Path) -> Result<u8, CliError> {
-    // Tokens are the daemon's to keep; operations of later git versions are to be ignored, too.
+/// Answers git. Without a token for its server the answer is empty, and git asks the next helper.
+pub(super) fn run(args: &GitArgs, socket: &Path) -> Result<u8, HelperError> {
+    // The daemon keeps tokens itself, and operations of later git versions have to be ignored, too.
     if args.operation != "get" {
         return Ok(EXIT_FRESH);
     }
@@ -35,7 +35,7 @@ pub(super) fn run(args: &GitArgs, socket: &Path) -> Result<u8, CliError> {
     let question = Question::parse(&text);
     // A bearer token is never sent in the clear (RFC 6750 section 5.3).
     if question.protocol != "https" && !question.is_loopback() {
-        return Err(CliError::ClearText(question.host.into()));
+        return Err(HelperError::ClearText(question.host.into()));
     }
     let name = match &args.token {
         Some(name) => name.clone(),
@@ -57,13 +57,14 @@ pub(super) fn run(args: &GitArgs, socket: &Path) -> Result<u8, CliError> {
     Ok(EXIT_FRESH)
 }
 
+/// What git asks for.
 #[derive(Default)]
 struct Question<'a> {
     protocol: &'a str,
     host: &'a str,
     path: &'a str,
     username: Option<&'a str>,
-    /// git can send any scheme (2.46 and later), and the server has offered this one.
+    /// Whether git can send any scheme (2.46 and later), and the server has offered `Bearer`.
     takes_bearer: bool,
 }
 
@@ -100,8 +101,8 @@ impl<'a> Question<'a> {
     }
 }
 
-/// The most specific `bearerd.URL.token` of git's configuration.
-fn configured(question: &Question<'_>) -> Result<Option<TokenName>, CliError> {
+/// Returns the most specific `bearerd.URL.token` of git's configuration.
+fn configured(question: &Question<'_>) -> Result<Option<TokenName>, HelperError> {
     let url = format!(
         "{}://{}/{}",
         question.protocol, question.host, question.path
@@ -111,7 +112,7 @@ fn configured(question: &Question<'_>) -> Result<Option<TokenName>, CliError> {
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()
-        .map_err(CliError::GitConfig)?;
+        .map_err(HelperError::GitConfig)?;
     let name = String::from_utf8_lossy(&output.stdout);
     if name.trim().is_empty() {
         return Ok(None);

@@ -7,13 +7,14 @@ use jiff::Timestamp;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
-use super::ask;
+use super::error::HelperError;
+use super::question::ask;
 use crate::api::code::EXIT_FRESH;
-use crate::cli::error::CliError;
 use crate::cli::output;
 use crate::config::Environment;
 
-pub(super) fn run(name: &TokenName, socket: &Path) -> Result<u8, CliError> {
+/// Answers a Kubernetes client.
+pub(super) fn run(name: &TokenName, socket: &Path) -> Result<u8, HelperError> {
     let token = ask(socket, name)?;
     // The client accepts only the version that it asks for.
     let environment = Environment::of_process();

@@ -9,19 +9,9 @@ use rcgen::{
 
 use crate::clock;
 
-/// A distinguished name, the part of RFC 4514 without escapes.
+/// A distinguished name as RFC 4514 writes it, without escapes.
 #[derive(Clone, Debug)]
 pub(super) struct Subject(DistinguishedName);
-
-#[derive(Debug, thiserror::Error)]
-pub(super) enum SubjectError {
-    #[error("`{0}` is none of CN, O, OU, L, ST, C")]
-    Attribute(String),
-    #[error("no common name (`CN=NAME`)")]
-    NoCommonName,
-    #[error("`{0}` is not NAME=VALUE")]
-    Pair(String),
-}
 
 impl Subject {
     /// Reads `CN=a,O=b`, or `/CN=a/O=b` as OpenSSL writes it.
@@ -54,7 +44,18 @@ impl Subject {
     }
 }
 
-/// A certificate for TLS clients, PEM, valid from now.
+/// Why a text is no distinguished name for a certificate.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SubjectError {
+    #[error("`{0}` is none of CN, O, OU, L, ST, C")]
+    Attribute(String),
+    #[error("no common name (`CN=NAME`)")]
+    NoCommonName,
+    #[error("`{0}` is not NAME=VALUE")]
+    Pair(String),
+}
+
+/// Makes a certificate for TLS clients as PEM, which is valid from now.
 pub(super) fn self_signed(
     subject: &Subject,
     days: u32,
@@ -70,7 +71,7 @@ pub(super) fn self_signed(
     Ok(params.self_signed(key)?.pem())
 }
 
-/// A request to a certificate authority, PEM.
+/// Makes a request to a certificate authority as PEM.
 pub(super) fn request(subject: &Subject, key: &KeyPair) -> Result<String, rcgen::Error> {
     params(subject).serialize_request(key)?.pem()
 }

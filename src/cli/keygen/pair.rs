@@ -1,7 +1,9 @@
-//! A key pair: PKCS#8 for bearerd and other tools, JWK members for registration (RFC 7518 section 6, RFC 8037).
+//! A key pair: PKCS#8 for bearerd and other tools, JWK members for registration (RFC 7518 section
+//! 6, RFC 8037).
 
 use aws_lc_rs::digest;
 use aws_lc_rs::encoding::AsDer;
+use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, ECDSA_P521_SHA512_ASN1_SIGNING,
@@ -14,20 +16,21 @@ use rustls::pki_types::PrivatePkcs8KeyDer;
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
-use super::KeygenError;
 use crate::config::SignatureAlg;
 
+/// A private key and its public key.
 pub(super) struct Pair {
-    /// Version 1, which every OpenSSL reads.
+    /// The private key as PKCS#8 of version 1, which every OpenSSL reads.
     pkcs8: Zeroizing<Vec<u8>>,
-    /// What certificates are signed with: SHA-256 for RSA, whatever assertions use.
+    /// The algorithm that signs certificates: with SHA-256 for RSA, whatever assertions use.
     certificate_alg: &'static SignatureAlgorithm,
-    /// The members that RFC 7638 takes the thumbprint of.
+    /// The members of the public key that RFC 7638 takes the thumbprint of.
     pub(super) public: Map<String, Value>,
 }
 
 impl Pair {
-    pub(super) fn generate(alg: SignatureAlg, bits: &str) -> Result<Self, KeygenError> {
+    /// Makes a key for the algorithm; `bits` is the size of an RSA key.
+    pub(super) fn generate(alg: SignatureAlg, bits: &str) -> Generated {
         match alg {
             SignatureAlg::ES256 => elliptic(
                 "P-256",
@@ -56,22 +59,23 @@ impl Pair {
                 _ => KeySize::Rsa4096,
             }),
         }
-        .map_err(|_| KeygenError::Generation)
     }
 
-    /// RFC 7638: SHA-256 of the required members, sorted by name and without blanks, as `Map` writes them.
+    /// Returns the thumbprint of RFC 7638: SHA-256 of the required members, sorted by name and
+    /// without blanks, as `Map` writes them.
     pub(super) fn thumbprint(&self) -> String {
         let canonical = json!(self.public).to_string();
         encode(digest::digest(&digest::SHA256, canonical.as_bytes()).as_ref())
     }
 
+    /// Returns the key as `rcgen` signs with it.
     pub(super) fn signer(&self) -> Result<rcgen::KeyPair, rcgen::Error> {
         let der = PrivatePkcs8KeyDer::from(self.pkcs8.as_slice());
         rcgen::KeyPair::from_pkcs8_der_and_sign_algo(&der, self.certificate_alg)
     }
 }
 
-type Generated = Result<Pair, aws_lc_rs::error::Unspecified>;
+type Generated = Result<Pair, Unspecified>;
 
 fn rsa(size: KeySize) -> Generated {
     let pair = RsaKeyPair::generate(size)?;
@@ -95,7 +99,8 @@ fn elliptic(
     certificate_alg: &'static SignatureAlgorithm,
 ) -> Generated {
     let pair = EcdsaKeyPair::generate(alg)?;
-    // SEC 1 section 2.3.3: 4, then both coordinates at full length, as RFC 7518 section 6.2.1.2 wants them.
+    // SEC 1 section 2.3.3: 4, then both coordinates at full length, as RFC 7518 section 6.2.1.2
+    // wants them.
     let point = pair.public_key().as_ref().get(1..).unwrap_or_default();
     let (x, y) = point.split_at(point.len() / 2);
     Ok(Pair {

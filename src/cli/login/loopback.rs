@@ -1,4 +1,4 @@
-//! Where the browser ends when it runs on this host (RFC 8252 section 7.3).
+//! The address where the browser ends when it runs on this host (RFC 8252 section 7.3).
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream};
@@ -15,7 +15,7 @@ pub(super) struct Loopback {
 }
 
 impl Loopback {
-    /// Takes a port, any that is free for 0; `None` when it is taken.
+    /// Takes a port, or any free one for 0. Returns `None` when the port is taken.
     pub(super) fn bind(port: u16) -> Option<Self> {
         let first = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok()?;
         let port = first.local_addr().ok()?.port();
@@ -24,11 +24,13 @@ impl Loopback {
         Some(Self { listeners, port })
     }
 
+    /// The port that was taken.
     pub(super) fn port(&self) -> u16 {
         self.port
     }
 
-    /// Hands over every address below the redirect URI that a browser asks for, until `take` wants no more.
+    /// Hands over every address below the redirect URI that a browser asks for, until `take` wants
+    /// no more.
     pub(super) fn serve(self, redirect_uri: &Url, take: impl Fn(String) -> bool + Sync) {
         std::thread::scope(|scope| {
             for listener in &self.listeners {
@@ -46,7 +48,7 @@ impl Loopback {
     }
 }
 
-/// Answers one request; its address, if that is an answer to a login.
+/// Answers one request, and returns its address if that is an answer to a login.
 fn answer(mut stream: TcpStream, redirect_uri: &Url) -> Option<String> {
     let head = read_head(&mut stream).ok()?;
     let address = address(&head, redirect_uri);
@@ -59,7 +61,8 @@ fn answer(mut stream: TcpStream, redirect_uri: &Url) -> Option<String> {
     };
     let length = text.len();
     let answer = format!(
-        "HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {length}\r\n\
+        "HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\n\
+         Content-Length: {length}\r\n\
          Cache-Control: no-store\r\nReferrer-Policy: no-referrer\r\nConnection: close\r\n\r\n{text}"
     );
     let _ = stream.write_all(answer.as_bytes());
@@ -84,7 +87,7 @@ fn read_head(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
     Ok(head)
 }
 
-/// The address that a request line asks for, where it is the redirect URI with an answer.
+/// Returns the address that a request line asks for, if it is the redirect URI with an answer.
 fn address(head: &[u8], redirect_uri: &Url) -> Option<String> {
     let head = std::str::from_utf8(head).ok()?;
     let target = head

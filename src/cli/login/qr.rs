@@ -3,11 +3,12 @@
 use qrcode::render::unicode::Dense1x2;
 use qrcode::{EcLevel, QrCode};
 
-/// Draws it, two modules in each character, light on dark as terminals are; `None` for too long a text.
+/// Draws a text as a QR code, with two modules in each character, light on dark as terminals are.
+/// Returns `None` when the text is too long.
 pub(super) fn draw(text: &str) -> Option<String> {
     let code = QrCode::with_error_correction_level(text, EcLevel::L).ok()?;
     let mut image = code.render::<Dense1x2>();
-    // What is printed is light: the modules that are not.
+    // What is printed appears light on a terminal, so the code's light modules are printed.
     image
         .dark_color(Dense1x2::Light)
         .light_color(Dense1x2::Dark);

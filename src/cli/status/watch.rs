@@ -1,46 +1,34 @@
 //! `bearerd status --watch`: the same text again and again, drawn over itself on a terminal.
 
 use std::io::{self, IsTerminal};
-use std::path::Path;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::termios::tcgetwinsize;
 
-use crate::cli::error::CliError;
-use crate::cli::output::{self, printable};
-use crate::error_chain::error_chain;
+use crate::cli::output::{self, OutputError};
 
-/// Shows what `text` returns once a second, until somebody ends it or stops reading. A daemon that does not
-/// answer is a state to watch, too.
-pub(super) fn watch(
-    socket: &Path,
-    text: impl Fn(&Path) -> Result<String, CliError>,
-) -> Result<u8, CliError> {
+/// Shows what `text` returns once a second, until it returns an error, somebody ends it, or nobody
+/// reads it any more.
+pub(super) fn watch<E: From<OutputError>>(text: impl Fn() -> Result<String, E>) -> Result<u8, E> {
     let terminal = io::stdout().is_terminal();
     if terminal {
         output::write(CLEAR)?;
     }
     loop {
-        let page = match text(socket) {
-            Ok(page) => page,
-            Err(error @ CliError::Client(_)) => {
-                printable(&format!("bearerd: {}\n", error_chain(&error)))
-            }
-            Err(error) => return Err(error),
-        };
+        let page = text()?;
         if terminal {
             output::write(redrawn(&page, size()).as_bytes())?;
         } else {
             output::write(format!("{page}\n").as_bytes())?;
         }
-        // Ends early when the reader of a pipe is gone; the next write then says so.
+        // The wait ends early when a pipe's reader is gone. The next write then fails.
         let stdout = io::stdout();
         let mut closed = [PollFd::new(&stdout, PollFlags::empty())];
         _ = poll(&mut closed, Some(&SECOND));
     }
 }
 
-/// Lines and columns.
+/// The terminal's lines and columns.
 fn size() -> (usize, usize) {
     match tcgetwinsize(io::stdout()) {
         Ok(size) if size.ws_row > 1 && size.ws_col > 0 => (size.ws_row.into(), size.ws_col.into()),
@@ -48,8 +36,8 @@ fn size() -> (usize, usize) {
     }
 }
 
-/// `page` over the one before, without a moment of emptiness: each line erases only what is right of it. What
-/// does not fit is cut, so that nothing scrolls.
+/// Draws `page` over the one before it, without a moment of emptiness: each line erases only what
+/// is right of it. What does not fit is cut, so that nothing scrolls.
 fn redrawn(page: &str, (rows, columns): (usize, usize)) -> String {
     let mut drawn = HOME.to_owned();
     let total = page.lines().count();
@@ -64,7 +52,8 @@ fn redrawn(page: &str, (rows, columns): (usize, usize)) -> String {
     drawn + ERASE_BELOW
 }
 
-/// At most `columns` characters of `line`; colours take no room, and always end.
+/// Cuts `line` to at most `columns` characters. Colours do not count, and their ends are always
+/// kept.
 fn cut(line: &str, columns: usize) -> String {
     let (mut cut, mut width, mut in_colour) = (String::new(), 0, false);
     for c in line.chars() {
