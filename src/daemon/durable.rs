@@ -112,7 +112,10 @@ impl Durable {
             pause,
         });
         for name in self.unsaved.clone() {
-            match tokens.get(&name).map(|entry| entry.record.clone()) {
+            match tokens
+                .get(&name)
+                .map(|entry| entry.held().record().cloned())
+            {
                 Some(Some(record)) => self.put(record, None),
                 Some(None) => self.remove(name, None),
                 None => {

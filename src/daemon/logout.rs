@@ -127,7 +127,7 @@ impl Shell {
         if changes || self.revocations.is_logging_out(name) {
             return Err(LogoutError::Busy);
         }
-        let Some(record) = &entry.record else {
+        let Some(record) = entry.held().record() else {
             return Ok(None);
         };
         match self.inputs.client(&config) {

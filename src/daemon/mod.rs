@@ -7,16 +7,20 @@
 mod announce;
 mod attempts;
 mod clients;
+mod delivery;
 mod durable;
 mod entry;
 mod error;
+mod held;
 mod inputs;
 mod login;
 mod logout;
 mod outcome;
+mod outputs;
 mod reload;
 mod shell;
 mod startup;
+mod tally;
 mod tokens;
 
 use std::path::PathBuf;
@@ -158,7 +162,7 @@ async fn turn_until_stopped(mut shell: Shell, mut turns: Turns) -> Result<Outcom
             Turn::PatienceOver => shell.lose_patience(),
             Turn::Reported(report) => shell.tokens.report(report),
             Turn::RefreshRequested(request) => shell.refresh_requested(clock::now(), request),
-            Turn::Retired => shell.tokens.start_sinks(),
+            Turn::Retired => shell.tokens.start_outputs(),
             Turn::Revoked(ended) => shell.revoked(clock::now(), ended),
             Turn::ServerEnded(end) => end.map_err(DaemonError::Died)??,
             Turn::Died(death) => return Err(DaemonError::Died(death)),

@@ -5,18 +5,19 @@ use std::sync::Arc;
 
 use bearerd_core::credential::TokenName;
 use bearerd_core::instant::Instant;
-use bearerd_core::refresh::{Event, Restored};
+use bearerd_core::refresh::Event;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tracing::{error, info, warn};
 
 use crate::config::ConfigErrors;
 use crate::sink;
-use crate::store::{Published, Topic};
+use crate::store::Topic;
 use crate::watch::Followed;
 
 use super::announce::OUTDATED;
 use super::inputs::{Changed, Inputs};
 use super::shell::Shell;
+use super::tokens::Configured;
 
 /// Changes that have not been loaded, and the load under way.
 #[derive(Default)]
@@ -106,7 +107,7 @@ impl Shell {
         if before.config.daemon != self.inputs.config.daemon && self.is_outdated() {
             warn!("{OUTDATED}");
         }
-        let (new, revocable) = self.tokens.configure(&self.inputs.config.tokens);
+        let Configured { new, revocable } = self.tokens.configure(&self.inputs.config.tokens);
         let policies = self.inputs.config.tokens.iter();
         let policies = policies
             .map(|(name, token)| (name.clone(), token.policy()))
@@ -123,7 +124,7 @@ impl Shell {
         for (name, token) in &self.inputs.config.tokens {
             let inputs = token.output_inputs(&self.environment);
             if !inputs.is_empty() && !new.contains(name) && changed.touches(&inputs) {
-                self.tokens.retire_sinks(name);
+                self.tokens.retire_outputs(name);
             }
         }
         for name in self
@@ -138,7 +139,7 @@ impl Shell {
         }
         let tokens = self.inputs.config.tokens.values().map(AsRef::as_ref);
         sink::make_directories(&self.started_with.runtime_dir, tokens);
-        self.tokens.start_sinks();
+        self.tokens.start_outputs();
         for text in self.inputs.warnings.values() {
             warn!("{text}");
         }
@@ -149,25 +150,9 @@ impl Shell {
     }
 
     fn restore(&mut self, now: Instant, name: &TokenName) {
-        let Some(record) = self
-            .tokens
-            .get(name)
-            .and_then(|entry| entry.record.as_ref())
-        else {
+        let Some(restored) = self.tokens.restore(now, name) else {
             return;
         };
-        let config = self.inputs.config.tokens.get(name);
-        let restored = Restored {
-            validity: record.token.validity,
-            current: config.is_some_and(|token| token.identity == record.identity),
-            open_intent: record.open_intent.is_some(),
-            window_fixed: record.window_fixed,
-        };
-        let published = Published::from(record);
-        let generation = published.generation;
-        if self.tokens.publish(now, name, published) {
-            info!(token = %name, generation, "restored");
-        }
         let event = Event::Restored {
             name: name.clone(),
             restored,

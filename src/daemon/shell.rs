@@ -24,7 +24,6 @@ use super::Options;
 use super::announce::Announced;
 use super::attempts::{Attempts, Finished, Request};
 use super::durable::{Durable, Step, not_sent};
-use super::entry::Entry;
 use super::inputs::Inputs;
 use super::login::Logins;
 use super::logout::Revocations;
@@ -121,17 +120,19 @@ impl Shell {
             Command::Quarantine { name } => {
                 warn!(token = %name, "refresh token set aside: it will not be used again");
                 let entry = self.tokens.get_mut(&name);
-                if let Some(record) = entry.and_then(Entry::quarantine_refresh_token).cloned() {
+                if let Some(record) =
+                    entry.and_then(|entry| entry.held_mut().quarantine_refresh_token().cloned())
+                {
                     self.durable.put(record, None);
                 }
                 name
             }
             Command::Withdraw { name } => {
                 if let Some(entry) = self.tokens.get(&name) {
-                    if entry.record.is_some() {
+                    if entry.held().record().is_some() {
                         warn!(token = %name, "expired without a replacement");
                     }
-                    entry.withdraw();
+                    entry.publisher().withdraw();
                 }
                 return;
             }
@@ -179,7 +180,7 @@ impl Shell {
         debug!(token = %name, ?by, "requesting");
         let record = match by {
             Use::Primary => None,
-            Use::RefreshToken => match entry.open_intent(now) {
+            Use::RefreshToken => match entry.held_mut().open_intent(now) {
                 Some(record) => Some(record.clone()),
                 None => return,
             },
@@ -286,7 +287,7 @@ impl Shell {
     /// The server has answered, or was never asked: the refresh token is as good as before.
     pub(super) fn close_intent(&mut self, name: &TokenName) {
         let entry = self.tokens.get_mut(name);
-        if let Some(record) = entry.and_then(Entry::close_intent).cloned() {
+        if let Some(record) = entry.and_then(|entry| entry.held_mut().close_intent().cloned()) {
             self.durable.put(record, None);
         }
     }
@@ -318,7 +319,7 @@ impl Shell {
     pub(super) fn refresh_requested(&mut self, now: Instant, request: RefreshRequest) {
         let RefreshRequest { name, instead_of } = request;
         let entry = self.tokens.get(&name);
-        let held = entry.and_then(|entry| Some(entry.record.as_ref()?.generation));
+        let held = entry.and_then(|entry| entry.held().generation());
         // Many ask at once, and some when its replacement has come and is on its way to the disk.
         if instead_of.is_none_or(|seen| held <= Some(seen)) {
             self.handle(now, Event::RefreshRequested { name });
@@ -355,7 +356,7 @@ impl Shell {
     }
 
     pub(super) async fn end(mut self) {
-        self.tokens.stop_sinks().await;
+        self.tokens.stop_outputs().await;
         self.durable.end().await;
     }
 }

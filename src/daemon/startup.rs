@@ -25,6 +25,7 @@ use super::clients::Clients;
 use super::durable::Durable;
 use super::inputs::{Changed, Inputs};
 use super::login::Logins;
+use super::outputs::Outputs;
 use super::reload::Reload;
 use super::shell::Shell;
 use super::tokens::Tokens;
@@ -104,7 +105,8 @@ pub(super) fn assemble(
     let (logout_sender, logouts) = mpsc::channel(16);
     let (view, daemon_view) = watch::channel(DaemonView::default());
     let consumers = Consumers::restore(&inputs.config.daemon.state_dir);
-    let tokens = Tokens::new(state.records, &environment, report_sender, &consumers);
+    let outputs = Outputs::new(&environment, report_sender, &consumers);
+    let tokens = Tokens::new(state.records, outputs);
     sink::sweep(inputs.config.tokens.values().map(AsRef::as_ref));
     let mut shell = Shell {
         options,

@@ -2,21 +2,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use bearerd_core::credential::TokenName;
 use bearerd_core::instant::Instant;
-use bearerd_core::refresh::{Health, Parent, Reason, Status};
-use tokio::sync::{mpsc, watch};
-use tokio::task::{JoinSet, spawn_blocking};
+use bearerd_core::refresh::{Health, Parent, Reason, Restored, Status};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tracing::info;
 
-use crate::config::{Environment, TokenConfig};
+use crate::config::TokenConfig;
 use crate::oauth::InputTokens;
-use crate::sink::{self, Report};
-use crate::store::{Consumers, EventBus, EventKind, Published, Record, Registry, TokenView};
+use crate::sink::Report;
+use crate::store::{EventBus, Published, Record, Registry, TokenView};
 
 use super::entry::Entry;
+use super::outputs::Outputs;
+use super::tally::Tally;
 
 /// All configured tokens.
 pub(super) struct Tokens {
@@ -24,31 +26,23 @@ pub(super) struct Tokens {
     /// State of tokens that are not configured now: they may come back.
     dormant: BTreeMap<TokenName, Record>,
     registry: watch::Sender<Arc<BTreeMap<TokenName, watch::Receiver<TokenView>>>>,
-    environment: Arc<Environment>,
-    reports: mpsc::Sender<Report>,
-    consumers: Consumers,
     events: EventBus,
-    retiring: Retiring,
+    outputs: Outputs,
     /// Required tokens that have not been published and delivered yet.
     awaited: BTreeSet<TokenName>,
     tally: Tally,
 }
 
-/// How many tokens stand how.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Tally {
-    pub(super) fresh: usize,
-    pub(super) failing: usize,
-    pub(super) pending: usize,
+/// What a new configuration means for the tokens.
+pub(super) struct Configured {
+    /// The names that were not configured before.
+    pub(super) new: BTreeSet<TokenName>,
+    /// The tokens that are no longer configured and are to be revoked.
+    pub(super) revocable: Vec<(Arc<TokenConfig>, Record)>,
 }
 
 impl Tokens {
-    pub(super) fn new(
-        records: Vec<Record>,
-        environment: &Arc<Environment>,
-        reports: mpsc::Sender<Report>,
-        consumers: &Consumers,
-    ) -> Self {
+    pub(super) fn new(records: Vec<Record>, outputs: Outputs) -> Self {
         Self {
             entries: BTreeMap::new(),
             dormant: records
@@ -56,11 +50,8 @@ impl Tokens {
                 .map(|record| (record.name.clone(), record))
                 .collect(),
             registry: watch::channel(Arc::default()).0,
-            environment: Arc::clone(environment),
-            reports,
-            consumers: consumers.clone(),
             events: EventBus::default(),
-            retiring: Retiring::default(),
+            outputs,
             awaited: BTreeSet::new(),
             tally: Tally::default(),
         }
@@ -104,7 +95,7 @@ impl Tokens {
             self.tally.leave(before.health);
             self.tally.enter(status.health);
         }
-        entry.set_status(status, error);
+        entry.publisher().set_status(status, error);
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&TokenName, &Entry)> {
@@ -127,40 +118,33 @@ impl Tokens {
 
     /// The number of the token held for a configured name.
     pub(super) fn generation(&self, name: &TokenName) -> Option<u64> {
-        let entry = self.entries.get(name)?;
-        Some(entry.record.as_ref()?.generation)
+        self.entries.get(name)?.held().generation()
     }
 
     /// Forgets what a token holds, be it configured or not.
     pub(super) fn forget(&mut self, name: &TokenName) {
         self.dormant.remove(name);
         if let Some(entry) = self.entries.get_mut(name) {
-            entry.forget();
+            entry.held_mut().forget();
         }
     }
 
-    /// Takes over a configuration; returns the names that are new, and what is no longer configured and to be
-    /// revoked. Outputs that are no longer configured are removed, and so is nothing else.
+    /// Takes over a configuration. Outputs that are no longer configured are removed, and nothing else is.
     pub(super) fn configure(
         &mut self,
         tokens: &BTreeMap<TokenName, Arc<TokenConfig>>,
-    ) -> (BTreeSet<TokenName>, Vec<(Arc<TokenConfig>, Record)>) {
-        let files = tokens.values().flat_map(|token| &token.files);
-        let configured = files.map(|file| file.path.clone()).collect();
-        self.retiring.configured.send_replace(Arc::new(configured));
+    ) -> Configured {
+        self.outputs.configure(tokens);
         let mut gone = std::mem::take(&mut self.entries);
         let mut new = BTreeSet::new();
         let mut changed = Vec::new();
-        let entries = tokens.iter().map(|(name, config)| {
+        for (name, config) in tokens {
             let entry = match gone.remove(name) {
                 Some(mut entry) => {
-                    let before = entry.config();
-                    if !Arc::ptr_eq(&before, config) {
+                    if !Arc::ptr_eq(&entry.config(), config) {
                         changed.push(name);
                     }
-                    if entry.reconfigure(config) {
-                        self.retiring.add(&before, entry.stop_sinks());
-                    }
+                    self.reconfigure(&mut entry, config);
                     entry
                 }
                 None => {
@@ -170,40 +154,50 @@ impl Tokens {
                     Entry::new(config, self.dormant.remove(name), self.events.clone())
                 }
             };
-            (name.clone(), entry)
-        });
-        self.entries = entries.collect();
+            self.entries.insert(name.clone(), entry);
+        }
         self.publish_registry();
         for entry in changed
             .into_iter()
             .filter_map(|name| self.entries.get(name))
         {
-            entry.tell(EventKind::Configured);
+            entry.publisher().tell_configured();
         }
-        let mut revocable = Vec::new();
-        for (name, mut entry) in gone {
-            entry.tell(EventKind::Removed);
-            self.awaited.remove(&name);
-            self.retiring.add(&entry.config(), entry.stop_sinks());
-            self.tally.leave(entry.status().health);
-            let config = entry.config();
-            match entry.record {
-                Some(record) if config.revoke_on_removal => revocable.push((config, record)),
-                Some(record) => {
-                    self.dormant.insert(name, record);
-                }
-                None => {}
-            }
-        }
+        let revocable = gone
+            .into_iter()
+            .filter_map(|(name, entry)| self.remove(name, entry))
+            .collect();
         self.await_required(&new);
-        (new, revocable)
+        Configured { new, revocable }
+    }
+
+    fn reconfigure(&mut self, entry: &mut Entry, config: &Arc<TokenConfig>) {
+        let before = entry.config();
+        if entry.configure(config) {
+            self.outputs.retire(&before, entry.stop_outputs());
+        }
+    }
+
+    /// Sees a token off that is no longer configured. Returns what is to be revoked of it.
+    fn remove(&mut self, name: TokenName, mut entry: Entry) -> Option<(Arc<TokenConfig>, Record)> {
+        entry.publisher().tell_removed();
+        self.awaited.remove(&name);
+        let config = entry.config();
+        self.outputs.retire(&config, entry.stop_outputs());
+        self.tally.leave(entry.status().health);
+        let record = entry.into_record()?;
+        if config.revoke_on_removal {
+            return Some((config, record));
+        }
+        self.dormant.insert(name, record);
+        None
     }
 
     fn publish_registry(&self) {
         let receivers = self
             .entries
             .iter()
-            .map(|(name, entry)| (name.clone(), entry.subscribe()));
+            .map(|(name, entry)| (name.clone(), entry.publisher().subscribe()));
         self.registry.send_replace(Arc::new(receivers.collect()));
     }
 
@@ -220,35 +214,47 @@ impl Tokens {
     }
 
     /// Ends a token's outputs, to be started again with what is in their inputs now.
-    pub(super) fn retire_sinks(&mut self, name: &TokenName) {
+    pub(super) fn retire_outputs(&mut self, name: &TokenName) {
         if let Some(entry) = self.entries.get_mut(name) {
-            self.retiring.add(&entry.config(), entry.stop_sinks());
+            self.outputs.retire(&entry.config(), entry.stop_outputs());
         }
     }
 
     /// Starts the outputs of tokens that have none running, unless others still have their files. Restored
     /// tokens are published before this.
-    pub(super) fn start_sinks(&mut self) {
+    pub(super) fn start_outputs(&mut self) {
         for entry in self.entries.values_mut() {
-            let leaving = &self.retiring.files;
-            entry.start_sinks(&self.environment, &self.reports, &self.consumers, leaving);
+            entry.start_outputs(&self.outputs);
         }
     }
 
     /// Waits until all retired outputs have ended; for ever when none are left. Then others may start.
     pub(super) async fn retired(&mut self) {
-        if self.retiring.tasks.is_empty() && self.retiring.files.is_empty() {
+        if !self.outputs.are_retiring() {
             return std::future::pending().await;
         }
-        self.retiring.ended().await;
+        self.outputs.ended().await;
     }
 
     /// Publishes a durable token. Whether readers see it now.
     pub(super) fn publish(&mut self, now: Instant, name: &TokenName, published: Published) -> bool {
         let entry = self.entries.get(name);
-        let seen = entry.is_some_and(|entry| entry.publish(now, published));
+        let seen = entry.is_some_and(|entry| entry.publisher().publish(now, published));
         self.check_ready(name);
         seen
+    }
+
+    /// Publishes what an earlier run left of a token. Returns what the core is to know of it; `None` if
+    /// nothing was left.
+    pub(super) fn restore(&mut self, now: Instant, name: &TokenName) -> Option<Restored> {
+        let entry = self.entries.get(name)?;
+        let restored = entry.restored()?;
+        let published = Published::from(entry.held().record()?);
+        let generation = published.generation;
+        if self.publish(now, name, published) {
+            info!(token = %name, generation, "restored");
+        }
+        Some(restored)
     }
 
     /// What the requests of a token carry of others.
@@ -258,7 +264,7 @@ impl Tokens {
             let record = self
                 .entries
                 .get(&parent.name)
-                .and_then(|entry| entry.record.as_ref());
+                .and_then(|entry| entry.held().record());
             if let Some(record) = record {
                 input_tokens.add(&parent.name, parent.part, &record.token);
             }
@@ -307,70 +313,10 @@ impl Tokens {
     }
 
     /// Stops all outputs, letting writes under way end.
-    pub(super) async fn stop_sinks(&mut self) {
-        let stops = self.entries.values_mut().filter_map(Entry::stop_sinks);
+    pub(super) async fn stop_outputs(&mut self) {
+        let stops = self.entries.values_mut().filter_map(Entry::stop_outputs);
         let mut stopping: JoinSet<()> = stops.collect();
         while stopping.join_next().await.is_some() {}
-        self.retiring.ended().await;
-    }
-}
-
-/// Outputs that are no longer configured and have not ended yet.
-#[derive(Default)]
-struct Retiring {
-    tasks: JoinSet<()>,
-    /// Theirs. A new writer that did not wait for the old one could be overtaken by it.
-    files: BTreeSet<PathBuf>,
-    /// The files of the configuration in force: these stay.
-    configured: watch::Sender<Arc<BTreeSet<PathBuf>>>,
-}
-
-impl Retiring {
-    /// Once the outputs have ended, removes the files that nobody writes any more.
-    fn add(
-        &mut self,
-        config: &Arc<TokenConfig>,
-        ended: Option<impl Future<Output = ()> + Send + 'static>,
-    ) {
-        let mut config = TokenConfig::clone(config);
-        self.files
-            .extend(config.files.iter().map(|file| file.path.clone()));
-        let configured = self.configured.subscribe();
-        self.tasks.spawn(async move {
-            if let Some(ended) = ended {
-                ended.await;
-            }
-            let kept = Arc::clone(&configured.borrow());
-            config.files.retain(|file| !kept.contains(&file.path));
-            // Each failure is logged where it happens.
-            let _ = spawn_blocking(move || sink::remove_files(&config)).await;
-        });
-    }
-
-    async fn ended(&mut self) {
-        while self.tasks.join_next().await.is_some() {}
-        self.files.clear();
-    }
-}
-
-impl Tally {
-    pub(super) fn total(self) -> usize {
-        self.fresh + self.failing + self.pending
-    }
-
-    fn count(&mut self, health: Health) -> &mut usize {
-        match health {
-            Health::Failing { .. } => &mut self.failing,
-            Health::Fresh => &mut self.fresh,
-            Health::Pending => &mut self.pending,
-        }
-    }
-
-    fn enter(&mut self, health: Health) {
-        *self.count(health) += 1;
-    }
-
-    fn leave(&mut self, health: Health) {
-        *self.count(health) = self.count(health).saturating_sub(1);
+        self.outputs.ended().await;
     }
 }

@@ -16,7 +16,7 @@ use crate::config::TokenConfig;
 /// One thing that has happened.
 #[derive(Clone, Debug)]
 pub struct Event {
-    /// Counts from 1 since the daemon's start.
+    /// The event's number: the first one since the daemon's start has number 1.
     pub id: u64,
     /// What the event is about.
     pub topic: Topic,
@@ -79,7 +79,7 @@ pub enum EventKind {
 
 /// The part of a token's view that is compared to find out what has happened to the token.
 #[derive(Clone, Copy, Debug)]
-pub struct Snapshot {
+pub(super) struct Snapshot {
     attempts: u64,
     generation: Option<u64>,
     health: Health,
@@ -154,7 +154,7 @@ impl EventBus {
     }
 
     /// Sends what has happened to a token since `before`.
-    pub fn compare(&self, before: Snapshot, after: &TokenView) {
+    pub(super) fn compare(&self, before: Snapshot, after: &TokenView) {
         for kind in before.kinds(Snapshot::from(after)) {
             self.send(Topic::Token(TokenEvent::new(kind, after)));
         }

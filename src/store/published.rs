@@ -1,11 +1,11 @@
-//! What readers see: per token one `watch` channel, so a reader never waits for the owner of the state
-//! and always gets the latest.
+//! What readers see. Each token has one `watch` channel, so that a reader never waits for the owner of the
+//! state and always gets the latest.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bearerd_core::credential::TokenName;
-use bearerd_core::refresh::Status;
+use bearerd_core::refresh::{Health, Status};
 use tokio::sync::watch;
 
 use super::state_file::Record;
@@ -15,9 +15,9 @@ use crate::token::Token;
 /// A token that is current, and its number.
 #[derive(Clone, Debug)]
 pub struct Published {
-    /// The token.
+    /// What the authorization server issued.
     pub token: Arc<Token>,
-    /// Counts the replacements, from 1, across restarts.
+    /// The token's number. The first one is 1, and the count goes on across restarts.
     pub generation: u64,
 }
 
@@ -33,23 +33,50 @@ impl From<&Record> for Published {
 /// Everything a reader may learn of one configured token.
 #[derive(Clone, Debug)]
 pub struct TokenView {
-    /// Its configuration.
+    /// The token's configuration.
     pub config: Arc<TokenConfig>,
     /// The current token; `None` before the first and after expiry. A reader still compares
     /// `expires_at` with the clock: withdrawal may be a moment late.
     pub current: Option<Published>,
-    /// How it stands.
+    /// How the token stands.
     pub standing: Standing,
+}
+
+impl TokenView {
+    /// A configured token of which nothing is known yet.
+    #[must_use]
+    pub fn pending(config: Arc<TokenConfig>) -> Self {
+        let status = Status {
+            validity: None,
+            health: Health::Pending,
+            in_flight: false,
+            queued: false,
+            waits_for_parent: false,
+            login_due_at: None,
+            next_attempt_at: None,
+            failures: 0,
+            attempts: 0,
+        };
+        Self {
+            config,
+            current: None,
+            standing: Standing {
+                status,
+                last_error: None,
+                output_errors: Vec::new(),
+            },
+        }
+    }
 }
 
 /// How a token stands, for status.
 #[derive(Clone, Debug)]
 pub struct Standing {
-    /// The core's word.
+    /// What the core says of the token.
     pub status: Status,
-    /// The last error's text, with its hint; already free of secrets. `None` once a success followed.
+    /// The text of the last error, with its hint. It holds no secrets. `None` once a success followed.
     pub last_error: Option<Arc<str>>,
-    /// What went wrong with its outputs (path or hook, and the error), none when all is delivered.
+    /// What went wrong with the token's outputs: path or hook, and the error. Empty when all is delivered.
     pub output_errors: Vec<Arc<str>>,
 }
 
@@ -60,11 +87,11 @@ pub type Registry = watch::Receiver<Arc<BTreeMap<TokenName, watch::Receiver<Toke
 /// The daemon as a whole, for status and readiness.
 #[derive(Clone, Debug, Default)]
 pub struct DaemonView {
-    /// Every required token has been published, and written to its files, once.
+    /// Whether every required token has been published, and written to its files, once.
     pub ready: bool,
     /// Why the newest configuration is not in force; the one before it is.
     pub configuration_error: Option<Arc<str>>,
-    /// The daemon is about to end.
+    /// Whether the daemon is about to end.
     pub stopping: bool,
     /// What an administrator should know: state not sealed, a state file set aside, a clock that is wrong.
     pub warnings: Vec<Arc<str>>,

@@ -341,7 +341,7 @@ fn min_ttl_asks_and_waits() {
         });
         world.asked_for("lev");
         // News that do not answer the wish leave it waiting.
-        world.publish(old.clone().0);
+        world.begin_attempt("lev");
         world.publish(old.obtained(2, "new", 100, 0).0);
         assert_eq!(waiting.join().unwrap(), b"new");
     });
@@ -349,7 +349,7 @@ fn min_ttl_asks_and_waits() {
 
     // While requests fail, readers leave the schedule alone; accounts get locked.
     for state in [ErrorState::Transient, ErrorState::NeedsLogin] {
-        let failing = pending("lev").obtained(1, "old", 100, 60);
+        let failing = pending("lev").obtained(3, "old", 100, 60);
         world.publish(failing.failed(state, Reason::PasswordRefused, "x").0);
         let answer = curl(&world, &["/v1/tokens/lev?min_ttl=50s&wait=100ms"]);
         assert!(answer.status == 503 || answer.status == 409);
@@ -389,7 +389,7 @@ fn a_refresh_waits_for_its_outcome() {
         let asking = thread::spawn(move || post(&socket, "/v1/tokens/lev/refresh?wait=15s", ""));
         world.asked_for("lev");
         // That an attempt has begun is news, but no outcome, whatever came of the one before.
-        world.update("lev", |view| view.standing.status.in_flight = true);
+        world.begin_attempt("lev");
         // The server's thread has seen it when it answers who asks later.
         assert_eq!(curl(world, &["/v1/status/lev"]).status, 200);
         world.publish(answer.0);
@@ -847,9 +847,9 @@ fn other_users_read_what_they_are_allowed_and_learn_of_nothing_else() {
 
 #[test]
 fn who_has_the_token_is_not_sent_it_again() {
-    let world = World::new([fresh("lev", "lev-1").0]);
+    let mut world = World::new([]);
     for path in ["/v1/tokens/lev", "/v1/tokens/lev/access_token"] {
-        world.publish(fresh("lev", "lev-1").0);
+        world.configure(fresh("lev", "lev-1").0);
         let first = curl(&world, &[path]);
         assert_eq!(first.status, 200);
         let tag = first.header("etag").unwrap().to_owned();

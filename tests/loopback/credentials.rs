@@ -64,7 +64,7 @@ fn a_unit_gets_the_bare_token() {
     let world = World::new([fresh("lev", "lev-1").0]);
     assert_eq!(credential(&world, "lev"), "lev-1");
     assert_eq!(credential(&world, "lev.raw"), "lev-1");
-    world.publish(fresh("lev", "lev-2").0);
+    world.publish(fresh("lev", "x").obtained(2, "lev-2", 3600, 0).0);
     assert_eq!(credential(&world, "lev"), "lev-2");
     let mode = std::fs::metadata(&world.credentials).unwrap().permissions();
     assert_eq!(mode.mode() & 0o777, 0o600);

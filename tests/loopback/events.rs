@@ -118,7 +118,7 @@ fn a_snapshot_and_then_everything_that_happens() {
     world.publish(login.clone().0);
     let event = stream.expect("needs_login", "lev");
     assert_eq!(event["reason"], "rotation_lost");
-    world.update("lev", |view| view.current = None);
+    world.withdraw("lev");
     assert_eq!(stream.expect("expired", "lev")["generation"], Value::Null);
     world.publish(login.obtained(2, "canary-2", 3600, 0).0);
     stream.expect("recovered", "lev");
@@ -184,7 +184,7 @@ fn others_follow_what_they_may_see() {
     world.publish(fresh("closed", "x").obtained(2, "canary-3", 3600, 0).0);
     world.remove("closed");
     world.publish(Made(own).obtained(2, "canary-4", 3600, 0).0);
-    world.update("own", |view| view.current = None);
+    world.withdraw("own");
     world.daemon.send_modify(|daemon| daemon.stopping = true);
     let rest: Vec<String> = lines.map(Result::unwrap).collect();
     let rest = rest.join("\n");

@@ -193,9 +193,7 @@ fn oidc_token_can_have_a_token_replaced() {
         command.output().unwrap().stdout
     });
     world.asked_for("lev");
-    world.update("lev", |view| {
-        *view = Made(view.clone()).obtained(2, "canary-9", 3600, 0).0;
-    });
+    world.publish(fresh("lev", "x").obtained(2, "canary-9", 3600, 0).0);
     assert_eq!(client.join().unwrap(), b"canary-9\n");
 }
 

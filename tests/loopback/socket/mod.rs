@@ -15,13 +15,11 @@ use bearerd::config::{
     BodyFormat, ClientAuth, ClientConfig, ClientId, Endpoint, Environment, GrantConfig, HttpsUrl,
     TlsConfig, TokenConfig,
 };
-use bearerd::store::{
-    Consumers, DaemonView, EventBus, EventKind, Published, Snapshot, Standing, TokenEvent,
-    TokenView, Topic,
-};
+use bearerd::store::{Consumers, DaemonView, EventBus, Published, Publisher, Standing, TokenView};
 use bearerd::token::Token;
 use bearerd_core::credential::{TokenName, Validity};
 use bearerd_core::refresh::{ErrorState, Health, Limits, Reason, RefreshAt, Status};
+use secrecy::ExposeSecret;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub struct World {
@@ -33,7 +31,7 @@ pub struct World {
     pub daemon: watch::Sender<DaemonView>,
     pub consumers: Consumers,
     pub events: EventBus,
-    tokens: BTreeMap<TokenName, watch::Sender<TokenView>>,
+    tokens: BTreeMap<TokenName, Publisher>,
     refreshes: mpsc::Receiver<RefreshRequest>,
     stop: Option<oneshot::Sender<()>>,
     server: Option<JoinHandle<()>>,
@@ -119,17 +117,14 @@ impl World {
     /// Adds a token, or gives one a new channel as a new configuration does.
     pub fn configure(&mut self, view: TokenView) {
         let name = view.config.name.clone();
-        let (sender, receiver) = watch::channel(view);
+        let publisher = Publisher::new(view, self.events.clone());
         self.registry.send_modify(|tokens| {
             let mut new = BTreeMap::clone(tokens);
-            new.insert(name.clone(), receiver);
+            new.insert(name.clone(), publisher.subscribe());
             *tokens = Arc::new(new);
         });
-        self.events.send(Topic::Token(TokenEvent::new(
-            EventKind::Configured,
-            &sender.borrow(),
-        )));
-        self.tokens.insert(name, sender);
+        publisher.tell_configured();
+        self.tokens.insert(name, publisher);
     }
 
     pub fn remove(&mut self, name: &str) {
@@ -139,30 +134,53 @@ impl World {
             new.remove(&name);
             *tokens = Arc::new(new);
         });
-        let gone = self.tokens.remove(&name).unwrap();
-        self.events.send(Topic::Token(TokenEvent::new(
-            EventKind::Removed,
-            &gone.borrow(),
-        )));
+        self.tokens.remove(&name).unwrap().tell_removed();
     }
 
+    /// Has a token stand as in `view`, by the steps that the daemon takes.
     pub fn publish(&self, view: TokenView) {
-        let name = view.config.name.clone();
-        self.update(name.as_str(), |before| *before = view);
+        let publisher = &self.tokens[&view.config.name];
+        let standing = view.standing;
+        publisher.set_status(standing.status, standing.last_error);
+        publisher.set_output_errors(standing.output_errors);
+        let Some(wanted) = view.current else {
+            return publisher.withdraw();
+        };
+        publisher.publish(clock::now(), wanted.clone());
+        let shown = publisher.view().current.clone();
+        let secret = |token: &Published| token.token.access_token.expose_secret().to_owned();
+        assert_eq!(
+            shown.map(|shown| (shown.generation, secret(&shown))),
+            Some((wanted.generation, secret(&wanted))),
+            "nobody sees a token that has expired or is older than the current one"
+        );
     }
 
-    pub fn update(&self, name: &str, change: impl FnOnce(&mut TokenView)) {
-        let sender = &self.tokens[&TokenName::parse(name).unwrap()];
-        let before = Snapshot::from(&*sender.borrow());
-        sender.send_modify(change);
-        self.events.compare(before, &sender.borrow());
+    /// Withdraws a token, as it is when it expires.
+    pub fn withdraw(&self, name: &str) {
+        self.publisher(name).withdraw();
+    }
+
+    /// A request for a token is under way.
+    pub fn begin_attempt(&self, name: &str) {
+        let publisher = self.publisher(name);
+        let standing = publisher.view().standing.clone();
+        let status = Status {
+            in_flight: true,
+            ..standing.status
+        };
+        publisher.set_status(status, standing.last_error);
+    }
+
+    fn publisher(&self, name: &str) -> &Publisher {
+        &self.tokens[&TokenName::parse(name).unwrap()]
     }
 
     /// Waits until so many requests wait for a token: each has a receiver, as has the registry.
     pub fn wait_for_waiting(&self, name: &str, requests: usize) {
-        let sender = &self.tokens[&TokenName::parse(name).unwrap()];
+        let publisher = self.publisher(name);
         support::eventually("requests that wait", Duration::from_secs(15), || {
-            (sender.receiver_count() > requests).then_some(())
+            (publisher.readers() > requests).then_some(())
         });
     }
 
