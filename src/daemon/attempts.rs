@@ -1,10 +1,10 @@
-//! Requests under way: a task each, and nothing else.
+//! Requests for tokens: a task for each that is under way, and the tokens that they have brought.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bearerd_core::credential::TokenName;
-use bearerd_core::refresh::{AttemptId, Use};
+use bearerd_core::refresh::{AttemptId, Delivery, Event, Failure, Use};
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 
 use crate::config::{Environment, TokenConfig};
@@ -32,11 +32,14 @@ pub(super) struct Finished {
     pub(super) result: Result<Result<Token, ObtainError>, JoinError>,
 }
 
-/// The attempts under way.
+/// The attempts under way, and what those that are over have brought.
 #[derive(Default)]
 pub(super) struct Attempts {
     tasks: JoinSet<Result<Token, ObtainError>>,
     running: BTreeMap<Id, Running>,
+    /// Tokens received and not yet judged by the core.
+    received: BTreeMap<AttemptId, Token>,
+    closed: bool,
 }
 
 struct Running {
@@ -86,20 +89,37 @@ impl Attempts {
         }
     }
 
-    /// Gives up on everything that can be repeated without harm. A refresh under way may have spent its
-    /// refresh token, and so may the first use of a seed: their answers are worth waiting for.
-    pub(super) fn cancel_repeatable(&mut self) {
+    /// Lets no further attempt begin, and gives up on each that can be repeated without harm. A
+    /// refresh under way may have spent its refresh token, and so may the first use of a seed:
+    /// their answers are worth waiting for.
+    pub(super) fn close(&mut self) {
+        self.closed = true;
         for running in self.running.values().filter(|running| running.repeatable) {
             running.task.abort();
         }
+    }
+
+    /// Whether no further attempt is to begin.
+    pub(super) fn are_closed(&self) -> bool {
+        self.closed
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.running.is_empty()
     }
 
-    /// Waits for the next attempt to end; for ever when none is under way. Cancelled ones are left out:
-    /// the core knows of them already.
+    /// Keeps what an attempt has brought until the core has judged it.
+    pub(super) fn keep(&mut self, attempt: AttemptId, token: Token) {
+        self.received.insert(attempt, token);
+    }
+
+    /// Hands out what an attempt has brought.
+    pub(super) fn take(&mut self, attempt: AttemptId) -> Option<Token> {
+        self.received.remove(&attempt)
+    }
+
+    /// Waits for the next attempt to end; for ever when none is under way. Cancelled ones are left
+    /// out: the core knows of them already.
     pub(super) async fn finished(&mut self) -> Finished {
         loop {
             let Some(joined) = self.tasks.join_next_with_id().await else {
@@ -125,4 +145,22 @@ impl Attempts {
             }
         }
     }
+}
+
+/// The event of an attempt that failed.
+pub(super) fn failed(name: TokenName, attempt: AttemptId, failure: Failure) -> Event {
+    Event::Failed {
+        name,
+        attempt,
+        failure,
+    }
+}
+
+/// The event of an attempt that ended before anything was sent.
+pub(super) fn not_sent(name: TokenName, attempt: AttemptId) -> Event {
+    let failure = Failure {
+        delivery: Delivery::NotSent,
+        ..Failure::LOST
+    };
+    failed(name, attempt, failure)
 }

@@ -1,4 +1,5 @@
-//! The thread that serves clients: what the daemon does meanwhile keeps nobody waiting who reads.
+//! The thread that serves clients, so that nobody who reads a token waits for what the daemon does
+//! meanwhile.
 
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
@@ -7,23 +8,25 @@ use std::time::Duration;
 
 use tokio::net::UnixListener;
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 
 use crate::api::{self, Api, ApiError, Limits, Listener, Passed, Protocol};
 use crate::config::{DaemonConfig, Environment};
 use crate::failpoint;
 
-use super::DaemonError;
+use super::error::DaemonError;
+use super::runtime::runtime;
 
-/// A handle on it.
+/// The thread that serves clients, if there is one.
 pub(super) struct Clients {
-    /// `None`: nobody is served.
-    pub(super) thread: Option<JoinHandle<Result<(), ApiError>>>,
-    /// Takes one beat, until the thread has heard it.
+    /// `None` where nobody is served, and once the thread has ended.
+    thread: Option<JoinHandle<Result<(), ApiError>>>,
+    /// The channel has room for one beat until the thread has heard it.
     heart: mpsc::Sender<()>,
 }
 
 impl Clients {
+    /// Nobody is served.
     pub(super) fn none() -> Self {
         Self {
             thread: None,
@@ -81,9 +84,9 @@ impl Clients {
             }
         };
         // Not before all else that can fail: tasks may not drop a runtime.
-        let mut runtime = super::runtime(4);
+        let mut builder = runtime(4);
         // A crowd that goes keeps nobody waiting who has just asked for something.
-        let runtime = runtime.event_interval(2).build();
+        let runtime = builder.event_interval(2).build();
         let runtime = runtime.map_err(DaemonError::Runtime)?;
         let thread = tokio::task::spawn_blocking(move || {
             let end = runtime.block_on(served);
@@ -96,7 +99,28 @@ impl Clients {
         })
     }
 
-    /// Whether the thread, if there is one, has heard all beats but this.
+    /// Waits until the thread has ended; for ever when there is none.
+    ///
+    /// # Errors
+    /// When the thread panicked: a defect.
+    pub(super) async fn ended(&mut self) -> Result<Result<(), ApiError>, JoinError> {
+        let Some(thread) = &mut self.thread else {
+            return std::future::pending().await;
+        };
+        let end = thread.await;
+        self.thread = None;
+        end
+    }
+
+    /// Waits until the thread, if there is one, has ended. It ends when the daemon's view says that
+    /// the daemon is stopping, and does not take long over it.
+    pub(super) async fn end(self) {
+        if let Some(thread) = self.thread {
+            let _ = thread.await;
+        }
+    }
+
+    /// Whether the thread, if there is one, has heard all beats but this one.
     pub(super) fn are_served(&self) -> bool {
         self.thread.is_none() || self.heart.try_send(()).is_ok()
     }

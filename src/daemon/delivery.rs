@@ -25,7 +25,8 @@ impl Delivery {
         }
     }
 
-    /// Begins again with the outputs of another configuration. What runs goes on until it is stopped.
+    /// Begins again with the outputs of another configuration. What runs goes on until it is
+    /// stopped.
     pub(super) fn configure(&mut self, config: &TokenConfig) {
         self.undelivered = files(config);
         self.errors.clear();
@@ -44,8 +45,8 @@ impl Delivery {
         self.sinks.take().map(Sinks::stop)
     }
 
-    /// Takes note of what an output reports. An output that is not configured any more may still report;
-    /// nothing becomes of that. Returns what is wrong with the outputs now.
+    /// Takes note of what an output reports. An output that is not configured any more may still
+    /// report; nothing becomes of that. Returns what is wrong with the outputs now.
     pub(super) fn note(&mut self, config: &TokenConfig, report: Report) -> Option<Vec<Arc<str>>> {
         if !has_output(config, &report.output) {
             return None;

@@ -93,8 +93,8 @@ impl Entry {
         })
     }
 
-    /// Starts the outputs, if there are any, they are not running, and nobody who leaves still has their
-    /// files.
+    /// Starts the outputs, if there are any, they are not running, and nobody who leaves still has
+    /// their files.
     pub(super) fn start_outputs(&mut self, outputs: &Outputs) {
         if !self.delivery.is_running() {
             self.delivery.run(outputs.start(self.publisher.subscribe()));

@@ -14,19 +14,19 @@ use crate::store::state_dir::StateDirError;
 /// Why the daemon cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum DaemonError {
-    /// The timer is refused.
+    /// The system refuses to set the timer.
     #[error("cannot set the alarm")]
     Alarm(#[source] io::Error),
     /// The configuration is wrong.
     #[error(transparent)]
     Config(#[from] ConfigErrors),
-    /// A part of the daemon panicked: a defect.
+    /// A part of the daemon panicked, which is a defect.
     #[error("a task of the daemon has died")]
     Died(#[source] JoinError),
     /// A directory cannot be made or used.
     #[error("cannot use directory {}", path.display())]
     Directory {
-        /// Which.
+        /// The directory.
         path: PathBuf,
         /// The system's reason.
         #[source]
@@ -35,13 +35,13 @@ pub enum DaemonError {
     /// The log filter is wrong.
     #[error(transparent)]
     LogFilter(#[from] InvalidFilter),
-    /// No event loop.
+    /// The event loop cannot be started.
     #[error("cannot start the event loop")]
     Runtime(#[source] io::Error),
     /// Signals cannot be caught.
     #[error("cannot catch signals")]
     Signals(#[source] io::Error),
-    /// The socket cannot be bound.
+    /// A socket cannot be bound or served.
     #[error(transparent)]
     Socket(#[from] ApiError),
     /// The state directory cannot be used.
@@ -50,10 +50,10 @@ pub enum DaemonError {
     /// The state key cannot be used.
     #[error(transparent)]
     StateKey(#[from] SealerError),
-    /// No thread for the state.
+    /// The system grants no thread for writing the state.
     #[error("cannot start the state writer")]
     Thread(#[source] io::Error),
-    /// The state writer panicked: a defect.
+    /// The state writer panicked, which is a defect.
     #[error("the state writer has died")]
     WriterDied,
 }

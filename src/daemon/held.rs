@@ -15,7 +15,8 @@ pub(super) struct Held {
     record: Option<Record>,
     /// The number of the last token that was forgotten: the numbers of later ones go on from it.
     forgotten: u64,
-    /// An earlier refresh stayed unanswered: the answer to a later one does not settle what became of it.
+    /// An earlier refresh stayed unanswered: the answer to a later one does not settle what became
+    /// of it.
     earlier_intent_open: bool,
 }
 
@@ -86,7 +87,8 @@ impl Held {
         Some(record)
     }
 
-    /// Notes that the refresh under way has not spent the refresh token. `None` if that changes nothing.
+    /// Notes that the refresh under way has not spent the refresh token. `None` if that changes
+    /// nothing.
     pub(super) fn close_intent(&mut self) -> Option<&Record> {
         if self.earlier_intent_open {
             return None;
@@ -109,9 +111,8 @@ impl Held {
 }
 
 /// A refresh token that stays in use keeps its expiry, which the reply need not repeat (RFC 6749
-/// section 6).
-/// The reply need not bring another ID token either (OpenID Connect Core section 12.2): the one held stays
-/// until it expires.
+/// section 6). The reply need not bring another ID token either (OpenID Connect Core section 12.2):
+/// the one held stays until it expires.
 fn completed(held: Option<&Token>, mut token: Token) -> Token {
     if let (None, Some(held)) = (&token.id_token, held) {
         token.id_token.clone_from(&held.id_token);

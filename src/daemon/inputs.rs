@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::clock;
-use crate::config::{self, Config, ConfigErrors, Environment, GrantConfig, TokenConfig};
+use crate::config::{
+    self, ClientConfig, Config, ConfigErrors, Environment, GrantConfig, TokenConfig,
+};
 use crate::error_chain::error_chain;
 use crate::oauth::{Client, ObtainError};
 use crate::watch::{Followed, Stamp};
@@ -16,9 +18,9 @@ pub(super) type Loaded = Result<Client, Arc<ObtainError>>;
 /// What may have changed since the inputs were loaded.
 #[derive(Clone, Debug)]
 pub(super) enum Changed {
-    /// Anything: somebody asked for a reload.
+    /// Anything may have changed: somebody asked for a reload.
     Anything,
-    /// These files.
+    /// These files have changed.
     Files(BTreeSet<PathBuf>),
 }
 
@@ -30,7 +32,7 @@ impl Changed {
         }
     }
 
-    /// This and an earlier change that has not been looked at yet.
+    /// This change together with an earlier one that has not been looked at yet.
     pub(super) fn and(self, earlier: Option<Self>) -> Self {
         match (self, earlier) {
             (Self::Files(mut files), Some(Self::Files(more))) => {
@@ -38,7 +40,7 @@ impl Changed {
                 Self::Files(files)
             }
             (change, None) => change,
-            _ => Self::Anything,
+            (Self::Anything, Some(_)) | (Self::Files(_), Some(Self::Anything)) => Self::Anything,
         }
     }
 }
@@ -48,7 +50,9 @@ impl Changed {
 pub(super) struct Inputs {
     pub(super) config: Arc<Config>,
     pub(super) clients: BTreeMap<String, Loaded>,
-    /// By client, or `token NAME`: what is loud about it. Of a client, its key or secret cannot be used, or could not be replaced by its new version.
+    /// What an administrator should know, by the name of a client or by `token NAME`. Of a client:
+    /// its key or secret cannot be used, or its new version could not take the place of the old
+    /// one.
     pub(super) warnings: BTreeMap<String, Arc<str>>,
     pub(super) followed: Followed,
 }
@@ -57,8 +61,8 @@ impl Inputs {
     /// Reads everything. Blocks: files are read and keys are parsed.
     ///
     /// # Errors
-    /// When the configuration itself is wrong. A client whose key or secret cannot be used is no error
-    /// here: its tokens are, and the others go on.
+    /// When the configuration itself is wrong. A client whose key or secret cannot be used is no
+    /// error here: its tokens fail, and the others go on.
     pub(super) fn load(main_file: &Path, environment: &Environment) -> Result<Self, ConfigErrors> {
         Self::load_again(None, main_file, environment, &Changed::Anything)
     }
@@ -79,49 +83,20 @@ impl Inputs {
         if let Some(before) = before {
             keep_unchanged(&mut config, &before.config);
         }
-        let mut files: BTreeMap<PathBuf, Option<Stamp>> = config
-            .read_from
-            .iter()
-            .map(|file| (file.clone(), None))
-            .collect();
-        let clients = config
-            .clients
-            .values()
-            .map(|client| client.inputs(environment));
-        let tokens = config.tokens.values().map(|token| {
-            let mut files = token.inputs(environment);
-            files.extend(token.output_inputs(environment));
-            files
-        });
-        for input in clients.chain(tokens).flatten() {
-            files
-                .entry(input)
-                .or_insert_with_key(|input| Some(Stamp::of(input)));
-        }
+        // The stamps come before the keys and secrets are read, so that no change between is missed.
+        let files = stamped(&config, environment);
         let mut warnings = form_logins(&config);
         let mut clients = BTreeMap::new();
         for (name, client) in &config.clients {
             let same = before.filter(|old| old.config.clients.get(name) == Some(client));
             let old = same.and_then(|old| old.clients.get(name)?.as_ref().ok());
-            let mut warning = same.and_then(|old| old.warnings.get(name)).cloned();
-            let loaded =
-                match old {
-                    Some(old) if !changed.touches(&client.inputs(environment)) => {
-                        Ok(Client::clone(old))
-                    }
-                    _ => {
-                        let loaded = Client::load(Arc::clone(client), environment.clone());
-                        let loaded = loaded.map_err(Arc::new);
-                        let error = loaded.as_ref().err().map(|error| error_chain(error));
-                        warning = error.as_ref().map(|error| match old {
-                        Some(_) => {
-                            format!("client {name}: {error}; what was loaded before stays in use")
-                        }
-                        None => format!("client {name}: {error}"),
-                    }).map(Arc::from);
-                        loaded.or_else(|error| old.cloned().ok_or(error))
-                    }
-                };
+            let (loaded, warning) = match old {
+                Some(old) if !changed.touches(&client.inputs(environment)) => {
+                    let warning = same.and_then(|same| same.warnings.get(name)).cloned();
+                    (Ok(Client::clone(old)), warning)
+                }
+                Some(_) | None => load_client(client, environment, old),
+            };
             warnings.extend(warning.map(|warning| (name.clone(), warning)));
             clients.insert(name.clone(), loaded);
         }
@@ -134,17 +109,67 @@ impl Inputs {
         })
     }
 
-    /// That of a token's client; `None` if it has no client.
+    /// The client of a token, as loaded; `None` if the token has no client.
     pub(super) fn client(&self, token: &TokenConfig) -> Option<&Loaded> {
         self.clients.get(&token.client.as_ref()?.name)
     }
 }
 
-/// Which tokens are obtained in a person's place: to be said loudly.
+/// The files to follow: those that the configuration was read from, and those that clients, tokens
+/// and outputs read.
+fn stamped(config: &Config, environment: &Environment) -> BTreeMap<PathBuf, Option<Stamp>> {
+    let read_from = config.read_from.iter().map(|file| (file.clone(), None));
+    let mut files: BTreeMap<PathBuf, Option<Stamp>> = read_from.collect();
+    let clients = config
+        .clients
+        .values()
+        .map(|client| client.inputs(environment));
+    let tokens = config.tokens.values().map(|token| {
+        let mut files = token.inputs(environment);
+        files.extend(token.output_inputs(environment));
+        files
+    });
+    for input in clients.chain(tokens).flatten() {
+        files
+            .entry(input)
+            .or_insert_with_key(|input| Some(Stamp::of(input)));
+    }
+    files
+}
+
+/// Loads a client. If its key or secret cannot be used, the old one goes on, if there is one; then
+/// there is a warning, too.
+fn load_client(
+    config: &Arc<ClientConfig>,
+    environment: &Environment,
+    old: Option<&Client>,
+) -> (Loaded, Option<Arc<str>>) {
+    let error = match Client::load(Arc::clone(config), environment.clone()) {
+        Ok(client) => return (Ok(client), None),
+        Err(error) => error,
+    };
+    let text = format!("client {}: {}", config.name, error_chain(&error));
+    match old.cloned() {
+        Some(old) => {
+            let warning = format!("{text}; what was loaded before stays in use");
+            (Ok(old), Some(warning.into()))
+        }
+        None => (Err(Arc::new(error)), Some(text.into())),
+    }
+}
+
+/// Warns of each token that is obtained in a person's place.
 fn form_logins(config: &Config) -> BTreeMap<String, Arc<str>> {
     let by_form = |token: &&Arc<TokenConfig>| match &token.grant {
         GrantConfig::AuthorizationCode(grant) => grant.form_login.is_some(),
-        _ => false,
+        GrantConfig::ClientCredentials
+        | GrantConfig::Command(_)
+        | GrantConfig::DeviceCode
+        | GrantConfig::Http(_)
+        | GrantConfig::JwtBearer(_)
+        | GrantConfig::Password { .. }
+        | GrantConfig::RefreshToken { .. }
+        | GrantConfig::TokenExchange(_) => false,
     };
     let warning = |token: &Arc<TokenConfig>| {
         let key = format!("token {}", token.name);
@@ -160,7 +185,8 @@ fn form_logins(config: &Config) -> BTreeMap<String, Arc<str>> {
         .collect()
 }
 
-/// Nobody has to hear of a token that has not changed, nor is it held twice.
+/// Keeps the old configuration of each token that has not changed: nobody has to hear of such a
+/// token, and it is not held twice.
 fn keep_unchanged(config: &mut Config, before: &Config) {
     for (name, token) in &mut config.tokens {
         if let Some(same) = before.tokens.get(name).filter(|old| *old == token) {

@@ -1,64 +1,81 @@
-//! The shell around the core: owns the scheduler, the tokens and the only `select!` loop.
+//! The shell around the core: the owners of all that changes, and the only `select!` loop.
 //!
-//! The loop waits for one turn, acts on it, carries out what the core then commands, and sets the
-//! alarm for what the core wants next. Nothing in it blocks: requests are tasks, state is written by a
-//! thread, keys and configuration are loaded on the blocking pool.
+//! The loop waits for one turn, hands it to its owner, carries out what the core then commands, and
+//! sets the alarm for what is due next. Nothing in it blocks: requests are tasks, state is written
+//! by a thread, keys and configuration are loaded on the blocking pool.
+//!
+//! | module | duty |
+//! |---|---|
+//! | `turns`, `timers` | what can happen, and where it comes from |
+//! | `owners` | all owners, and what follows from each thing that has happened |
+//! | `commands` | carries out what the core commands |
+//! | `in_force` | puts a configuration in force |
+//! | `schedule` | owns the core |
+//! | `tokens` | owns the configured tokens: an `entry` for each |
+//! | `held`, `delivery` | what is held of one token; its outputs |
+//! | `outputs` | starts the outputs of all tokens, and sees them off |
+//! | `attempts` | owns the requests under way, and what they have brought |
+//! | `durability` | owns the state writer, and what waits for it |
+//! | `login` | owns the logins that have begun |
+//! | `revocations` | owns the revocations under way |
+//! | `configuration`, `inputs` | owns the configuration in force, and what was loaded for it |
+//! | `reload` | owns the changes that have not been loaded |
+//! | `announcements`, `passed_socket`, `tally` | what the daemon says of itself |
+//! | `single_pass`, `outcome` | how a run ends |
+//! | `startup`, `clients`, `runtime` | puts all together; the thread that serves clients |
 
-mod announce;
+mod announcements;
 mod attempts;
 mod clients;
+mod commands;
+mod configuration;
 mod delivery;
-mod durable;
+mod durability;
 mod entry;
 mod error;
 mod held;
+mod in_force;
 mod inputs;
 mod login;
-mod logout;
+mod options;
 mod outcome;
 mod outputs;
+mod owners;
+mod passed_socket;
 mod reload;
-mod shell;
+mod revocations;
+mod runtime;
+mod schedule;
+mod single_pass;
 mod startup;
 mod tally;
+mod timers;
 mod tokens;
+mod turns;
 
-use std::path::PathBuf;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::runtime::Builder;
-use tokio::sync::mpsc;
-use tokio::task::{JoinError, JoinHandle};
-use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
+use tokio::time::sleep;
 use tracing::info;
 
-use crate::api::requests::{LoginRequest, Logout, RefreshRequest};
-use crate::api::{ApiError, Passed};
-use crate::clock::{self, Alarm};
-use crate::config::{ConfigErrors, Environment};
+use crate::api::Passed;
+use crate::clock;
+use crate::config::Environment;
 use crate::failpoint;
 use crate::signals::Signal;
-use crate::sink::Report;
-use crate::store::Written;
-use crate::watch::Watch;
 
 pub use error::DaemonError;
+pub use options::Options;
 pub use outcome::Outcome;
 
-use attempts::Finished;
-use clients::Clients;
+use commands::carry_out;
 use inputs::{Changed, Inputs};
-use shell::Shell;
-
-/// What the command line asks for.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// The main configuration file.
-    pub config: PathBuf,
-    /// Obtain and publish everything once, then stop.
-    pub once: bool,
-}
+use owners::Owners;
+use runtime::runtime;
+use single_pass::SinglePass;
+use turns::{Turn, Turns};
 
 /// Runs the daemon until it is told to stop.
 ///
@@ -74,210 +91,116 @@ pub fn run(
     start_logging(&inputs.config.daemon.log)?;
     startup::harden();
     let passed = Passed::take(&environment)?;
-    // One of those that block serves clients.
+    // One of the threads for what blocks serves clients.
     let runtime = runtime(9).build().map_err(DaemonError::Runtime)?;
     let outcome = runtime.block_on(async {
-        let (shell, turns) = startup::assemble(options, environment, inputs, passed)?;
-        turn_until_stopped(shell, turns).await
+        let single_pass = options.once.then(SinglePass::default);
+        let (owners, turns) = startup::assemble(options, environment, inputs, passed)?;
+        turn_until_stopped(owners, turns, single_pass).await
     });
-    // Whatever is worth waiting for has been waited for; a read that never ends must not keep the process.
+    // Whatever is worth waiting for has been waited for; a read that never ends must not keep the
+    // process.
     runtime.shutdown_background();
     outcome
 }
 
-/// A thread for tasks, and so many for what blocks, while there is any.
-fn runtime(blocking: usize) -> Builder {
-    let mut runtime = Builder::new_current_thread();
-    runtime
-        .enable_all()
-        .max_blocking_threads(blocking)
-        .thread_keep_alive(Duration::from_secs(2));
-    runtime
-}
-
-/// One thing that happened.
-enum Turn {
-    Alarm,
-    Attempt(Finished),
-    Changed(Changed),
-    Died(JoinError),
-    Logout(Logout),
-    Loaded(Result<Inputs, ConfigErrors>),
-    Login(login::Ended),
-    LoginRequested(LoginRequest),
-    PatienceOver,
-    Reported(Report),
-    RefreshRequested(RefreshRequest),
-    Retired,
-    Revoked(logout::Ended),
-    ServerEnded(Result<Result<(), ApiError>, JoinError>),
-    Signal(Signal),
-    Watchdog,
-    Written(Written),
-    WriterEnded,
-}
-
-/// Where turns come from, apart from the attempts.
-struct Turns {
-    alarm: Alarm,
-    clients: Clients,
-    logouts: mpsc::Receiver<Logout>,
-    loading: Option<JoinHandle<Result<Inputs, ConfigErrors>>>,
-    refreshes: mpsc::Receiver<RefreshRequest>,
-    patience: Option<std::pin::Pin<Box<tokio::time::Sleep>>>,
-    logins: mpsc::Receiver<LoginRequest>,
-    reports: mpsc::Receiver<Report>,
-    signals: mpsc::Receiver<Signal>,
-    watch: Watch,
-    watchdog: Option<Interval>,
-    written: mpsc::UnboundedReceiver<Written>,
-}
-
-async fn turn_until_stopped(mut shell: Shell, mut turns: Turns) -> Result<Outcome, DaemonError> {
+async fn turn_until_stopped(
+    mut owners: Owners,
+    mut turns: Turns,
+    mut single_pass: Option<SinglePass>,
+) -> Result<Outcome, DaemonError> {
     loop {
         let now = clock::now();
-        shell.carry_out(now);
-        shell.announce(now);
+        carry_out(&mut owners, now);
+        owners.announce(now);
         turns
+            .timers
             .alarm
-            .set(shell.poll_timeout())
+            .set(owners.due_at())
             .map_err(DaemonError::Alarm)?;
-        if shell.announced.ready && !shell.options.once {
-            turns.patience = None;
-        }
-        if let Some(outcome) = shell.once_outcome() {
-            stop(shell, turns).await;
-            return Ok(outcome);
-        }
-        let turn = turns.next(&mut shell).await;
-        failpoint::hang("turn").await;
-        match turn {
-            Turn::Alarm => {}
-            Turn::Attempt(finished) => shell.attempt_finished(clock::now(), finished),
-            Turn::Changed(changed) => shell.note_change(changed),
-            Turn::Loaded(loaded) => turns.watch_loaded(&mut shell, loaded),
-            Turn::Login(ended) => shell.login_ended(clock::now(), ended),
-            Turn::LoginRequested(request) => shell.login_requested(request),
-            Turn::Logout(logout) => shell.log_out(logout),
-            Turn::PatienceOver => shell.lose_patience(),
-            Turn::Reported(report) => shell.tokens.report(report),
-            Turn::RefreshRequested(request) => shell.refresh_requested(clock::now(), request),
-            Turn::Retired => shell.tokens.start_outputs(),
-            Turn::Revoked(ended) => shell.revoked(clock::now(), ended),
-            Turn::ServerEnded(end) => end.map_err(DaemonError::Died)??,
-            Turn::Died(death) => return Err(DaemonError::Died(death)),
-            Turn::Signal(Signal::Reload) => shell.reload_requested(),
-            Turn::Signal(Signal::RefreshAll) => shell.refresh_all(clock::now()),
-            Turn::Signal(Signal::Stop) => {
-                stop(shell, turns).await;
-                return Ok(Outcome::Stopped);
+        match &mut single_pass {
+            Some(pass) => {
+                let patience_over = owners.announcements.patience_is_over();
+                if let Some(outcome) = pass.outcome(&owners.tokens, patience_over) {
+                    stop(owners, turns).await;
+                    return Ok(outcome);
+                }
             }
-            Turn::Watchdog if turns.clients.are_served() => shell.service.watchdog(),
-            Turn::Watchdog => {}
-            Turn::Written(written) => shell.written(clock::now(), written),
-            // Without it no token would ever be published again.
-            Turn::WriterEnded => return Err(DaemonError::WriterDied),
+            None if owners.announcements.is_ready() => turns.timers.patience.end(),
+            None => {}
         }
-        if turns.loading.is_none() {
-            turns.loading = shell.start_loading();
+        let turn = turns.next(&mut owners).await;
+        failpoint::hang("turn").await;
+        if act(&mut owners, &mut turns, turn)?.is_break() {
+            stop(owners, turns).await;
+            return Ok(Outcome::Stopped);
         }
+        owners.reload.start(&owners.configuration);
     }
 }
 
-impl Turns {
-    async fn next(&mut self, shell: &mut Shell) -> Turn {
-        tokio::select! {
-            () = self.alarm.rung() => Turn::Alarm,
-            finished = shell.attempts.finished() => Turn::Attempt(finished),
-            written = self.written.recv() => written.map_or(Turn::WriterEnded, Turn::Written),
-            ended = shell.logins.ended() => Turn::Login(ended),
-            Some(request) = self.logins.recv() => Turn::LoginRequested(request),
-            Some(request) = self.refreshes.recv() => Turn::RefreshRequested(request),
-            Some(logout) = self.logouts.recv() => Turn::Logout(logout),
-            ended = shell.revocations.ended() => Turn::Revoked(ended),
-            Some(report) = self.reports.recv() => Turn::Reported(report),
-            () = shell.tokens.retired() => Turn::Retired,
-            Some(signal) = self.signals.recv() => Turn::Signal(signal),
-            files = self.watch.changed() => Turn::Changed(Changed::Files(files)),
-            loaded = ended(&mut self.loading) => loaded.map_or_else(Turn::Died, Turn::Loaded),
-            end = ended(&mut self.clients.thread) => Turn::ServerEnded(end),
-            () = over(&mut self.patience) => Turn::PatienceOver,
-            () = tick(&mut self.watchdog) => Turn::Watchdog,
+/// Hands what has happened to its owner. Breaks when the daemon is to stop.
+fn act(owners: &mut Owners, turns: &mut Turns, turn: Turn) -> Result<ControlFlow<()>, DaemonError> {
+    match turn {
+        Turn::Alarm => {}
+        Turn::Attempt(finished) => owners.attempt_finished(clock::now(), finished),
+        Turn::FilesChanged(files) => owners.reload.note(Changed::Files(files)),
+        Turn::Loaded(ended) => {
+            let ended = ended.map_err(DaemonError::Died)?;
+            if let Some(followed) = in_force::loaded(owners, clock::now(), ended) {
+                turns.watch.follow(followed);
+            }
         }
+        Turn::Login(ended) => owners.login_ended(clock::now(), ended),
+        Turn::LoginRequested(request) => owners.login_requested(request),
+        Turn::Logout(logout) => owners.log_out(logout),
+        Turn::PatienceOver => owners.announcements.lose_patience(),
+        Turn::RefreshRequested(request) => owners.refresh_requested(clock::now(), request),
+        Turn::Reported(report) => owners.tokens.report(report),
+        Turn::Retired => owners.tokens.start_outputs(),
+        Turn::Revoked(ended) => owners.revoked(clock::now(), ended),
+        Turn::ServerEnded(end) => end.map_err(DaemonError::Died)??,
+        Turn::Signal(Signal::Reload) => owners.reload_requested(),
+        Turn::Signal(Signal::RefreshAll) => owners.refresh_all(clock::now()),
+        Turn::Signal(Signal::Stop) => return Ok(ControlFlow::Break(())),
+        Turn::Watchdog if turns.clients.are_served() => owners.announcements.service().watchdog(),
+        Turn::Watchdog => {}
+        Turn::Written(written) => owners.written(clock::now(), written),
+        // Without the writer no token would ever be published again.
+        Turn::WriterEnded => return Err(DaemonError::WriterDied),
     }
-
-    fn watch_loaded(&mut self, shell: &mut Shell, loaded: Result<Inputs, ConfigErrors>) {
-        if let Some(followed) = shell.loaded(clock::now(), loaded) {
-            self.watch.follow(followed);
-        }
-    }
+    Ok(ControlFlow::Continue(()))
 }
 
 /// Lets refreshes under way end, for a bounded time, and makes what they brought durable.
-async fn stop(mut shell: Shell, mut turns: Turns) {
+async fn stop(mut owners: Owners, turns: Turns) {
     info!("stopping");
-    shell.begin_stop();
-    // Nobody reads them any more: an output that waits to report would never end.
-    drop(turns.reports);
+    owners.begin_stop();
+    let Turns {
+        clients,
+        reports,
+        mut written,
+        ..
+    } = turns;
+    // Nobody reads the reports any more: an output that waits to report would never end.
+    drop(reports);
     let grace = sleep(STOP_WITHIN);
     tokio::pin!(grace);
-    while shell.has_unfinished_business() {
+    while owners.are_busy() {
         tokio::select! {
             () = &mut grace => break,
-            finished = shell.attempts.finished() => shell.attempt_finished(clock::now(), finished),
-            ended = shell.logins.ended() => shell.login_ended(clock::now(), ended),
-            Some(written) = turns.written.recv() => shell.written(clock::now(), written),
-            ended = shell.revocations.ended() => shell.revoked(clock::now(), ended),
+            finished = owners.attempts.finished() => {
+                owners.attempt_finished(clock::now(), finished);
+            }
+            ended = owners.logins.ended() => owners.login_ended(clock::now(), ended),
+            Some(written) = written.recv() => owners.written(clock::now(), written),
+            ended = owners.revocations.ended() => owners.revoked(clock::now(), ended),
         }
-        shell.carry_out(clock::now());
+        carry_out(&mut owners, clock::now());
     }
-    // It has been told with the view, and does not take long.
-    if let Some(server) = turns.clients.thread {
-        let _ = server.await;
-    }
-    shell.end().await;
+    clients.end().await;
+    owners.end().await;
 }
 
-/// Waits for a task that may not be there.
-async fn ended<T>(task: &mut Option<JoinHandle<T>>) -> Result<T, JoinError> {
-    match task {
-        Some(handle) => {
-            let result = handle.await;
-            *task = None;
-            result
-        }
-        None => std::future::pending().await,
-    }
-}
-
-async fn over(patience: &mut Option<std::pin::Pin<Box<tokio::time::Sleep>>>) {
-    match patience {
-        Some(sleep) => {
-            sleep.as_mut().await;
-            *patience = None;
-        }
-        None => std::future::pending().await,
-    }
-}
-
-async fn tick(watchdog: &mut Option<Interval>) {
-    match watchdog {
-        Some(interval) => {
-            interval.tick().await;
-        }
-        None => std::future::pending().await,
-    }
-}
-
-/// Twice as often as the watchdog demands, as `sd_watchdog_enabled(3)` advises.
-fn watchdog_interval(demanded: Duration) -> Interval {
-    let mut interval = interval(demanded / 2);
-    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    interval
-}
-
-/// Readiness waits this long for the required tokens; then the daemon says that it is degraded, so that a
-/// boot does not hang on somebody else's server.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// How long a stop waits for refreshes under way.
 const STOP_WITHIN: Duration = Duration::from_secs(4);

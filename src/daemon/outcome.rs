@@ -1,67 +1,14 @@
 //! How a run ended.
 
-use bearerd_core::credential::TokenName;
-use bearerd_core::refresh::{ErrorState, Health, Reason};
-
-use super::entry::Entry;
-use super::tokens::Tokens;
+use bearerd_core::refresh::ErrorState;
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Outcome {
-    /// It was told to stop.
+    /// The daemon was told to stop.
     Stopped,
-    /// `--once`: every token is fresh and delivered.
+    /// With `--once`: every token is fresh and delivered.
     AllFresh,
-    /// `--once`: at least one token is not; the state that most needs a person.
+    /// With `--once`: at least one token is not. The state is the one that most needs a person.
     Failing(ErrorState),
-}
-
-impl Outcome {
-    /// The outcome of a single pass, once every token has had its attempt; `None` before that. When patience
-    /// is over, who has had none counts as failing for now: a server that is down is asked by one token at a
-    /// time, which can take long.
-    ///
-    /// Tokens are served about in the order of their names. `waited_for` is where the last look ended and
-    /// the next one begins: with many tokens, not every turn looks at all of them.
-    pub(super) fn of_single_pass(
-        tokens: &Tokens,
-        waited_for: &mut Option<TokenName>,
-        patience_over: bool,
-    ) -> Option<Self> {
-        let mut worst = None;
-        for from in [waited_for.take(), None] {
-            for (name, entry) in tokens.from(from.as_ref()) {
-                if !patience_over && !is_done(entry) {
-                    *waited_for = Some(name.clone());
-                    return None;
-                }
-                let state = match entry.status().health {
-                    Health::Failing { state, .. } => Some(state),
-                    Health::Fresh if entry.is_delivered() => None,
-                    // An output that cannot be written now may be later.
-                    Health::Fresh | Health::Pending => Some(ErrorState::Transient),
-                };
-                worst = worst.max(state);
-            }
-        }
-        Some(worst.map_or(Self::AllFresh, Self::Failing))
-    }
-}
-
-/// Whether a token has had its attempt, if it needed one, and its outputs theirs.
-fn is_done(entry: &Entry) -> bool {
-    let status = entry.status();
-    let under_way = status.in_flight || status.queued;
-    match status.health {
-        // The refresh token is dead; where there is another way to a token, it is tried at once.
-        Health::Failing {
-            reason: Reason::RefreshTokenRefused | Reason::RotationLost,
-            ..
-        } => !under_way && status.next_attempt_at.is_none(),
-        Health::Failing { .. } => true,
-        // A token that was restored may be due.
-        Health::Fresh => !under_way && (entry.is_delivered() || entry.has_output_errors()),
-        Health::Pending => entry.has_output_errors(),
-    }
 }

@@ -24,7 +24,8 @@ pub(super) struct Outputs {
 #[derive(Default)]
 struct Retiring {
     tasks: JoinSet<()>,
-    /// The files of these outputs. A new writer that did not wait for the old one could be overtaken by it.
+    /// The files of these outputs. A new writer that did not wait for the old one could be
+    /// overtaken by it.
     files: BTreeSet<PathBuf>,
     /// The files of the configuration in force: these stay.
     configured: watch::Sender<Arc<BTreeSet<PathBuf>>>,
@@ -51,8 +52,8 @@ impl Outputs {
         self.retiring.configured.send_replace(Arc::new(configured));
     }
 
-    /// Starts the outputs of the token with this view, if it has any and no output that has to end still has
-    /// one of their files. A restored token is published before.
+    /// Starts the outputs of the token with this view, if it has any and no output that has to end
+    /// still has one of their files. A restored token is published before.
     pub(super) fn start(&self, view: watch::Receiver<TokenView>) -> Option<Sinks> {
         let config = Arc::clone(&view.borrow().config);
         let none = config.files.is_empty() && config.hooks.is_empty();
@@ -70,8 +71,8 @@ impl Outputs {
         ))
     }
 
-    /// Sees off the outputs of a configuration. Once they have ended, the files that nobody writes any more
-    /// are removed.
+    /// Sees off the outputs of a configuration. Once they have ended, the files that nobody writes
+    /// any more are removed.
     pub(super) fn retire(
         &mut self,
         config: &TokenConfig,

@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use bearerd_core::refresh::Scheduler;
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
 use tokio::sync::{mpsc, watch};
-use tokio::time::sleep;
 use tracing::warn;
 
 use crate::api::{self, Api, Passed};
@@ -18,18 +16,27 @@ use crate::store::{
     BootId, Consumers, DaemonView, LoginFiles, Moment, Record, Sealer, StateDir, StateWriter,
     Written,
 };
-use crate::systemd::ServiceManager;
 use crate::watch::Watch;
 
+use super::announcements::Announcements;
+use super::attempts::Attempts;
 use super::clients::Clients;
-use super::durable::Durable;
+use super::configuration::Configuration;
+use super::durability::Durability;
+use super::error::DaemonError;
+use super::in_force;
 use super::inputs::{Changed, Inputs};
 use super::login::Logins;
+use super::options::Options;
 use super::outputs::Outputs;
+use super::owners::Owners;
+use super::passed_socket::PassedSocket;
 use super::reload::Reload;
-use super::shell::Shell;
+use super::revocations::Revocations;
+use super::schedule::Schedule;
+use super::timers::{Patience, Watchdog};
 use super::tokens::Tokens;
-use super::{DaemonError, Options, PATIENCE, Turns, watchdog_interval};
+use super::turns::{Requests, Timers, Turns};
 
 /// Keeps the process's memory to itself: no core dumps, and no reading of it by the same user.
 pub(super) fn harden() {
@@ -97,72 +104,81 @@ pub(super) fn assemble(
     environment: Arc<Environment>,
     inputs: Inputs,
     passed: Passed,
-) -> Result<(Shell, Turns), DaemonError> {
+) -> Result<(Owners, Turns), DaemonError> {
     let state = open_state(&inputs.config.daemon, &environment)?;
     let (report_sender, reports) = mpsc::channel(64);
-    let (refresh_sender, refreshes) = mpsc::channel(64);
-    let (login_sender, login_wishes) = mpsc::channel(16);
-    let (logout_sender, logouts) = mpsc::channel(16);
-    let (view, daemon_view) = watch::channel(DaemonView::default());
     let consumers = Consumers::restore(&inputs.config.daemon.state_dir);
     let outputs = Outputs::new(&environment, report_sender, &consumers);
     let tokens = Tokens::new(state.records, outputs);
     sink::sweep(inputs.config.tokens.values().map(AsRef::as_ref));
-    let mut shell = Shell {
-        options,
-        environment,
-        inputs: inputs.clone(),
-        scheduler: Scheduler::new(host_seed()),
+    let passed_socket = PassedSocket::new(passed.http.as_ref().and_then(api::listen::passed::path));
+    let mut owners = Owners {
+        schedule: Schedule::new(host_seed()),
         tokens,
-        attempts: Default::default(),
-        received: Default::default(),
+        attempts: Attempts::default(),
+        durability: Durability::new(state.writer),
         logins: state.logins,
-        durable: Durable::new(state.writer),
-        revocations: Default::default(),
-        view,
-        service: ServiceManager::of_process(),
-        announced: Default::default(),
-        started_with: inputs.config.daemon.clone(),
-        start_warnings: state.warnings,
-        passed_socket: passed.http.as_ref().and_then(api::listen::passed::path),
-        socket_warning: None,
+        revocations: Revocations::default(),
+        configuration: Configuration::new(options.config, environment, inputs.clone()),
         reload: Reload::default(),
-        once_waits_for: None,
-        stopping: false,
+        announcements: Announcements::new(options.once, state.warnings, passed_socket),
     };
-    shell.apply(clock::now(), inputs, Changed::Anything);
+    let view = owners.announcements.subscribe();
+    in_force::apply(&mut owners, clock::now(), inputs, &Changed::Anything);
+    let (api, requests) = interface(&owners.tokens, view, consumers);
+    // A single pass serves nobody: a daemon may be running beside it.
+    let clients = if options.once {
+        Clients::none()
+    } else {
+        owners.resume_logins();
+        let configuration = &owners.configuration;
+        let environment = configuration.environment();
+        Clients::serve(configuration.started_with(), passed, api, environment)?
+    };
+    let turns = Turns {
+        clients,
+        requests,
+        reports,
+        signals: signals::listen().map_err(DaemonError::Signals)?,
+        timers: Timers {
+            alarm: Alarm::new().map_err(DaemonError::Alarm)?,
+            patience: Patience::begin(),
+            watchdog: Watchdog::new(owners.announcements.service().watchdog_interval()),
+        },
+        watch: Watch::start(owners.configuration.inputs().followed.clone()),
+        written: state.written,
+    };
+    Ok((owners, turns))
+}
+
+/// What clients read, and where what they ask for arrives.
+fn interface(
+    tokens: &Tokens,
+    daemon: watch::Receiver<DaemonView>,
+    consumers: Consumers,
+) -> (Api, Requests) {
+    let (refresh_sender, refreshes) = mpsc::channel(64);
+    let (login_sender, logins) = mpsc::channel(16);
+    let (logout_sender, logouts) = mpsc::channel(16);
     let api = Api {
-        tokens: shell.tokens.registry(),
-        daemon: daemon_view,
+        tokens: tokens.registry(),
+        daemon,
         refreshes: refresh_sender,
-        events: shell.tokens.events().clone(),
+        events: tokens.events().clone(),
         consumers,
         logins: login_sender,
         logouts: logout_sender,
     };
-    // A single pass serves nobody: a daemon may be running beside it.
-    let clients = (!shell.options.once).then(|| {
-        shell.resume_logins();
-        Clients::serve(&shell.started_with, passed, api, &shell.environment)
-    });
-    let turns = Turns {
-        alarm: Alarm::new().map_err(DaemonError::Alarm)?,
-        clients: clients.transpose()?.unwrap_or_else(Clients::none),
+    let requests = Requests {
+        logins,
         logouts,
-        loading: None,
-        logins: login_wishes,
-        patience: Some(Box::pin(sleep(PATIENCE))),
-        reports,
         refreshes,
-        signals: signals::listen().map_err(DaemonError::Signals)?,
-        watch: Watch::start(shell.inputs.followed.clone()),
-        watchdog: shell.service.watchdog_interval().map(watchdog_interval),
-        written: state.written,
     };
-    Ok((shell, turns))
+    (api, requests)
 }
 
-/// Different on each host and the same at each start: a fleet booted together spreads its requests.
+/// A number that differs between hosts and is the same at each start, so that a fleet booted
+/// together spreads its requests.
 fn host_seed() -> u64 {
     let id =
         std::fs::read("/etc/machine-id").or_else(|_| std::fs::read("/proc/sys/kernel/hostname"));

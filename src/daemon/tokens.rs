@@ -1,4 +1,5 @@
-//! The configured tokens as the daemon holds them: what is durable, what readers see, what is delivered.
+//! The configured tokens as the daemon holds them: what is durable, what readers see, what is
+//! delivered.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -9,7 +10,7 @@ use bearerd_core::instant::Instant;
 use bearerd_core::refresh::{Health, Parent, Reason, Restored, Status};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::config::TokenConfig;
 use crate::oauth::InputTokens;
@@ -23,7 +24,7 @@ use super::tally::Tally;
 /// All configured tokens.
 pub(super) struct Tokens {
     entries: BTreeMap<TokenName, Entry>,
-    /// State of tokens that are not configured now: they may come back.
+    /// The records of tokens that are not configured now: they may come back.
     dormant: BTreeMap<TokenName, Record>,
     registry: watch::Sender<Arc<BTreeMap<TokenName, watch::Receiver<TokenView>>>>,
     events: EventBus,
@@ -77,8 +78,8 @@ impl Tokens {
         self.tally
     }
 
-    /// Takes over what the core says of a token, and why it fails, if it does: with a token that it is made
-    /// from, by this error, or as before. Readers see both at once.
+    /// Takes over what the core says of a token, and why it fails, if it does: because a token
+    /// fails that it is made from, by this error, or as before. Readers see both at once.
     pub(super) fn set_status(&mut self, name: &TokenName, status: Status, error: Option<Arc<str>>) {
         let Some(entry) = self.entries.get(name) else {
             return;
@@ -98,11 +99,7 @@ impl Tokens {
         entry.publisher().set_status(status, error);
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&TokenName, &Entry)> {
-        self.entries.iter()
-    }
-
-    /// From this name on; all without one.
+    /// The tokens from this name on; all of them without a name.
     pub(super) fn from(
         &self,
         name: Option<&TokenName>,
@@ -129,7 +126,8 @@ impl Tokens {
         }
     }
 
-    /// Takes over a configuration. Outputs that are no longer configured are removed, and nothing else is.
+    /// Takes over a configuration. Outputs that are no longer configured are removed, and nothing
+    /// else is.
     pub(super) fn configure(
         &mut self,
         tokens: &BTreeMap<TokenName, Arc<TokenConfig>>,
@@ -220,15 +218,16 @@ impl Tokens {
         }
     }
 
-    /// Starts the outputs of tokens that have none running, unless others still have their files. Restored
-    /// tokens are published before this.
+    /// Starts the outputs of tokens that have none running, unless others still have their files.
+    /// Restored tokens are published before this.
     pub(super) fn start_outputs(&mut self) {
         for entry in self.entries.values_mut() {
             entry.start_outputs(&self.outputs);
         }
     }
 
-    /// Waits until all retired outputs have ended; for ever when none are left. Then others may start.
+    /// Waits until all retired outputs have ended; for ever when none are left. Then others may
+    /// start.
     pub(super) async fn retired(&mut self) {
         if !self.outputs.are_retiring() {
             return std::future::pending().await;
@@ -244,8 +243,18 @@ impl Tokens {
         seen
     }
 
-    /// Publishes what an earlier run left of a token. Returns what the core is to know of it; `None` if
-    /// nothing was left.
+    /// Takes a token from its readers: it has expired, and there is no other.
+    pub(super) fn withdraw(&self, name: &TokenName) {
+        if let Some(entry) = self.entries.get(name) {
+            if entry.held().record().is_some() {
+                warn!(token = %name, "expired without a replacement");
+            }
+            entry.publisher().withdraw();
+        }
+    }
+
+    /// Publishes what an earlier run left of a token. Returns what the core is to know of it;
+    /// `None` if nothing was left.
     pub(super) fn restore(&mut self, now: Instant, name: &TokenName) -> Option<Restored> {
         let entry = self.entries.get(name)?;
         let restored = entry.restored()?;
@@ -272,7 +281,8 @@ impl Tokens {
         input_tokens
     }
 
-    /// Of a token that fails with one that it is made from: the first that fails by itself, and why.
+    /// Why a token fails that fails with one that it is made from: the first of those that fails by
+    /// itself, and its error.
     fn root_cause(&self, entry: &Entry, reason: Reason) -> Option<Arc<str>> {
         let (mut entry, mut reason) = (entry, reason);
         let mut cause = None;

@@ -2,62 +2,42 @@
 
 use bearerd_core::credential::TokenName;
 use bearerd_core::instant::Instant;
-use bearerd_core::refresh::Health;
+use bearerd_core::refresh::{Health, Status};
+use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 
-use super::{Logins, Reply};
 use crate::api;
 use crate::api::problem::Problem;
 use crate::api::requests::{Begun, Redirect};
 use crate::clock;
 use crate::config::{GrantConfig, RedirectUri, TokenConfig};
-use crate::daemon::shell::Shell;
 use crate::sink::Notice;
+
+/// Somebody at the socket who waits for an answer.
+pub(super) type Reply<T> = oneshot::Sender<Result<T, Problem>>;
 
 /// Who wants to know how a login begins.
 pub(super) enum Asker {
     /// Everybody, by the command that the configuration names.
     Everybody(Notice),
-    /// Somebody at the socket.
+    /// Somebody at the socket, who is answered there.
     Person(Reply<Begun>),
 }
 
-impl Shell {
-    /// Has people told that somebody has to log in. Where any browser will do, the login begins now, so that
-    /// they are told its address.
-    pub(in crate::daemon) fn tell(
-        &mut self,
-        now: Instant,
-        name: &TokenName,
-        until: Option<Instant>,
-    ) {
-        let (Some(entry), Some(status)) = (self.tokens.get(name), self.scheduler.status(name))
-        else {
-            return;
-        };
-        if self.logins.notifier.is_none() {
-            return;
-        }
-        let token = entry.config();
-        let until = until.map(|until| clock::unix_now().saturating_add(until - now).as_secs());
-        let needed = matches!(status.health, Health::Failing { .. });
-        let notice = Notice {
-            token: name.clone(),
-            state: if needed { "needs_login" } else { "fresh" },
-            reason: api::problem::reason(status.health).unwrap_or("login_due"),
-            until,
-            url: None,
-            user_code: None,
-        };
-        if any_browser_will_do(&token) {
-            self.begin_login(name, None, Asker::Everybody(notice));
-        } else {
-            self.logins.notify(notice);
-        }
-    }
-}
+/// The command that tells people, if the configuration names one.
+pub(super) struct Notifier(Option<mpsc::Sender<Notice>>);
 
-impl Logins {
+impl Notifier {
+    pub(super) fn new(notices: Option<mpsc::Sender<Notice>>) -> Self {
+        Self(notices)
+    }
+
+    /// Whether nobody is told anything.
+    pub(super) fn is_silent(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Answers whoever asked how a login begins.
     pub(super) fn answer(&self, asker: Asker, answer: Result<Begun, Problem>) {
         match asker {
             // Whoever has gone need not hear of it.
@@ -70,14 +50,34 @@ impl Logins {
         }
     }
 
-    fn notify(&self, notice: Notice) {
-        let Some(notifier) = &self.notifier else {
+    /// Has people told.
+    pub(super) fn notify(&self, notice: Notice) {
+        let Some(notices) = &self.0 else {
             return;
         };
         let name = notice.token.clone();
-        if notifier.try_send(notice).is_err() {
+        if notices.try_send(notice).is_err() {
             warn!(token = %name, "people are not told: too many notices wait");
         }
+    }
+}
+
+/// What people are told of a token that stands so: until when what is held still works, if it does.
+pub(super) fn notice(
+    now: Instant,
+    name: &TokenName,
+    status: Status,
+    until: Option<Instant>,
+) -> Notice {
+    let until = until.map(|until| clock::unix_now().saturating_add(until - now).as_secs());
+    let needed = matches!(status.health, Health::Failing { .. });
+    Notice {
+        token: name.clone(),
+        state: if needed { "needs_login" } else { "fresh" },
+        reason: api::problem::reason(status.health).unwrap_or("login_due"),
+        until,
+        url: None,
+        user_code: None,
     }
 }
 
@@ -106,12 +106,19 @@ fn with_address(notice: Notice, begun: Begun) -> Notice {
     }
 }
 
-fn any_browser_will_do(token: &TokenConfig) -> bool {
+/// Whether a login can be completed from any browser, so that people can be told its address.
+pub(super) fn any_browser_will_do(token: &TokenConfig) -> bool {
     match &token.grant {
         GrantConfig::AuthorizationCode(grant) => {
             grant.form_login.is_none() && matches!(grant.redirect_uri, RedirectUri::Elsewhere(_))
         }
         GrantConfig::DeviceCode => true,
-        _ => false,
+        GrantConfig::ClientCredentials
+        | GrantConfig::Command(_)
+        | GrantConfig::Http(_)
+        | GrantConfig::JwtBearer(_)
+        | GrantConfig::Password { .. }
+        | GrantConfig::RefreshToken { .. }
+        | GrantConfig::TokenExchange(_) => false,
     }
 }

@@ -23,18 +23,22 @@ use crate::store::LoginFiles;
 #[derive(Deserialize, Serialize)]
 pub(in crate::daemon) struct Pending {
     pub(super) way: Way,
-    /// Seconds since the epoch.
+    /// Until when it can be completed, in seconds since the epoch.
     pub(super) until: u64,
-    /// Of the configuration that it began under.
+    /// The identity of the configuration that it began under.
     pub(super) identity: [u8; 16],
 }
 
+/// How a login is completed.
 #[derive(Deserialize, Serialize)]
 pub(super) enum Way {
+    /// By the code that a browser brings (RFC 6749 section 4.1).
     Code(Box<Authorization>),
+    /// On another device, which is polled for (RFC 8628).
     Device(Box<DeviceLogin>),
 }
 
+/// Begins a login at the authorization server.
 pub(super) async fn begin(
     client: &Client,
     token: &TokenConfig,
@@ -52,7 +56,13 @@ pub(super) async fn begin(
             let expires_in = device.expires_in;
             (Way::Device(Box::new(device)), expires_in)
         }
-        _ => return Err(ObtainError::NoLogin),
+        GrantConfig::ClientCredentials
+        | GrantConfig::Command(_)
+        | GrantConfig::Http(_)
+        | GrantConfig::JwtBearer(_)
+        | GrantConfig::Password { .. }
+        | GrantConfig::RefreshToken { .. }
+        | GrantConfig::TokenExchange(_) => return Err(ObtainError::NoLogin),
     };
     Ok(Pending {
         way,
@@ -61,7 +71,8 @@ pub(super) async fn begin(
     })
 }
 
-/// Without its file, a login that has begun ends with the daemon: no reason to refuse it.
+/// Writes the file of a login that has begun. Without the file, the login ends with the daemon:
+/// that is no reason to refuse it.
 pub(super) async fn save(files: Arc<LoginFiles>, name: &TokenName, pending: &Pending) {
     let Ok(record) = serde_json::to_vec(pending).map(Zeroizing::new) else {
         return;
@@ -73,6 +84,7 @@ pub(super) async fn save(files: Arc<LoginFiles>, name: &TokenName, pending: &Pen
     }
 }
 
+/// What whoever asked for a login is told of it.
 pub(super) fn begun(pending: &Pending, token: &TokenConfig) -> Begun {
     let expires_in = pending.until.saturating_sub(clock::unix_now().as_secs());
     match &pending.way {
@@ -102,10 +114,7 @@ pub(super) fn begun(pending: &Pending, token: &TokenConfig) -> Begun {
     }
 }
 
-/// Seconds from its beginning that a login in a browser may take.
-const CODE_LIFETIME: u64 = 600;
-
-/// A failure of a login, for who asked for it.
+/// What whoever asked for a login is told of its failure.
 pub(super) fn problem(error: &ObtainError) -> Problem {
     let code = match error.failure().kind {
         FailureKind::Denied => Code::State(ErrorState::Denied),
@@ -117,3 +126,6 @@ pub(super) fn problem(error: &ObtainError) -> Problem {
     };
     Problem::new(code, error_chain(error)).hinting(error.hint().map(Into::into))
 }
+
+/// A login in a browser may take this many seconds from its beginning.
+const CODE_LIFETIME: u64 = 600;

@@ -1,50 +1,66 @@
-//! What waits for the disk: requests whose intent must be durable before they are sent, tokens that must
-//! be durable before they are published, and records that could not be written yet.
+//! What waits for the disk: requests whose intent must be durable before they are sent, tokens that
+//! must be durable before they are published, and records that could not be written yet.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bearerd_core::credential::TokenName;
 use bearerd_core::instant::Instant;
-use bearerd_core::refresh::{AttemptId, Delivery, Event, Failure};
+use bearerd_core::refresh::AttemptId;
 use tracing::{info, warn};
 
 use crate::api::requests::{LoggedOut, LogoutError};
 use crate::error_chain::error_chain;
-use crate::failpoint;
+use crate::store::writer::StateError;
 use crate::store::{Published, Record, StateWriter, Written};
 
 use super::attempts::Request;
-use super::logout::Answer;
-use super::shell::Shell;
+use super::revocations::Answer;
 use super::tokens::Tokens;
 
-/// What to do once a record is durable.
+/// What waits for a record to be durable.
 pub(super) enum Step {
-    /// Readers may see this one; a newer one may have been committed in the meantime.
+    /// Readers may see this token. A newer one may have been committed in the meantime.
     Publish(Published),
-    /// Somebody has logged out.
+    /// Somebody has logged out, and waits to hear that nothing is kept.
     Answer(Answer, LoggedOut),
     /// The refresh may be sent.
     Send(Box<Request>),
 }
 
-/// What waits for the disk.
-pub(super) struct Durable {
+/// What has to happen after a write.
+pub(super) enum Next {
+    /// Readers may see this token.
+    Publish(TokenName, Published),
+    /// The refresh may be sent.
+    Send(Box<Request>),
+    /// The refresh must not be sent, since its intent could not be made durable, for the reason in
+    /// `error`.
+    Withhold {
+        name: TokenName,
+        attempt: AttemptId,
+        error: String,
+    },
+}
+
+/// The writer of the durable state, and what waits for it.
+pub(super) struct Durability {
     writer: StateWriter,
     next_ticket: u64,
+    /// By ticket. `None` where nothing follows the write.
     waiting: BTreeMap<u64, Option<Step>>,
     unsaved: BTreeSet<TokenName>,
     retry: Option<Retry>,
 }
 
+/// When records that could not be written are to be tried again.
 #[derive(Clone, Copy)]
 struct Retry {
     at: Instant,
     pause: Duration,
 }
 
-impl Durable {
+impl Durability {
     pub(super) fn new(writer: StateWriter) -> Self {
         Self {
             writer,
@@ -69,17 +85,35 @@ impl Durable {
         self.writer.remove(name, self.next_ticket);
     }
 
-    /// The outcome of a write, and what was to follow it. It follows a failed write too, where the
-    /// caller has to judge: a full disk is no reason to keep a good token from its readers.
-    pub(super) fn written(&mut self, now: Instant, written: Written) -> Option<Step> {
+    /// Takes note of the outcome of a write. Returns what has to happen now. After a failed write
+    /// something has to happen, too: a full disk is no reason to keep a good token from its
+    /// readers.
+    pub(super) fn written(&mut self, now: Instant, written: Written) -> Option<Next> {
         let Written {
             name,
             ticket,
             result,
         } = written;
+        let failure = result.as_ref().err().map(|error| error_chain(error));
+        self.note(now, &name, result);
+        match self.waiting.remove(&ticket).flatten()? {
+            Step::Publish(published) => Some(Next::Publish(name, published)),
+            Step::Answer(answer, outcome) => {
+                let outcome = failure.map_or(Ok(outcome), |error| {
+                    Err(LogoutError::NotForgotten(error.into()))
+                });
+                // Whoever waited may be gone.
+                let _ = answer.send(outcome);
+                None
+            }
+            Step::Send(request) => Some(sent_unless(failure, request)),
+        }
+    }
+
+    fn note(&mut self, now: Instant, name: &TokenName, result: Result<(), StateError>) {
         match result {
             Ok(()) => {
-                if self.unsaved.remove(&name) && self.unsaved.is_empty() {
+                if self.unsaved.remove(name) && self.unsaved.is_empty() {
                     self.retry = None;
                     info!("the state is saved again");
                 }
@@ -95,7 +129,6 @@ impl Durable {
                 });
             }
         }
-        self.waiting.remove(&ticket).flatten()
     }
 
     /// When records that could not be written are to be tried again.
@@ -103,20 +136,19 @@ impl Durable {
         self.retry.map(|retry| retry.at)
     }
 
+    /// Tries again what could not be written, if that is due.
     pub(super) fn retry(&mut self, now: Instant, tokens: &Tokens) {
-        let pause = self
-            .retry
-            .map_or(FIRST_PAUSE, |retry| (retry.pause * 2).min(LONGEST_PAUSE));
+        let Some(retry) = self.retry.filter(|retry| retry.at <= now) else {
+            return;
+        };
+        let pause = (retry.pause * 2).min(LONGEST_PAUSE);
         self.retry = Some(Retry {
             at: now + pause,
             pause,
         });
         for name in self.unsaved.clone() {
-            match tokens
-                .get(&name)
-                .map(|entry| entry.held().record().cloned())
-            {
-                Some(Some(record)) => self.put(record, None),
+            match tokens.get(&name).map(|entry| entry.held().record()) {
+                Some(Some(record)) => self.put(record.clone(), None),
                 Some(None) => self.remove(name, None),
                 None => {
                     self.unsaved.remove(&name);
@@ -148,7 +180,8 @@ impl Durable {
 
     /// Lets the writer end what it has begun.
     pub(super) async fn end(self) {
-        // Joining a thread blocks; the loop is over, but the sinks' last lines may still be on their way.
+        // Joining a thread blocks; the loop is over, but the sinks' last lines may still be on
+        // their way.
         let joined = tokio::task::spawn_blocking(move || drop(self.writer)).await;
         if joined.is_err() {
             warn!("the state writer has died");
@@ -156,63 +189,16 @@ impl Durable {
     }
 }
 
-impl Shell {
-    /// A state record is on disk, or is not.
-    pub(super) fn written(&mut self, now: Instant, written: Written) {
-        let name = written.name.clone();
-        let error = written
-            .result
-            .as_ref()
-            .err()
-            .map(|error| error_chain(error));
-        match self.durable.written(now, written) {
-            Some(Step::Publish(published)) => {
-                let generation = published.generation;
-                failpoint::pass("publish");
-                if self.tokens.publish(now, &name, published) {
-                    info!(token = %name, generation, "published");
-                }
-                failpoint::pass("published");
-            }
-            Some(Step::Answer(answer, outcome)) => {
-                let outcome = error.map_or(Ok(outcome), |error| {
-                    Err(LogoutError::NotForgotten(error.into()))
-                });
-                // Whoever waited may be gone.
-                let _ = answer.send(outcome);
-            }
-            Some(Step::Send(request)) => self.send(now, *request, error),
-            None => {}
-        }
-    }
-
-    /// Sends a refresh whose intent is durable, or could not be made so.
-    fn send(&mut self, now: Instant, request: Request, unsaved: Option<String>) {
-        let name = request.name.clone();
-        // With nothing but the refresh token to go on, it must not be risked without a record.
-        let irreplaceable = request.token.policy().grant.needs_person();
-        let refusal = unsaved.filter(|_| irreplaceable);
-        if refusal.is_none() && !self.stopping {
-            failpoint::pass("intent-durable");
-            return self.attempts.start(request);
-        }
-        self.close_intent(&name);
-        if let Some(error) = refusal {
-            self.fail(now, not_sent(name, request.attempt), &error);
-        }
-    }
-}
-
-/// An attempt that ended before anything was sent.
-pub(super) fn not_sent(name: TokenName, attempt: AttemptId) -> Event {
-    let failure = Failure {
-        delivery: Delivery::NotSent,
-        ..Failure::LOST
-    };
-    Event::Failed {
-        name,
-        attempt,
-        failure,
+/// A token with nothing but its refresh token to go on must not risk that without a record.
+fn sent_unless(failure: Option<String>, request: Box<Request>) -> Next {
+    let irreplaceable = request.token.policy().grant.needs_person();
+    match failure.filter(|_| irreplaceable) {
+        Some(error) => Next::Withhold {
+            name: request.name,
+            attempt: request.attempt,
+            error,
+        },
+        None => Next::Send(request),
     }
 }
 
