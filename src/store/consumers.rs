@@ -1,4 +1,4 @@
-//! Which units were given which token: those that have to ask again when it is replaced.
+//! Which units were given which token. They have to ask again when it is replaced.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -31,8 +31,9 @@ enum RestoreError {
 }
 
 impl Consumers {
-    /// What `STATE_DIR/consumers.json` says; it is written anew, in a task of its own, when that changes.
-    /// Nothing where it says nothing: a unit that is not known keeps its old token until it is restarted.
+    /// Reads `STATE_DIR/consumers.json`. A task of its own writes the file anew when something
+    /// changes. Without the file nothing is known: a unit that is not known keeps its old token
+    /// until it is restarted.
     ///
     /// Must be called within a tokio runtime.
     #[must_use]
@@ -46,7 +47,8 @@ impl Consumers {
         consumers
     }
 
-    /// A unit was given this generation of a token. Of too many units, the one with the oldest is forgotten.
+    /// Notes that a unit was given this generation of a token. Of too many units, the one with the
+    /// oldest generation is forgotten.
     pub fn note(&self, token: &TokenName, unit: &str, generation: u64) {
         self.0.send_if_modified(|served| {
             let units = served.entry(token.to_string()).or_default();
@@ -62,7 +64,7 @@ impl Consumers {
         });
     }
 
-    /// The units whose last one is of an older generation.
+    /// The units that were last given an older generation.
     #[must_use]
     pub fn behind(&self, token: &TokenName, generation: u64) -> Vec<String> {
         let served = self.0.borrow();
@@ -71,7 +73,7 @@ impl Consumers {
         behind.map(|(unit, _)| unit.clone()).collect()
     }
 
-    /// A unit has ended: it will ask anew when it starts.
+    /// Forgets a unit that has ended: it will ask anew when it starts.
     pub fn forget(&self, token: &TokenName, unit: &str) {
         self.0.send_if_modified(|served| {
             let units = served.get_mut(token.as_str());
@@ -119,7 +121,7 @@ const ATTRIBUTES: Attributes = Attributes {
 };
 const FILE: &str = "consumers.json";
 const MAX_SIZE: usize = 16 << 20;
-/// Of one token.
+/// So many units of one token are known at most.
 const MAX_UNITS: usize = 1024;
 
 #[cfg(test)]

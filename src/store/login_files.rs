@@ -30,10 +30,10 @@ pub enum LoginFileError {
         #[source]
         cause: std::io::Error,
     },
-    /// It cannot be sealed.
+    /// The login cannot be sealed.
     #[error(transparent)]
     Seal(#[from] SealError),
-    /// It cannot be put into JSON.
+    /// The login cannot be put into JSON.
     #[error("cannot put the login into words")]
     Json,
     /// The file cannot be written.
@@ -49,7 +49,7 @@ enum Content {
 }
 
 impl LoginFiles {
-    /// Those below this state directory. Nothing is made yet.
+    /// The files of logins below this state directory. Nothing is made yet.
     #[must_use]
     pub fn new(state_dir: &Path, sealer: Sealer) -> Self {
         Self {
@@ -98,7 +98,8 @@ impl LoginFiles {
         }
     }
 
-    /// All that can be read; the rest is removed: somebody begins again. Blocks.
+    /// Reads all logins. Files that cannot be read are removed: whoever logs in has to begin again.
+    /// Blocks.
     #[must_use]
     pub fn load_all(&self) -> Vec<(TokenName, Zeroizing<Vec<u8>>)> {
         let Ok(directory) = Directory::open(&self.path) else {
@@ -137,7 +138,8 @@ impl LoginFiles {
     }
 }
 
-/// No token's name has a NUL: a token's record never passes for a login, nor the other way round.
+/// What a login's file is sealed for. No token's name has a NUL, so that a token's record never
+/// passes for a login, nor a login for a record.
 fn bound_to(name: &TokenName) -> String {
     format!("{name}\0login")
 }

@@ -1,5 +1,5 @@
-//! The tokens by name: what readers see of them, what survives a restart, and which units were given them
-//! as credentials.
+//! The tokens by name: what readers see of them, what survives a restart, and which units were
+//! given them as credentials.
 
 pub mod consumers;
 pub mod events;

@@ -4,15 +4,16 @@ use std::time::Duration;
 
 use bearerd_core::instant::Instant;
 
-/// Which boot of the machine this is; equal to nothing where the kernel does not say.
+/// Which boot of the machine this is. It is unknown where the kernel does not say.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct BootId(pub(super) Option<String>);
 
 impl BootId {
-    /// No known boot.
+    /// The kernel does not say which boot this is.
     pub const UNKNOWN: Self = Self(None);
 
-    /// Asks the kernel (`random(4)`). It is unknown where `/proc/sys` is hidden: then wall time decides.
+    /// Asks the kernel (`random(4)`). It is unknown where `/proc/sys` is hidden: then wall time
+    /// decides.
     #[must_use]
     pub fn of_system() -> Self {
         let read = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
@@ -29,7 +30,7 @@ impl From<&str> for BootId {
 /// One point in time on both clocks, and the boot it belongs to.
 #[derive(Clone, Debug)]
 pub struct Moment {
-    /// Which boot.
+    /// The boot that it belongs to.
     pub boot: BootId,
     /// The clock of all decisions.
     pub now: Instant,

@@ -1,5 +1,5 @@
-//! What readers see. Each token has one `watch` channel, so that a reader never waits for the owner of the
-//! state and always gets the latest.
+//! What readers see. Each token has one `watch` channel, so that a reader never waits for the owner
+//! of the state and always gets the latest.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -74,14 +74,16 @@ impl TokenView {
 pub struct Standing {
     /// What the core says of the token.
     pub status: Status,
-    /// The text of the last error, with its hint. It holds no secrets. `None` once a success followed.
+    /// The text of the last error, with its hint. It holds no secrets. `None` once a success
+    /// followed.
     pub last_error: Option<Arc<str>>,
-    /// What went wrong with the token's outputs: path or hook, and the error. Empty when all is delivered.
+    /// What went wrong with the token's outputs: path or hook, and the error. Empty when all is
+    /// delivered.
     pub output_errors: Vec<Arc<str>>,
 }
 
-/// All configured tokens. The channel carries a new map when the configuration changes; a token's own
-/// events travel on its own channel.
+/// All configured tokens. The channel carries a new map when the configuration changes; a token's
+/// own events travel on its own channel.
 pub type Registry = watch::Receiver<Arc<BTreeMap<TokenName, watch::Receiver<TokenView>>>>;
 
 /// The daemon as a whole, for status and readiness.
@@ -93,6 +95,7 @@ pub struct DaemonView {
     pub configuration_error: Option<Arc<str>>,
     /// Whether the daemon is about to end.
     pub stopping: bool,
-    /// What an administrator should know: state not sealed, a state file set aside, a clock that is wrong.
+    /// What an administrator should know: state not sealed, a state file set aside, a clock that is
+    /// wrong.
     pub warnings: Vec<Arc<str>>,
 }

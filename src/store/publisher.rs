@@ -10,8 +10,8 @@ use super::events::{EventBus, EventKind, Snapshot, TokenEvent, Topic};
 use super::published::{Published, TokenView};
 use crate::config::TokenConfig;
 
-/// The one writer of a token's view. Each verb changes the view in one step, and then tells those who
-/// follow events what the change means.
+/// The one writer of a token's view. Each verb changes the view in one step, and then tells those
+/// who follow events what the change means.
 #[derive(Debug)]
 pub struct Publisher {
     view: watch::Sender<TokenView>,
@@ -63,8 +63,8 @@ impl Publisher {
         self.tell(EventKind::Removed);
     }
 
-    /// Lets readers see a token, unless it has expired or they have a newer one. Returns whether they see
-    /// it now.
+    /// Lets readers see a token, unless it has expired or they have a newer one. Returns whether
+    /// they see it now.
     pub fn publish(&self, now: Instant, published: Published) -> bool {
         let valid = now < published.token.validity.expires_at;
         valid
@@ -83,7 +83,8 @@ impl Publisher {
         self.change(|view| view.current.take().is_some());
     }
 
-    /// Shows what the core says of the token, and why it fails, if it does. Readers see both at once.
+    /// Shows what the core says of the token, and why it fails, if it does. Readers see both at
+    /// once.
     pub fn set_status(&self, status: Status, error: Option<Arc<str>>) {
         self.change(|view| {
             let standing = &mut view.standing;

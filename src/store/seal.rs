@@ -16,9 +16,9 @@ use crate::config::Environment;
 /// How state files are protected.
 #[derive(Clone, Debug)]
 pub enum Sealer {
-    /// Sealed with the key derived from the credential `bearerd-state-key`.
+    /// They are sealed with the key derived from the credential `bearerd-state-key`.
     Aes256Gcm(Arc<StateKey>),
-    /// By their mode (0600) alone. To be reported loudly.
+    /// They are protected by their mode (0600) alone, of which administrators are to be warned.
     None,
 }
 
@@ -26,7 +26,8 @@ pub enum Sealer {
 #[derive(Debug)]
 pub struct StateKey {
     key: RandomizedNonceKey,
-    /// Tells "another key" from "tampered with"; derived beside the key, so it gives nothing away.
+    /// Tells "another key" from "tampered with". It is derived beside the key, so that it gives
+    /// nothing away.
     id: [u8; 8],
 }
 
@@ -36,10 +37,10 @@ pub enum SealerError {
     /// The credential exists and cannot be read.
     #[error("cannot read credential {STATE_KEY}")]
     Unreadable(#[source] WriteError),
-    /// Too short to be a key.
+    /// The credential is too short to be a key.
     #[error("credential {STATE_KEY} has {0} bytes, fewer than 32")]
     TooShort(usize),
-    /// The cryptographic library refused.
+    /// The cryptographic library refuses to derive a key.
     #[error("cannot derive a key from credential {STATE_KEY}")]
     Refused,
 }
@@ -50,15 +51,15 @@ pub enum OpenError {
     /// There is no key.
     #[error("it is sealed and there is no credential {STATE_KEY}")]
     NoKey,
-    /// Sealed with a key that is not the present one.
+    /// The record is sealed with a key that is not the present one.
     #[error("it is sealed with another key than the present {STATE_KEY}")]
     OtherKey,
-    /// Changed since it was sealed, or another token's.
+    /// The record was changed since it was sealed, or it is another token's.
     #[error("it was changed after it was sealed, or belongs to another token")]
     Tampered,
 }
 
-/// The key refused to seal; nothing a caller does leads here.
+/// The key refused to seal. Nothing that a caller does leads here.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("cannot seal the state")]
 pub struct SealError;
@@ -69,15 +70,17 @@ pub struct SealError;
 pub(super) struct Sealed {
     key_id: [u8; 8],
     nonce: [u8; 12],
-    /// Base64.
+    /// The sealed bytes in Base64.
     ciphertext: String,
 }
 
 impl Sealer {
-    /// Takes the key from `$CREDENTIALS_DIRECTORY/bearerd-state-key`; [`Sealer::None`] where there is none.
+    /// Takes the key from `$CREDENTIALS_DIRECTORY/bearerd-state-key`; [`Sealer::None`] where there
+    /// is none.
     ///
     /// # Errors
-    /// [`SealerError`] when the credential is there and of no use: to go on unsealed would be a surprise.
+    /// [`SealerError`] when the credential is there and of no use: to go on unsealed would be a
+    /// surprise.
     pub fn from_environment(environment: &Environment) -> Result<Self, SealerError> {
         let Some(directory) = environment.directory("CREDENTIALS_DIRECTORY") else {
             return Ok(Self::None);
@@ -152,8 +155,8 @@ impl StateKey {
     }
 }
 
-/// What a record is bound to: the format, so that none is read as another's, and the token's name, so that
-/// files cannot be swapped.
+/// What a record is bound to: the format, so that none is read as another's, and the token's name,
+/// so that files cannot be swapped.
 fn associated(bound_to: &str) -> Vec<u8> {
     format!("bearerd state 1\0{bound_to}").into_bytes()
 }

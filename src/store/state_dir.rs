@@ -14,16 +14,16 @@ use super::seal::{OpenError, Sealer};
 use super::state_file::{DecodeError, Record, decode};
 use crate::atomic_file::{Directory, WriteError};
 
-/// The directory of the durable state, locked against a second bearerd: two that refresh with the same
-/// rotating refresh token would log each other out.
+/// The directory of the durable state, locked against a second bearerd: two that refresh with the
+/// same rotating refresh token would log each other out.
 #[derive(Debug)]
 pub struct StateDir {
     pub(super) directory: Directory,
-    /// Whose files are there and could not be read. They are set aside, not replaced, by the next write:
-    /// the refresh tokens in them may come back with the key.
+    /// The tokens whose files are there and could not be read. The next write sets such a file
+    /// aside and does not replace it: the refresh tokens in it may come back with the key.
     pub(super) unread: BTreeSet<TokenName>,
-    /// What the last process did not come to remove. The writer does, when it has time: a disk may take
-    /// long over it, and the start must not.
+    /// The files that the last process did not come to remove. The writer removes them when it has
+    /// time: a disk may take long over it, and the start must not.
     pub(super) leftovers: Vec<OsString>,
     tightened: Option<u32>,
 }
@@ -31,7 +31,7 @@ pub struct StateDir {
 /// Why the state directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StateDirError {
-    /// It cannot be made.
+    /// The directory cannot be made.
     #[error("cannot create {}", path.display())]
     NotCreated {
         /// The directory.
@@ -40,10 +40,10 @@ pub enum StateDirError {
         #[source]
         cause: std::io::Error,
     },
-    /// Another process holds it.
+    /// Another process holds the directory.
     #[error("{} is in use by another bearerd", .0.display())]
     InUse(PathBuf),
-    /// It cannot be trusted, or not be read.
+    /// The directory cannot be trusted, or not be read.
     #[error(transparent)]
     Unusable(#[from] WriteError),
 }
@@ -51,44 +51,45 @@ pub enum StateDirError {
 /// Something in the state directory that an administrator should know of.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum StateWarning {
-    /// A file that means nothing; it was renamed.
+    /// A file that cannot be understood. It was renamed.
     #[error("state of {name} cannot be used: {cause}; it is kept as {}", kept_as.display())]
     Quarantined {
-        /// Whose.
+        /// The token.
         name: TokenName,
-        /// Its new path.
+        /// The file's new path.
         kept_as: PathBuf,
-        /// What is wrong with it.
+        /// What is wrong with the file.
         cause: DecodeError,
     },
     /// A file that could not even be renamed. It stays, and counts as absent.
     #[error("state of {name} cannot be used: {cause}; nor set aside: {refusal}")]
     NotQuarantined {
-        /// Whose.
+        /// The token.
         name: TokenName,
-        /// What is wrong with it.
+        /// What is wrong with the file.
         cause: DecodeError,
-        /// Why it stays.
+        /// Why the file stays.
         refusal: WriteError,
     },
-    /// A file sealed with a key that is not there. It stays until the token is obtained anew, and is then
-    /// set aside.
+    /// A file sealed with a key that is not there. It stays until the token is obtained anew, and
+    /// is then set aside.
     #[error("state of {name} cannot be used: {cause}")]
     Unopened {
-        /// Whose.
+        /// The token.
         name: TokenName,
         /// Which key is missing.
         cause: OpenError,
     },
-    /// A file that cannot be read. It stays until the token is obtained anew, and is then set aside.
+    /// A file that cannot be read. It stays until the token is obtained anew, and is then set
+    /// aside.
     #[error("state of {name} cannot be used: {cause}: {}", errno(cause))]
     Unreadable {
-        /// Whose.
+        /// The token.
         name: TokenName,
-        /// Why.
+        /// Why it cannot be read.
         cause: WriteError,
     },
-    /// Others could enter the directory; no longer.
+    /// Others could enter the directory. Its mode has been changed, so that they no longer can.
     #[error("the state directory had mode {0:04o}; it was set to 0700")]
     Tightened(u32),
 }
@@ -106,8 +107,8 @@ impl StateDir {
     /// Opens `STATE_DIR/tokens`, makes both where they are missing, and locks it.
     ///
     /// # Errors
-    /// [`StateDirError`], also when somebody else owns it: what bearerd writes there as another user, it
-    /// could not read again as its own.
+    /// [`StateDirError`], also when somebody else owns it: what bearerd writes there as another
+    /// user, it could not read again as its own.
     pub fn open(state_dir: &Path) -> Result<Self, StateDirError> {
         let path = state_dir.join("tokens");
         let created = DirBuilder::new().recursive(true).mode(0o700).create(&path);
@@ -146,8 +147,8 @@ impl StateDir {
         })
     }
 
-    /// Reads all records. What cannot be used is set aside or left in place and never stops the others;
-    /// each case is a warning.
+    /// Reads all records. What cannot be used is set aside or left in place and never stops the
+    /// others; each case is a warning.
     ///
     /// # Errors
     /// When the directory cannot be listed.
@@ -225,11 +226,12 @@ pub(super) fn file_name(name: &TokenName) -> OsString {
 }
 
 fn errno(error: &WriteError) -> String {
-    match error {
-        WriteError::Failed { cause, .. } => cause.to_string(),
-        _ => "not as bearerd writes it".into(),
+    if let WriteError::Failed { cause, .. } = error {
+        return cause.to_string();
     }
+    "not as bearerd writes it".into()
 }
 
-/// A token response is at most 1 MiB; sealed, and with what was set aside, its record stays far below.
+/// A token response is at most 1 MiB; sealed, and with what was set aside, its record stays far
+/// below.
 const MAX_SIZE: usize = 64 << 20;

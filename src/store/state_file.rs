@@ -1,7 +1,7 @@
 //! One token's durable record: its bytes, and the way back.
 //!
-//! Times are kept twice. `CLOCK_BOOTTIME` together with the boot id is exact as long as the machine is not
-//! rebooted, whatever happens to the wall clock; the wall clock carries them over a reboot.
+//! Times are kept twice. `CLOCK_BOOTTIME` together with the boot id is exact as long as the machine
+//! is not rebooted, whatever happens to the wall clock; the wall clock carries them over a reboot.
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,24 +20,26 @@ use crate::token::Token;
 /// What is kept of a token across restarts.
 #[derive(Clone, Debug)]
 pub struct Record {
-    /// Whose.
+    /// The token's name.
     pub name: TokenName,
     /// The token's number.
     pub generation: u64,
     /// [`bearerd_core::refresh::Policy::identity`] of the configuration it was obtained under.
     pub identity: [u8; 16],
-    /// The token.
+    /// What the authorization server issued.
     pub token: Arc<Token>,
-    /// Refreshes do not move the end of the refresh token on.
+    /// Whether refreshes do not move the end of the refresh token on.
     pub window_fixed: bool,
     /// When a refresh was begun whose outcome is unknown: the refresh token may be spent.
     pub open_intent: Option<Instant>,
-    /// Refresh tokens set aside, oldest first. Never used again; kept for an administrator's rescue.
+    /// Refresh tokens that were set aside, the oldest first. They are never used again, and kept
+    /// for an administrator who has to rescue a login.
     pub quarantined_refresh_tokens: Vec<SecretString>,
 }
 
 impl Record {
-    /// Moves the refresh token, if there is one, to those set aside; the oldest of more than three goes.
+    /// Moves the refresh token, if there is one, to those set aside; the oldest of more than three
+    /// goes.
     pub fn quarantine_refresh_token(&mut self) {
         let mut token = Token::clone(&self.token);
         token.validity.refresh = None;
@@ -56,37 +58,37 @@ impl Record {
 /// Why a record's bytes could not be made.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum EncodeError {
-    /// It cannot be sealed.
+    /// The record cannot be sealed.
     #[error(transparent)]
     Seal(#[from] SealError),
-    /// It cannot be put into JSON.
+    /// The record cannot be put into JSON.
     #[error("cannot put the record into words")]
     Json,
 }
 
-/// Why a record's bytes mean nothing. Never holds any of them.
+/// Why no record can be made of bytes. It never holds any of the bytes.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum DecodeError {
-    /// Not what was written.
+    /// The bytes are not what was written.
     #[error("it is damaged (line {line}, column {column})")]
     Damaged {
-        /// From 1.
+        /// The line, counted from 1.
         line: usize,
-        /// From 1.
+        /// The column, counted from 1.
         column: usize,
     },
-    /// Of another bearerd.
+    /// Another version of bearerd wrote the record.
     #[error("it has format version {0}, this bearerd writes {VERSION}")]
     ForeignVersion(u64),
-    /// A file renamed or copied.
+    /// The file was renamed or copied: the record is another token's.
     #[error("it belongs to another token")]
     OtherToken,
-    /// Sealed and not to be opened.
+    /// The record is sealed and cannot be opened.
     #[error(transparent)]
     Sealed(#[from] OpenError),
 }
 
-/// A record's bytes.
+/// Makes a record's bytes.
 ///
 /// # Errors
 /// [`EncodeError`], which no record is known to cause.
@@ -109,11 +111,12 @@ pub fn encode(
     to_json(&Envelope { version, content }, 2 * capacity)
 }
 
-/// A record from its bytes, its times on the present clock.
+/// Makes a record from its bytes, with its times on the present clock.
 ///
-/// Of a record from another boot, the wall clock says how old it is. Where that clock has been set back
-/// behind the moment the token was obtained, its age is unknown: the access token counts as expired, and the
-/// refresh token is kept for at most its whole lifetime from now, since trying it costs one request.
+/// Of a record from another boot, the wall clock says how old it is. Where that clock has been set
+/// back behind the moment the token was obtained, its age is unknown: the access token counts as
+/// expired, and the refresh token is kept for at most its whole lifetime from now, since trying it
+/// costs one request.
 ///
 /// # Errors
 /// [`DecodeError`] for anything but what [`encode`] made for this name.
@@ -314,19 +317,19 @@ impl Stored {
 
 /// How stored times are put on the present clock.
 enum Restored<'a> {
-    /// Same boot.
+    /// The record is of this boot.
     Boottime,
-    /// Another boot.
+    /// The record is of another boot.
     Wall(&'a Moment),
-    /// Another boot, and by the wall clock the token was obtained in the future.
+    /// The record is of another boot, and by the wall clock the token was obtained in the future.
     SetBack { now: Instant, obtained: Duration },
 }
 
 impl<'a> Restored<'a> {
     fn new(stored: &Stored, moment: &'a Moment) -> Self {
         let same_boot = stored.boot_id.is_some() && stored.boot_id == moment.boot.0;
-        // A boottime that is still to come cannot be this boot's, whatever the id says: containers may
-        // have their own (`time_namespaces(7)`).
+        // A boottime that is still to come cannot be this boot's, whatever the id says: containers
+        // may have their own (`time_namespaces(7)`).
         if same_boot && Instant::since_boot(stored.obtained.boottime) <= moment.now {
             Self::Boottime
         } else if stored.obtained.unix <= moment.unix_now {
@@ -351,7 +354,7 @@ impl<'a> Restored<'a> {
     fn refresh(&self, time: Time) -> Instant {
         match self {
             Self::SetBack { now, obtained } => *now + time.unix.saturating_sub(*obtained),
-            _ => self.access(time),
+            Self::Boottime | Self::Wall(_) => self.access(time),
         }
     }
 }

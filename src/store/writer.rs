@@ -1,7 +1,7 @@
 //! The thread that writes the durable state, so that waiting for a disk never holds up the daemon.
 //!
-//! Group commit: whatever was asked for while the last write was under way is written together. The cost of
-//! a sync is paid per batch, not per token.
+//! Group commit: whatever was asked for while the last write was under way is written together. The
+//! cost of a sync is paid per batch, not per token.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -32,25 +32,26 @@ pub struct StateWriter {
     ended: Receiver<()>,
 }
 
-/// The answer to a [`StateWriter::put`] or [`StateWriter::remove`], one for each, also when a newer record of the same token went to
-/// disk in its place.
+/// The answer to a [`StateWriter::put`] or [`StateWriter::remove`]. Each gets one, also when a
+/// newer record of the same token went to disk in its place.
 #[derive(Clone, Debug)]
 pub struct Written {
-    /// Whose.
+    /// The token.
     pub name: TokenName,
-    /// As given.
+    /// The ticket that came with the order.
     pub ticket: u64,
-    /// `Ok`: this record or a newer one survives a power failure, or its removal does.
+    /// `Ok` says that this record or a newer one survives a power failure, or that its removal
+    /// does.
     pub result: Result<(), StateError>,
 }
 
 /// Why a record is not durable. Trying again, with a backoff, can help.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum StateError {
-    /// Its bytes could not be made.
+    /// The record's bytes could not be made.
     #[error("cannot write the state")]
     Encode(#[from] EncodeError),
-    /// Its file could not be written.
+    /// The record's file could not be written.
     #[error("cannot write the state")]
     Write(#[from] WriteError),
 }
@@ -92,7 +93,8 @@ impl StateWriter {
         Ok((Self { jobs, ended }, written))
     }
 
-    /// Makes a record durable, in place of any older one of its token. The ticket comes back with the answer.
+    /// Makes a record durable, in place of any older one of its token. The ticket comes back with
+    /// the answer.
     pub fn put(&self, record: Box<Record>, ticket: u64) {
         self.send(Job::Put(record, ticket));
     }
@@ -147,8 +149,8 @@ impl Thread {
         }
     }
 
-    /// Waits for work; until there is some, the old files go. At the end only some of them do, so as not to
-    /// hold up the stop: the next start finds the others.
+    /// Waits for work; until there is some, the old files go. At the end only some of them do, so
+    /// as not to hold up the stop: the next start finds the others.
     fn next(&mut self, queue: &Receiver<Job>) -> Option<Job> {
         let mut discarded_at_end = 0;
         while let Some(replaced) = self.replaced.pop() {
@@ -273,10 +275,11 @@ const ATTRIBUTES: Attributes = Attributes {
     mode: 0o600,
 };
 
-/// The larger, the fewer syncs; the smaller, the sooner the first answer.
+/// A larger batch needs fewer syncs; a smaller one has its first answer sooner.
 const MAX_BATCH: usize = 4096;
 
-/// Above this the old files go first, or a writer that is always busy would fill the disk.
+/// When more old files than this are left, they go first: a writer that is always busy would fill
+/// the disk.
 const MAX_REPLACED: usize = 16_384;
 
 const MAX_DISCARDED_AT_END: u32 = 256;
