@@ -10,5 +10,6 @@
 
 mod architecture;
 mod etc;
+mod imports;
 mod man;
 mod units;
