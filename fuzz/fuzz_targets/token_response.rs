@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use bearerd_core::instant::Instant;
 use bearerd::oauth::response::{Reply, Request, parse};
+use bearerd_core::instant::Instant;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use libfuzzer_sys::fuzz_target;
 use secrecy::{ExposeSecret, SecretString};
