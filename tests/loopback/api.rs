@@ -548,6 +548,8 @@ fn more_requests_than_connections_wait_their_turn() {
             stream
         })
         .collect();
+    // Before its request is read, a client may be sent away to make room.
+    world.wait_for_waiting("lev", 256);
     let socket = world.socket.clone();
     let next = thread::spawn(move || get(&socket, "/v1/tokens/nhs/access_token").unwrap());
     // The same thread serves oidc-agent's socket: by the time of its answers it has seen the new client, too.
