@@ -143,9 +143,9 @@ pub fn read_matching(path: &Path, attributes: &Attributes) -> Option<Existing> {
 /// What [`read_matching`] found.
 #[derive(Debug)]
 pub struct Existing {
-    /// All its bytes.
+    /// All of the file's bytes.
     pub content: Zeroizing<Vec<u8>>,
-    /// When it was written: time since the epoch.
+    /// When the file was written, as time since the epoch.
     pub modified_unix: Duration,
 }
 

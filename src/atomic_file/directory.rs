@@ -61,7 +61,7 @@ impl Directory {
     /// Refuses a directory in which somebody else could replace our files.
     ///
     /// # Errors
-    /// [`WriteError::Directory`], naming the rule.
+    /// [`WriteError::Directory`], which names the rule.
     pub fn audit(&self) -> Result<(), WriteError> {
         let stat = self.stat()?;
         let (mode, owner) = (stat.st_mode & 0o7777, stat.st_uid);

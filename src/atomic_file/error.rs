@@ -39,15 +39,15 @@ pub enum WriteError {
     /// There is something of that name that must not be replaced by a file.
     #[error("{} is {found}, not a regular file", path.display())]
     NotAFile {
-        /// The target.
+        /// The path.
         path: PathBuf,
-        /// What it is.
+        /// What there is instead of a file.
         found: &'static str,
     },
 }
 
 impl WriteError {
-    /// What the reader can do about it.
+    /// Says what the reader can do about the error.
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         let (cause, step) = match self {

@@ -14,11 +14,11 @@ use crate::failpoint;
 /// Who may do what with a file.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Attributes {
-    /// Owner's user id; `None` is the process's own.
+    /// The owner's user id; `None` means the process's own.
     pub owner: Option<u32>,
-    /// Group id; `None` is the process's own, or the directory's where that is set-group-ID.
+    /// The group id; `None` means the process's own, or the directory's where that is set-group-ID.
     pub group: Option<u32>,
-    /// Permission bits; the umask has no say.
+    /// The permission bits; the umask does not change them.
     pub mode: u32,
 }
 
@@ -26,9 +26,9 @@ pub struct Attributes {
 pub(super) struct Staged<'a> {
     directory: &'a Directory,
     name: OsString,
-    /// `None` once renamed.
+    /// The temporary name; `None` after the file was renamed.
     temporary: Option<OsString>,
-    /// `None` when another way of syncing is used.
+    /// The open file; `None` when another way of syncing is used.
     file: Option<OwnedFd>,
 }
 
@@ -131,7 +131,8 @@ impl Drop for Staged<'_> {
     }
 }
 
-/// Not to be guessed: in a sticky directory somebody else could have made one of that name.
+/// Makes a name that nobody can guess: in a sticky directory, somebody else could make a file of a
+/// known name first.
 fn temporary_name() -> Result<OsString, Errno> {
     let mut random = [0_u8; 16];
     rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
