@@ -1,4 +1,5 @@
-//! Keeps writes from waiting for ever: a client that stops reading loses its connection.
+//! Keeps writes from waiting for ever, and from going on for long: a client that stops reading loses
+//! its connection, and one that asks much at once is answered in turns with the others.
 
 use std::io;
 use std::pin::Pin;
@@ -16,6 +17,9 @@ pub(in crate::api) struct WriteLimited {
     limit: Duration,
     /// The timer of a write, while it is blocked.
     blocked: Option<Pin<Box<Sleep>>>,
+    /// Something has been written since the last read: what is written next are further answers to
+    /// requests that came at once.
+    written: bool,
 }
 
 impl WriteLimited {
@@ -26,6 +30,7 @@ impl WriteLimited {
             stream,
             limit,
             blocked: None,
+            written: false,
         }
     }
 
@@ -51,7 +56,10 @@ impl AsyncRead for WriteLimited {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        self.written &= buf.filled().len() == before;
+        read
     }
 }
 
@@ -63,7 +71,13 @@ impl AsyncWrite for WriteLimited {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.limited(cx, |stream, cx| stream.poll_write(cx, buf))
+        if std::mem::take(&mut self.written) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let written = self.limited(cx, |stream, cx| stream.poll_write(cx, buf));
+        self.written = written.is_ready();
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
