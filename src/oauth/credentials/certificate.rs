@@ -37,6 +37,13 @@ pub(in crate::oauth) fn matches(
     })
 }
 
+/// Whether a certificate has the version without extensions (RFC 5280 section 4.1.2.1): it does not
+/// name its version.
+pub(in crate::oauth) fn is_version_1(certificate: &[u8]) -> bool {
+    let signed = element(certificate).and_then(|(_, certificate, _)| element(certificate));
+    signed.is_some_and(|(_, signed, _)| signed.first() != Some(&0xa0))
+}
+
 /// `notAfter`, since the epoch (RFC 5280 section 4.1.2.5); `None` for what is no certificate.
 pub(in crate::oauth) fn not_after(certificate: &[u8]) -> Option<Duration> {
     let (_, certificate, _) = element(certificate)?;

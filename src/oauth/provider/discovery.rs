@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::http::header;
 use arc_swap::ArcSwapOption;
 use bearerd_core::instant::Instant;
 use reqwest::Client;
@@ -16,7 +15,7 @@ use crate::config::HttpsUrl;
 use crate::oauth::response::dates;
 use crate::oauth::transport::NoAnswer;
 use crate::oauth::transport::address::server;
-use crate::oauth::transport::exchange::exchange;
+use crate::oauth::transport::exchange::fetch_public;
 
 /// The last metadata seen. It outlives its hour when the server does not answer.
 #[derive(Default)]
@@ -76,10 +75,8 @@ async fn discover(
 ) -> Result<Metadata, ProviderError> {
     let mut problem = None;
     for url in well_known(&issuer.url) {
-        let request = client
-            .get(url.clone())
-            .header(header::ACCEPT, "application/json");
-        let answer = exchange(request, &url).await.map_err(NoAnswer::not_sent)?;
+        let answer = fetch_public(client, &url, "application/json").await;
+        let answer = answer.map_err(NoAnswer::not_sent)?;
         match Metadata::read(&answer, issuer, certificate) {
             Ok(metadata) => return Ok(metadata),
             Err(found) => {

@@ -14,7 +14,7 @@ use super::single_flight::{Shared, SingleFlight};
 use crate::clock;
 use crate::config::HttpsUrl;
 use crate::oauth::transport::address::server;
-use crate::oauth::transport::exchange::exchange;
+use crate::oauth::transport::exchange::fetch_public;
 
 /// The key set last seen. It outlives its time when the provider does not answer.
 #[derive(Default)]
@@ -123,10 +123,8 @@ impl Entry {
 }
 
 async fn fetch(client: &Client, jwks_uri: &HttpsUrl) -> Result<(KeySet, Duration), ProviderError> {
-    let request = client
-        .get(jwks_uri.url.clone())
-        .header(header::ACCEPT, "application/jwk-set+json, application/json");
-    let answer = exchange(request, &jwks_uri.url).await?;
+    let accept = "application/jwk-set+json, application/json";
+    let answer = fetch_public(client, &jwks_uri.url, accept).await?;
     let keys = if answer.status.is_success() {
         KeySet::parse(&answer.body)
     } else {

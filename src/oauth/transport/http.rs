@@ -87,6 +87,10 @@ impl Settings {
     fn base(&self) -> Result<ClientBuilder, TransportError> {
         let builder = Client::builder()
             .user_agent(concat!("bearerd/", env!("CARGO_PKG_VERSION")))
+            // As curl and Go read them: a header that nobody can read costs that header.
+            .http1_allow_obsolete_multiline_headers_in_responses(true)
+            .http1_allow_spaces_after_header_name_in_responses(true)
+            .http1_ignore_invalid_headers_in_responses(true)
             .redirect(redirect::Policy::none())
             .retry(retry::never())
             .https_only(self.https_only)
@@ -131,6 +135,11 @@ fn identity(config: &TlsIdentity, environment: &Environment) -> Result<Identity,
         what: "tls.key",
         cause,
     })?;
+    if certificate::is_version_1(&leaf) {
+        return Err(unusable(
+            "the certificate is X.509 version 1; have it issued as version 3",
+        ));
+    }
     if !certificate::matches(&leaf, &der) {
         return Err(unusable("the certificate is for another key"));
     }

@@ -31,6 +31,8 @@ impl NoAnswer {
         let parse = find::<hyper::Error>(error).is_some_and(hyper::Error::is_parse);
         let trouble = match tls {
             Some(trouble) => trouble,
+            None if says(error, "proxy authorization required") => Trouble::ProxyAuthentication,
+            None if says(error, "tunnel error: unsuccessful") => Trouble::ProxyRefused,
             None if error.is_dns() => Trouble::Dns,
             None if connecting && error.is_timeout() => Trouble::ConnectTimeout,
             None if connecting && refused => Trouble::ConnectionRefused,
@@ -112,8 +114,23 @@ fn certificate_trouble(problem: &CertificateError) -> Trouble {
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             Trouble::CertificateWrongName
         }
+        CertificateError::Other(other) => match other.to_string() {
+            other if other.contains("CaUsedAsEndEntity") => Trouble::CertificateOfAuthority,
+            other if other.contains("UnsupportedCertVersion") => Trouble::CertificateVersion,
+            _ => Trouble::CertificateInvalid,
+        },
         _ => Trouble::CertificateInvalid,
     }
+}
+
+/// Whether a TLS stream ended without a close_notify alert.
+pub(super) fn ends_without_notice(error: &reqwest::Error) -> bool {
+    find::<io::Error>(error).is_some_and(|e| innermost(e).kind() == io::ErrorKind::UnexpectedEof)
+}
+
+/// Whether one of the causes has these words, for causes whose types are nobody's to name.
+fn says(error: &(dyn Error + 'static), words: &str) -> bool {
+    error.to_string().contains(words) || error.source().is_some_and(|cause| says(cause, words))
 }
 
 /// Walks the causes. An [`io::Error`] hides what it wraps from `source`, so it is opened.

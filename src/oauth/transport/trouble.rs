@@ -14,6 +14,12 @@ pub enum Trouble {
     /// The server's certificate has a flaw not named here.
     #[error("the server's certificate is invalid")]
     CertificateInvalid,
+    /// The server shows the certificate of a CA as its own.
+    #[error("the server's certificate is that of a CA (basicConstraints CA:TRUE)")]
+    CertificateOfAuthority,
+    /// The server's certificate has a version without extensions.
+    #[error("the server's certificate is X.509 version 1, without extensions")]
+    CertificateVersion,
     /// Nothing that is trusted here signed the server's certificate.
     #[error("the server's certificate is signed by an unknown issuer")]
     CertificateUnknownIssuer,
@@ -41,6 +47,12 @@ pub enum Trouble {
     /// The name does not resolve.
     #[error("cannot resolve the host name")]
     Dns,
+    /// The proxy wants to know who asks.
+    #[error("the proxy asks for a user name and a password (407)")]
+    ProxyAuthentication,
+    /// The proxy does not connect to the server.
+    #[error("the proxy refuses to connect to the server")]
+    ProxyRefused,
     /// The reply is over the limit.
     #[error("the answer is larger than 1 MiB")]
     TooLarge,
@@ -61,6 +73,9 @@ impl Trouble {
         match self {
             Self::CertificateExpired
             | Self::CertificateInvalid
+            | Self::CertificateOfAuthority
+            | Self::CertificateVersion
+            | Self::ProxyAuthentication
             | Self::CertificateUnknownIssuer
             | Self::CertificateWrongName
             | Self::ClientCertificateRefused
@@ -71,6 +86,7 @@ impl Trouble {
             | Self::Connect
             | Self::ConnectTimeout
             | Self::Dns
+            | Self::ProxyRefused
             | Self::TooLarge
             | Self::Timeout
             | Self::Tls
@@ -86,6 +102,16 @@ impl Trouble {
             Self::CertificateUnknownIssuer => {
                 Some("set tls.ca to the issuing CA's certificate if it is a private one")
             }
+            Self::CertificateOfAuthority => Some(
+                "have the server use a certificate of its own, with CA:FALSE, that the CA signed",
+            ),
+            Self::CertificateVersion => {
+                Some("have the server's certificate issued as version 3, with a subjectAltName")
+            }
+            Self::ProxyAuthentication => {
+                Some("set the proxy's user name and password in the proxy URL")
+            }
+            Self::ProxyRefused => Some("have the proxy allow this host, or set NO_PROXY"),
             Self::CertificateWrongName => Some("check the host name in the URL"),
             Self::ClientCertificateRefused => {
                 Some("check that tls.certificate is registered, in date and complete")
