@@ -155,6 +155,7 @@ fn send_once_durable(owners: &mut Owners, now: Instant, mut request: Request) {
         .refresh_token
         .clone_from(&record.token.refresh_token);
     input_tokens.id_token.clone_from(&record.token.id_token);
+    input_tokens.granted_scope.clone_from(&record.token.scope);
     failpoint::pass("intent");
     owners
         .durability

@@ -14,6 +14,8 @@ use crate::token::Token;
 pub struct InputTokens {
     /// The refresh token held, for [`bearerd_core::refresh::Use::RefreshToken`].
     pub refresh_token: Option<SecretString>,
+    /// The scope that was granted with the refresh token, where the server named it.
+    pub granted_scope: Option<String>,
     /// The ID token held: that of a refresh must go on from it (OpenID Connect Core section 12.2).
     pub id_token: Option<SecretString>,
     /// The parts of other tokens that this one is made from.

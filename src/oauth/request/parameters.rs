@@ -16,10 +16,9 @@ pub(in crate::oauth) struct Parameters<'a>(Vec<(&'a str, &'a str)>);
 impl<'a> Parameters<'a> {
     /// Collects the parameters.
     ///
-    /// A refresh token grant that merely follows another grant is sent bare: without `scope` the
-    /// server repeats what was granted (RFC 6749 section 6), and parameters of the first grant mean
-    /// nothing to it. Where refreshing *is* the configured grant, `scope` and the rest were written
-    /// for it.
+    /// A refresh asks for what the first request asked for: without `resource` or `audience` some
+    /// servers answer with a token for another API (RFC 8707 section 2.2), and without `scope` some
+    /// refuse.
     pub(in crate::oauth) fn new(
         token: &'a TokenConfig,
         grant: &'a GrantRequest,
@@ -27,24 +26,20 @@ impl<'a> Parameters<'a> {
         scope: &'a str,
     ) -> Self {
         let mut list = granting(token, grant);
-        let follows_another = matches!(grant, GrantRequest::RefreshToken(_))
-            && !matches!(token.grant, GrantConfig::RefreshToken(_));
         // What a login asked for was said when it began; only `resource` may be said again (RFC
         // 8707).
         let follows_login = matches!(
             grant,
             GrantRequest::AuthorizationCode(_) | GrantRequest::DeviceCode(_)
         );
-        if !follows_another {
-            if !scope.is_empty() && !follows_login {
-                list.push(("scope", scope));
-            }
-            if !follows_login {
-                list.extend(token.audience.iter().map(|value| ("audience", &**value)));
-            }
-            list.extend(token.resource.iter().map(|value| ("resource", &**value)));
+        if !scope.is_empty() && !follows_login {
+            list.push(("scope", scope));
         }
-        if !follows_another && !matches!(grant, GrantRequest::DeviceAuthorization) {
+        if !follows_login {
+            list.extend(token.audience.iter().map(|value| ("audience", &**value)));
+        }
+        list.extend(token.resource.iter().map(|value| ("resource", &**value)));
+        if !matches!(grant, GrantRequest::DeviceAuthorization) {
             list.extend(token.params.iter().map(|(name, value)| (&**name, &**value)));
         }
         list.extend(client(client_id, proof));
@@ -321,13 +316,14 @@ mod tests {
     }
 
     #[test]
-    fn a_refresh_after_another_grant_is_bare() {
+    fn a_refresh_asks_for_what_the_first_request_asked_for() {
         let refresh = GrantRequest::RefreshToken(SecretString::from("r/1"));
         let secret = SecretString::from("s");
         let (config, _) = password();
         let body = encoded(config, &refresh, &Proof::Post(&secret), BodyFormat::Form);
         let bare = "grant_type=refresh_token&refresh_token=r%2F1";
-        assert_eq!(body, format!("{bare}&client_id=the+id&client_secret=s"));
+        let client = "client_id=the+id&client_secret=s";
+        assert_eq!(body, format!("{bare}&{REST}&{client}"));
 
         let seeded = GrantConfig::RefreshToken(RefreshTokenGrant {
             refresh_token: SecretRef::Env("R".into()),

@@ -66,13 +66,20 @@ impl TokenRequest<'_> {
         Ok(brought)
     }
 
-    /// Sends the request, and once more where the server's clock is what it was refused for.
+    /// Sends the request, and once more where the server's clock, or the scope of a refresh, is what
+    /// it was refused for.
     pub(in crate::oauth) async fn redeem(&self) -> Result<Token, ObtainError> {
         let skew = self.registration.clock_skew();
-        let outcome = self.send().await;
+        let scope = self.scope();
+        let outcome = self.send(&scope).await;
         let Err(ObtainError::Response(ResponseError::Refused(refusal))) = &outcome else {
             return outcome;
         };
+        // Without a scope the server repeats what was granted (RFC 6749 section 6).
+        let refreshes = self.grant.refresh_token().is_some();
+        if refreshes && !scope.is_empty() && refusal.error.as_deref() == Some("invalid_scope") {
+            return self.send("").await;
+        }
         let credentials = self.grant.credentials(self.registration);
         let proof_signed = matches!(credentials, Credentials::Assertion(_));
         let grant_signed = matches!(self.grant, GrantRequest::ToSign(_));
@@ -82,22 +89,30 @@ impl TokenRequest<'_> {
             FailureKind::Denied | FailureKind::RateLimited | FailureKind::Unavailable => false,
         };
         if blamed && self.registration.clock_skew() != skew {
-            return self.send().await;
+            return self.send(&scope).await;
         }
         outcome
     }
 
+    /// The scope to ask for: on a refresh what was granted, else what is configured.
+    fn scope(&self) -> String {
+        let granted = &self.input_tokens.granted_scope;
+        let granted = granted
+            .clone()
+            .filter(|_| self.grant.refresh_token().is_some());
+        granted.unwrap_or_else(|| self.token.scope.join(" "))
+    }
+
     /// Sends the request once.
-    async fn send(&self) -> Result<Token, ObtainError> {
+    async fn send(&self, scope: &str) -> Result<Token, ObtainError> {
         let registration = self.registration;
         let endpoint = registration.token_endpoint().await?;
         let at = &endpoint.text;
         let proof = Proof::of(registration, &self.grant, at, self.input_tokens).await?;
         let signed = self.grant.signed(registration, at).await?;
         let grant = signed.as_ref().unwrap_or(&self.grant);
-        let scope = self.token.scope.join(" ");
         let client = (&*registration.client_id, &proof);
-        let parameters = Parameters::new(self.token, grant, client, &scope);
+        let parameters = Parameters::new(self.token, grant, client, scope);
         let body = parameters.encode(registration.config.body)?;
         // Wiped once reqwest has let go of it.
         let body = Bytes::from_owner(body);

@@ -215,8 +215,8 @@ async fn the_refresh_grant_has_its_own_client_authentication() {
     let seen = server.seen();
     assert!(seen[0].parameter("client_assertion").is_some());
     assert_eq!(seen[0].parameter("client_secret"), None);
-    let bare = "grant_type=refresh_token&refresh_token=r0&client_id=id&client_secret=canary-secret";
-    assert_eq!(seen[1].body, bare);
+    let sent = "grant_type=refresh_token&refresh_token=r0&scope=s&client_id=id&client_secret=canary-secret";
+    assert_eq!(seen[1].body, sent);
 }
 
 #[tokio::test]
