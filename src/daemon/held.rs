@@ -59,11 +59,16 @@ impl Held {
         window_fixed: bool,
     ) -> &Record {
         let old = self.record.take();
+        // Some servers give one and the same token until it ends: that is no replacement.
+        let again = old.as_ref().is_some_and(|old| {
+            let held = old.token.access_token.expose_secret();
+            old.identity == config.identity && held == token.access_token.expose_secret()
+        });
         let old = old.map(|old| (old.generation, old.quarantined_refresh_tokens));
         let (generation, quarantined_refresh_tokens) = old.unwrap_or((self.forgotten, Vec::new()));
         self.record.insert(Record {
             name: config.name.clone(),
-            generation: generation + 1,
+            generation: generation + u64::from(!again),
             identity: config.identity,
             token: Arc::new(token),
             window_fixed,

@@ -63,19 +63,23 @@ impl Publisher {
         self.tell(EventKind::Removed);
     }
 
-    /// Lets readers see a token, unless it has expired or they have a newer one. Returns whether
-    /// they see it now.
+    /// Lets readers see a token, unless it has expired or they have a newer one. Returns whether it
+    /// is new to them: of the one that they have, only the times change.
     pub fn publish(&self, now: Instant, published: Published) -> bool {
-        let valid = now < published.token.validity.expires_at;
-        valid
-            && self.change(|view| {
-                let current = view.current.as_ref();
-                let newer = current.is_none_or(|held| held.generation < published.generation);
-                if newer {
-                    view.current = Some(published);
-                }
-                newer
-            })
+        if published.token.validity.expires_at <= now {
+            return false;
+        }
+        let mut new = false;
+        self.change(|view| {
+            let held = view.current.as_ref().map(|held| held.generation);
+            new = held.is_none_or(|held| held < published.generation);
+            let seen = new || held == Some(published.generation);
+            if seen {
+                view.current = Some(published);
+            }
+            seen
+        });
+        new
     }
 
     /// Takes the current token from the readers: it has expired, or is not to be used any more.

@@ -61,6 +61,12 @@ pub async fn refresh(
         loop {
             let view = next(api, name, &mut receiver).await?;
             if let Some(current) = newer(&view, &before, clock::now()) {
+                let again =
+                    rejected.is_some_and(|hash| other_than(&view, hash, clock::now()).is_none());
+                if again {
+                    let how = "was rejected, and the server gives the same one again";
+                    return Err(lost(how, name, &view, clock::now()));
+                }
                 return Ok(current);
             }
             if failed_since(&view, &before) || needs_person(&view) {

@@ -45,14 +45,16 @@ pub(in crate::api) async fn next(
     Ok(receiver.borrow_and_update().clone())
 }
 
-/// The current token, if it is newer than the one before.
+/// The current token, if it is newer than the one before, or the same one obtained anew.
 pub(in crate::api) fn newer(
     view: &TokenView,
     before: &TokenView,
     now: Instant,
 ) -> Option<Published> {
     let current = valid(view, now)?;
-    (Some(current.generation) > generation(before)).then(|| current.clone())
+    let age = |token: &Published| (token.generation, token.token.validity.obtained_at);
+    let before = before.current.as_ref().map(age);
+    (Some(age(current)) > before).then(|| current.clone())
 }
 
 /// The generation of the current token.
