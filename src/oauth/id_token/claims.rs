@@ -93,7 +93,8 @@ pub(super) fn text(
     name: &'static str,
 ) -> Result<Option<String>, IdTokenError> {
     match members.get(name) {
-        None => Ok(None),
+        // Some providers write null for what they have nothing to say of.
+        None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.clone())),
         Some(_) => Err(IdTokenError::Claim(name)),
     }
@@ -104,7 +105,7 @@ pub(super) fn time(
     members: &Map<String, Value>,
     name: &'static str,
 ) -> Result<Option<Duration>, IdTokenError> {
-    let Some(value) = members.get(name) else {
+    let Some(value) = members.get(name).filter(|value| !value.is_null()) else {
         return Ok(None);
     };
     let seconds = value.as_f64().filter(|seconds| *seconds <= LAST_SECOND);

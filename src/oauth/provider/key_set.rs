@@ -29,7 +29,15 @@ impl KeySet {
         if keys.len() > MAX_KEYS {
             return Err(KeySetProblem::TooManyKeys);
         }
-        let keys: Vec<Key> = keys.into_iter().filter_map(Key::read).collect();
+        // The same key listed twice is one key.
+        let mut different: Vec<Value> = Vec::new();
+        for mut key in keys {
+            unpad(&mut key);
+            if !different.contains(&key) {
+                different.push(key);
+            }
+        }
+        let keys: Vec<Key> = different.into_iter().filter_map(Key::read).collect();
         if keys.is_empty() {
             return Err(KeySetProblem::NoUsableKey);
         }
@@ -49,6 +57,15 @@ impl KeySet {
             (Some(key), None) => Ok(key),
             (Some(_), Some(_)) => Err(Unfit::Several),
             (None, _) => Err(Unfit::All),
+        }
+    }
+}
+
+/// Takes the padding off a key's numbers: RFC 7515 section 2 has none, some providers do.
+fn unpad(key: &mut Value) {
+    for name in ["n", "e", "x", "y"] {
+        if let Some(Value::String(number)) = key.get_mut(name) {
+            number.truncate(number.trim_end_matches('=').len());
         }
     }
 }

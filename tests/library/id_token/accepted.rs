@@ -64,6 +64,12 @@ fn all_that_is_allowed() {
             "a key with a sign byte",
             rs256(&header("RS256", "sign byte", &[]), &payload(&[])),
         ),
+        (
+            "a key whose exponent is padded",
+            rs256(&header("RS256", "padded", &[]), &payload(&[])),
+        ),
+        ("azp null", claiming(&[("azp", "null")])),
+        ("auth_time null", claiming(&[("auth_time", "null")])),
         ("no typ", headed(&[("typ", "")])),
         ("typ in lower case", headed(&[("typ", "\"jwt\"")])),
         (

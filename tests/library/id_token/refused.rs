@@ -210,7 +210,6 @@ fn keys() {
         ("even exponent", of("e even"), no_key(rs, "eeven")),
         ("exponent 0", of("e zero"), no_key(rs, "ezero")),
         ("long exponent", of("e long"), no_key(rs, "elong")),
-        ("padded exponent", of("padded"), no_key(rs, "padded")),
         (
             "RS256 by an EC key",
             by_p256("RS256", "p256"),
@@ -789,7 +788,7 @@ fn parties() {
         (
             "sub null",
             claiming(&[("sub", "null")]),
-            IdTokenError::Claim("sub"),
+            IdTokenError::Missing("sub"),
         ),
         (
             "long sub",
@@ -823,7 +822,7 @@ fn times() {
     let exp = IdTokenError::Claim("exp");
     refuse(vec![
         ("no exp", at("exp", ""), IdTokenError::Missing("exp")),
-        ("exp null", at("exp", "null"), exp.clone()),
+        ("exp null", at("exp", "null"), IdTokenError::Missing("exp")),
         (
             "exp a string",
             at("exp", &format!("\"{}\"", NOW + 300)),
@@ -915,7 +914,7 @@ fn bindings() {
         (
             "nonce null",
             claiming(&[("nonce", "null")]),
-            IdTokenError::Claim("nonce"),
+            IdTokenError::Missing("nonce"),
         ),
         (
             "nonce twice",
