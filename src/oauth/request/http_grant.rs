@@ -192,7 +192,7 @@ fn refusal(grant: &HttpGrant, answer: &Answer, request: &Request<'_>) -> HttpRef
     HttpRefusal {
         server: server(&grant.url.url),
         status: answer.status,
-        message: message.and_then(|text| shown(text, request.secrets, 200)),
+        message: message.and_then(|text| shown(text, request.secrets, 600)),
         rate_limited: limited,
         retry_after: retry_after.or(reset),
     }

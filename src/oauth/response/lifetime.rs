@@ -27,7 +27,6 @@ pub(super) fn stated(members: &Map<String, Value>, unix_now: Duration) -> Option
 }
 
 /// What a JWT's own `exp` says, unverified: it is the server's word, by the connection it came on.
-/// Not for when `expires_in` is there: access tokens are opaque to clients.
 pub(super) fn of_jwt(access_token: &str, unix_now: Duration) -> Option<Duration> {
     let mut parts = access_token.split('.');
     let (_, payload, _) = (parts.next()?, parts.next()?, parts.next()?);
@@ -43,13 +42,32 @@ pub(super) fn of_jwt(access_token: &str, unix_now: Duration) -> Option<Duration>
     usable(left.min(exp.saturating_sub(iat)))
 }
 
-/// `refresh_expires_in` (Keycloak) or `refresh_token_expires_in` (NHS England, Apigee, AD FS). Zero
-/// means that no limit is stated, not that there is none.
-pub(super) fn of_refresh_token(members: &Map<String, Value>) -> Option<Duration> {
-    ["refresh_expires_in", "refresh_token_expires_in"]
-        .iter()
-        .find_map(|name| members.get(*name).and_then(seconds))
-        .and_then(usable)
+/// How long a refresh token lives, under the names that servers use: `refresh_expires_in`
+/// (Keycloak), `refresh_token_expires_in` (NHS England, Apigee, AD FS, GitHub),
+/// `x_refresh_token_expires_in` (QuickBooks), or a point in time. Zero means that no limit is
+/// stated, not that there is none.
+pub(super) fn of_refresh_token(
+    members: &Map<String, Value>,
+    unix_now: Duration,
+) -> Option<Duration> {
+    let lifetimes = [
+        "refresh_expires_in",
+        "refresh_token_expires_in",
+        "x_refresh_token_expires_in",
+    ];
+    let ends = [
+        "refresh_token_expires_at",
+        "refresh_token_expires_on",
+        "refresh_expires_at",
+    ];
+    let mut lifetimes = lifetimes.iter();
+    let lifetime = lifetimes.find_map(|name| members.get(*name).and_then(seconds));
+    let end = || {
+        let mut ends = ends.iter();
+        ends.find_map(|name| members.get(*name).and_then(point))?
+            .checked_sub(unix_now)
+    };
+    lifetime.or_else(end).and_then(usable)
 }
 
 /// An HTTP date, since the epoch (RFC 9110 section 5.6.7).

@@ -12,6 +12,7 @@ use http::{HeaderMap, StatusCode};
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 use url::form_urlencoded;
+use zeroize::Zeroizing;
 
 use super::dates::retry_after;
 use super::error::{ReplyProblem, ResponseError};
@@ -78,8 +79,20 @@ pub fn parse(reply: Reply<'_>, request: &Request<'_>) -> Result<Granted, Respons
 
 /// The members of the reply, whatever its content type says: GitHub answers with a form, others
 /// send JSON as `text/html`. Of duplicate members the last counts.
+///
+/// What is not UTF-8 is read as ISO-8859-1, which has a character for each byte: a name that nobody
+/// needs spoils no token.
 fn members(body: &[u8]) -> Result<Map<String, Value>, ReplyProblem> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    let latin_1 = || {
+        Zeroizing::new(
+            body.iter()
+                .map(|byte| char::from(*byte))
+                .collect::<String>(),
+        )
+    };
+    let decoded = std::str::from_utf8(body).is_err().then(latin_1);
+    let body = decoded.as_ref().map_or(body, |text| text.as_bytes());
     let body = body.trim_ascii();
     match body.first() {
         None => Err(ReplyProblem::Empty),
@@ -121,10 +134,14 @@ pub(in crate::oauth) fn granted(
         return Err(ReplyProblem::AccessTokenCharacters);
     }
     let token_type = token_type(&mut members)?;
-    let stated = lifetime::stated(&members, request.unix_now)
-        .or_else(|| lifetime::of_jwt(&access_token, request.unix_now))
-        .or(request.assume_lifetime);
-    let refresh_lifetime = lifetime::of_refresh_token(&members);
+    // Who accepts the token goes by the earlier of the two: `expires_in` counts from an approval
+    // at Dex, in milliseconds elsewhere.
+    let both = [
+        lifetime::stated(&members, request.unix_now),
+        lifetime::of_jwt(&access_token, request.unix_now),
+    ];
+    let stated = both.into_iter().flatten().min().or(request.assume_lifetime);
+    let refresh_lifetime = lifetime::of_refresh_token(&members, request.unix_now);
     let refresh_token = text(&mut members, "refresh_token")
         .map(SecretString::from)
         .or_else(|| request.refresh_token.cloned());
@@ -200,7 +217,7 @@ fn refusal(reply: Reply<'_>, request: &Request<'_>, members: &Map<String, Value>
     ResponseError::Refused(Box::new(Refusal {
         status: reply.status,
         error: string("error").and_then(|error| shown(error, request.secrets, 64)),
-        description: string("error_description").and_then(|text| shown(text, request.secrets, 200)),
+        description: string("error_description").and_then(|text| shown(text, request.secrets, 600)),
         ids: ids
             .into_iter()
             .filter_map(|name| Some((name, shown(string(name)?, request.secrets, 64)?)))
