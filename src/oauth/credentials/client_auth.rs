@@ -58,11 +58,9 @@ impl Credentials {
             }
             ClientAuth::ClientSecretBasic { client_secret } => {
                 let client_secret = secret_of(client_secret)?;
-                // RFC 6749 section 2.3.1: both are form-encoded first (appendix B).
-                let encode = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
-                let secret = SecretString::from(encode(client_secret.expose_secret()));
+                let secret = SecretString::from(form_encoded(client_secret.expose_secret()));
                 Ok(Self::Basic {
-                    encoded: basic(&encode(client_id), &secret),
+                    encoded: basic(&form_encoded(client_id), &secret),
                     client_secret,
                 })
             }
@@ -118,6 +116,13 @@ pub(in crate::oauth) fn client_id(
     }
 }
 
+/// RFC 6749 section 2.3.1: name and secret are form-encoded first (appendix B). A blank becomes `%20`:
+/// servers that decode percent signs alone take `+` for a plus.
+fn form_encoded(text: &str) -> String {
+    let form: String = byte_serialize(text.as_bytes()).collect();
+    form.replace('+', "%20")
+}
+
 fn basic(id: &str, secret: &SecretString) -> SecretString {
     let pair = SecretString::from(format!("{id}:{}", secret.expose_secret()));
     SecretString::from(STANDARD.encode(pair.expose_secret()))
@@ -149,7 +154,7 @@ mod tests {
         for (id, secret, sent) in [
             ("id", "secret", "id:secret"),
             ("a+b", "c%d", "a%2Bb:c%25d"),
-            ("a:b", "ü x", "a%3Ab:%C3%BC+x"),
+            ("a:b", "ü x+y", "a%3Ab:%C3%BC%20x%2By"),
             ("-._*", "~&=/", "-._*:%7E%26%3D%2F"),
         ] {
             assert_eq!(header(false, id, secret), sent);
