@@ -11,11 +11,12 @@ use std::sync::Arc;
 
 use bearerd_core::refresh::ErrorState;
 use clap::Args;
+use secrecy::ExposeSecret;
 
 use super::config_path::config_path;
 use super::output::{OutputError, printable, write};
 use crate::api::code::{Code, EXIT_FRESH};
-use crate::config::{self, ClientConfig, Config, ConfigErrors, Environment};
+use crate::config::{self, ClientConfig, Config, ConfigErrors, Environment, SecretRef, Stray};
 use crate::error_chain::{error_chain, explain};
 use crate::logging::{self, InvalidFilter};
 use crate::oauth::Client;
@@ -133,6 +134,10 @@ fn load(path: &Path, environment: &Environment) -> Result<(Config, Clients), Che
         }
     }
     for (name, client) in &config.clients {
+        for secret in client.secrets() {
+            let stray = stray(secret, environment);
+            wrong.extend(stray.map(|words| format!("client {name}: client_secret: {words}")));
+        }
         for secret in client.assertions() {
             if let Err(error) = secret.read(environment) {
                 let error = error_chain(&error);
@@ -145,6 +150,8 @@ fn load(path: &Path, environment: &Environment) -> Result<(Config, Clients), Che
             if let Err(error) = secret.read(environment) {
                 wrong.push(format!("token {name}: {what}: {}", error_chain(&error)));
             }
+            let stray = stray(secret, environment);
+            wrong.extend(stray.map(|words| format!("token {name}: {what}: {words}")));
         }
     }
     if wrong.is_empty() {
@@ -152,4 +159,13 @@ fn load(path: &Path, environment: &Environment) -> Result<(Config, Clients), Che
     } else {
         Err(CheckError::Inputs(wrong))
     }
+}
+
+/// What stands in a secret's file that was hardly meant, and the command that mends it.
+fn stray(secret: &SecretRef, environment: &Environment) -> Option<String> {
+    let file = secret.path(environment)?;
+    let text = secret.read(environment).ok()?;
+    let stray = Stray::of(text.expose_secret())?;
+    let remedy = stray.remedy(&file);
+    Some(format!("{} {stray}; hint: {remedy}", file.display()))
 }

@@ -10,7 +10,7 @@
 //! | `keys`, `reading` | typed reading of one table; every mistake is reported, reading goes on |
 //! | `load` | all of it, in order |
 //! | `units`, `references`, `users` | single values |
-//! | [`secret_ref`] | secrets by reference |
+//! | [`secret_ref`], `stray` | secrets by reference; what got into their files unmeant |
 //! | `daemon`, `document`, `client`, `token` | one table each; of a client, `transport` is a part |
 //! | `grant`, `refresh`, `file`, `format`, `hook`, `socket` | parts of `token`, one table each |
 //! | `links`, `identity` | tokens that are made from other tokens; what decides what is obtained |
@@ -37,6 +37,7 @@ mod references;
 mod refresh;
 mod socket;
 mod source;
+mod stray;
 mod token;
 mod transport;
 mod units;
@@ -62,6 +63,7 @@ pub use load::{Config, load};
 pub use references::{HeaderValue, TokenRef};
 pub use secret_ref::{SecretError, SecretRef};
 pub use socket::{Allow, Who};
+pub use stray::Stray;
 pub use token::TokenConfig;
 pub use transport::{TlsConfig, TlsIdentity, Transport};
 pub use units::HttpsUrl;

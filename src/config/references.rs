@@ -132,6 +132,17 @@ pub(super) fn token_ref(field: Field<'_>) -> Option<TokenRef> {
     })
 }
 
+/// Reads a reference to a token that another program may have written, such as Kubernetes' for a
+/// pod: it is for all that runs there, and its file's mode says so.
+pub(super) fn platform_token_ref(field: Field<'_>) -> Option<TokenRef> {
+    match token_ref(field)? {
+        TokenRef::Secret(SecretRef::File(path)) => {
+            Some(TokenRef::Secret(SecretRef::TokenFile(path)))
+        }
+        token => Some(token),
+    }
+}
+
 const PARTS: [(&str, Part); 3] = [
     ("access_token", Part::AccessToken),
     ("id_token", Part::IdToken),

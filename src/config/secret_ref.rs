@@ -19,6 +19,8 @@ pub enum SecretRef {
     Env(String),
     /// `{ file = "/path" }`: the content of a file.
     File(PathBuf),
+    /// The same of a file that holds a token of somebody else's making, who sets its mode.
+    TokenFile(PathBuf),
 }
 
 /// Why a secret cannot be read. It never holds any part of the secret.
@@ -88,6 +90,7 @@ impl SecretRef {
                 _ => Err(SecretError::EnvUnset(name.clone())),
             },
             Self::File(path) => read_file(path, Audit::OwnerOnly),
+            Self::TokenFile(path) => read_file(path, Audit::OwnerWrites),
         }
     }
 
@@ -99,7 +102,7 @@ impl SecretRef {
                 Some(environment.directory("CREDENTIALS_DIRECTORY")?.join(name))
             }
             Self::Env(_) => None,
-            Self::File(path) => Some(path.clone()),
+            Self::File(path) | Self::TokenFile(path) => Some(path.clone()),
         }
     }
 }
@@ -107,6 +110,7 @@ impl SecretRef {
 #[derive(Clone, Copy, PartialEq)]
 enum Audit {
     OwnerOnly,
+    OwnerWrites,
     SystemdCredential,
 }
 
@@ -124,9 +128,12 @@ fn read_file(path: &Path, audit: Audit) -> Result<SecretString, SecretError> {
     if !rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file() {
         return Err(SecretError::NotAFile(path.into()));
     }
-    if audit == Audit::OwnerOnly
-        && let Some(rule) = broken_rule(stat.st_mode, stat.st_uid)
-    {
+    let broken = match audit {
+        Audit::OwnerOnly => broken_rule(stat.st_mode, stat.st_uid, READ_OR_WRITE),
+        Audit::OwnerWrites => broken_rule(stat.st_mode, stat.st_uid, WRITE),
+        Audit::SystemdCredential => None,
+    };
+    if let Some(rule) = broken {
         let mode = stat.st_mode & 0o7777;
         return Err(SecretError::Permissions {
             path: path.into(),
@@ -159,9 +166,10 @@ fn parse(path: &Path, content: &[u8]) -> Result<SecretString, SecretError> {
     Ok(SecretString::from(text))
 }
 
-fn broken_rule(mode: u32, owner: u32) -> Option<&'static str> {
+/// `others` are the bits that only the owner may have.
+fn broken_rule(mode: u32, owner: u32, others: u32) -> Option<&'static str> {
     let ours = rustix::process::geteuid().as_raw();
-    if mode & 0o077 != 0 {
+    if mode & others != 0 {
         Some("open to others than its owner")
     } else if owner != 0 && owner != ours {
         Some("owned by somebody else")
@@ -170,6 +178,8 @@ fn broken_rule(mode: u32, owner: u32) -> Option<&'static str> {
     }
 }
 
+const READ_OR_WRITE: u32 = 0o077;
+const WRITE: u32 = 0o022;
 const MAX_SIZE: usize = 64 * 1024;
 
 #[cfg(test)]
@@ -274,6 +284,19 @@ mod tests {
         );
     }
 
+    /// The kubelet writes a pod's token so that all of the pod can read it (0644; 0640 with
+    /// `fsGroup`), and nobody there can change that.
+    #[test]
+    fn a_token_that_a_platform_writes_may_be_read_by_others() {
+        let dir = TempDir::new().unwrap();
+        let path = file(&dir, b"e30.e30.c2ln");
+        for (mode, allowed) in [(0o644, true), (0o640, true), (0o664, false), (0o646, false)] {
+            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            let token = SecretRef::TokenFile(path.clone()).read(&Environment::default());
+            assert_eq!(token.is_ok(), allowed, "{mode:o}");
+        }
+    }
+
     /// A symbolic link's own mode says nothing: what it leads to is checked, because that is what
     /// is open.
     #[test]
@@ -289,11 +312,11 @@ mod tests {
 
     #[test]
     fn a_file_of_somebody_else_is_refused() {
-        assert_eq!(broken_rule(0o100_600, 0), None);
+        assert_eq!(broken_rule(0o100_600, 0, READ_OR_WRITE), None);
         let ours = rustix::process::geteuid().as_raw();
-        assert_eq!(broken_rule(0o100_600, ours), None);
+        assert_eq!(broken_rule(0o100_600, ours, READ_OR_WRITE), None);
         assert_eq!(
-            broken_rule(0o100_600, ours + 1),
+            broken_rule(0o100_600, ours + 1, READ_OR_WRITE),
             Some("owned by somebody else")
         );
         if ours == 0 {

@@ -2,7 +2,7 @@
 
 use super::super::document::{ClientSecret, Documents, client_secret};
 use super::super::keys::{Field, Keys};
-use super::super::references::{TokenRef, secret, token_ref};
+use super::super::references::{TokenRef, platform_token_ref, secret};
 use super::super::secret_ref::SecretRef;
 use super::super::units::one_of;
 use super::assertion::{
@@ -81,7 +81,8 @@ impl ClientAuth {
                 Some(Self::ClientSecretBasicRaw { client_secret })
             }
             Method::ClientAssertion => {
-                let assertion = keys.required("client_assertion", ASSERTION_HINT, token_ref);
+                let assertion =
+                    keys.required("client_assertion", ASSERTION_HINT, platform_token_ref);
                 keys.finish();
                 assertion.map(|client_assertion| Self::ClientAssertion { client_assertion })
             }

@@ -80,6 +80,15 @@ impl ClientConfig {
         made.filter_map(TokenRef::secret)
     }
 
+    /// The secrets that the client has in common with the server.
+    pub fn secrets(&self) -> impl Iterator<Item = &SecretRef> {
+        let secrets = self.auths().filter_map(ClientAuth::client_secret);
+        secrets.filter_map(|secret| match secret {
+            ClientSecret::Document(_) => None,
+            ClientSecret::Secret(secret) => Some(secret),
+        })
+    }
+
     /// The files whose change may change this client's requests.
     #[must_use]
     pub fn inputs(&self, environment: &Environment) -> Vec<PathBuf> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use bearerd_core::refresh::Grant;
 
-use super::super::keys::Keys;
+use super::super::keys::{Field, Keys};
 use super::super::references::{
     HeaderValue, TokenRef, header_secrets, json, request_headers, token_ref,
 };
@@ -47,7 +47,7 @@ impl HttpGrant {
         let method = keys.optional("method", |method| one_of(method, &METHODS));
         let headers = keys.optional("headers", request_headers);
         let bearer = keys.optional("bearer", token_ref);
-        let body = keys.optional("body", json);
+        let body = keys.optional("body", body);
         let token = keys.required("token", POINTER_HINT, pointer);
         let expires_at = keys.optional("expires_at", pointer);
         let expires_in = keys.optional("expires_in", pointer);
@@ -114,6 +114,30 @@ impl HttpGrant {
     }
 }
 
+/// Reads a body. What looks like a reference to a secret would be sent as it stands.
+fn body(field: Field<'_>) -> Option<serde_json::Value> {
+    let value = json(field)?;
+    if holds_reference(&value) {
+        return field.refuse(
+            "`body` holds a reference to a secret, which is not resolved here",
+            BODY_HINT,
+        );
+    }
+    Some(value)
+}
+
+fn holds_reference(value: &serde_json::Value) -> bool {
+    match value {
+        serde_json::Value::Object(members) => {
+            let one = members.len() == 1;
+            one && REFERENCES.iter().any(|name| members.contains_key(*name))
+                || members.values().any(holds_reference)
+        }
+        serde_json::Value::Array(values) => values.iter().any(holds_reference),
+        _ => false,
+    }
+}
+
 /// The method of an HTTP request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum HttpMethod {
@@ -132,6 +156,8 @@ pub enum Authorization {
     Signed(SignedAssertion),
 }
 
+const REFERENCES: [&str; 3] = ["credential", "env", "file"];
+const BODY_HINT: &str = "put the secret into `headers` or `bearer`, where references are read";
 const METHODS: [(&str, HttpMethod); 2] = [("GET", HttpMethod::Get), ("POST", HttpMethod::Post)];
 const POINTER_HINT: &str =
     "where in the answer it is, as a JSON pointer (RFC 6901): `token = \"/access_token\"`";

@@ -4,7 +4,7 @@ use bearerd_core::refresh::Grant;
 
 use super::super::client::KEY_HINT;
 use super::super::keys::Keys;
-use super::super::references::{TokenRef, token_ref};
+use super::super::references::{TokenRef, platform_token_ref};
 use super::profile::Profile;
 use super::signed::SignedAssertion;
 
@@ -24,7 +24,7 @@ impl JwtBearer {
             let hint = format!("{KEY_HINT}; {hint}");
             return SignedAssertion::read(keys, &hint).map(Self::Signed);
         }
-        let assertion = keys.optional("assertion", token_ref);
+        let assertion = keys.optional("assertion", platform_token_ref);
         if keys.has("key") {
             let message = format!("`{}` has both `assertion` and `key`", keys.name);
             keys.refuse(

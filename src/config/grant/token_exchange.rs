@@ -3,7 +3,7 @@
 use bearerd_core::refresh::{Grant, Part};
 
 use super::super::keys::Keys;
-use super::super::references::{TokenRef, token_ref};
+use super::super::references::{TokenRef, platform_token_ref};
 use super::super::units::text;
 use super::profile::Profile;
 
@@ -20,9 +20,9 @@ pub struct TokenExchange {
 
 impl TokenExchange {
     pub(super) fn read(mut keys: Keys<'_>) -> Option<Self> {
-        let subject = keys.required("subject_token", SUBJECT_HINT, token_ref);
+        let subject = keys.required("subject_token", SUBJECT_HINT, platform_token_ref);
         let subject_type = keys.optional("subject_token_type", text);
-        let actor = keys.optional("actor_token", token_ref);
+        let actor = keys.optional("actor_token", platform_token_ref);
         let actor_type = keys.optional("actor_token_type", text);
         let requested_token_type = keys.optional("requested_token_type", text);
         if keys.has("actor_token_type") && !keys.has("actor_token") {
