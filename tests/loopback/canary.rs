@@ -1,6 +1,5 @@
 //! Secrets stay where they belong: canaries everywhere, and then a search for them.
 
-#[allow(dead_code, reason = "it is another test's, too")]
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

@@ -1,6 +1,5 @@
 //! Values of a client that stand in a JSON document at a server (`[http.NAME]`), with the real daemon.
 
-#[allow(dead_code, reason = "it is another test's, too")]
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;

@@ -1,6 +1,5 @@
 //! Grants that are no token request, with the real daemon: GitHub apps, HTTP requests, programs.
 
-#[allow(dead_code, reason = "it is another test's, too")]
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicUsize, Ordering};

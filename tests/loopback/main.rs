@@ -25,6 +25,7 @@ mod exec;
 mod faults;
 mod git;
 mod grants;
+mod in_the_wild;
 mod journal;
 mod keygen;
 mod limits;

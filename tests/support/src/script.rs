@@ -39,6 +39,8 @@ pub enum Act {
     Partial(String),
     /// An answer; the connection stays open.
     Answer(String),
+    /// The same, with a body that is no text.
+    Bytes(Vec<u8>),
 }
 
 /// A whole answer.
@@ -134,6 +136,10 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         match script(&seen) {
             Act::Answer(bytes) => {
                 stream.write_all(bytes.as_bytes()).await.ok();
+                stream.flush().await.ok();
+            }
+            Act::Bytes(bytes) => {
+                stream.write_all(&bytes).await.ok();
                 stream.flush().await.ok();
             }
             Act::Close => return,
