@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use bearerd_core::refresh::ErrorState;
 use clap::Args;
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::config_path::config_path;
 use super::output::{OutputError, printable, write};
@@ -135,7 +135,9 @@ fn load(path: &Path, environment: &Environment) -> Result<(Config, Clients), Che
     }
     for (name, client) in &config.clients {
         for secret in client.secrets() {
-            let stray = stray(secret, environment);
+            // That it cannot be read, loading the client has said.
+            let text = secret.read(environment).ok();
+            let stray = text.and_then(|text| stray(secret, &text, environment));
             wrong.extend(stray.map(|words| format!("client {name}: client_secret: {words}")));
         }
         for secret in client.assertions() {
@@ -147,11 +149,11 @@ fn load(path: &Path, environment: &Environment) -> Result<(Config, Clients), Che
     }
     for (name, token) in &config.tokens {
         for (what, secret) in token.secrets() {
-            if let Err(error) = secret.read(environment) {
-                wrong.push(format!("token {name}: {what}: {}", error_chain(&error)));
-            }
-            let stray = stray(secret, environment);
-            wrong.extend(stray.map(|words| format!("token {name}: {what}: {words}")));
+            let words = match secret.read(environment) {
+                Ok(text) => stray(secret, &text, environment),
+                Err(error) => Some(error_chain(&error)),
+            };
+            wrong.extend(words.map(|words| format!("token {name}: {what}: {words}")));
         }
     }
     if wrong.is_empty() {
@@ -162,9 +164,8 @@ fn load(path: &Path, environment: &Environment) -> Result<(Config, Clients), Che
 }
 
 /// What stands in a secret's file that was hardly meant, and the command that mends it.
-fn stray(secret: &SecretRef, environment: &Environment) -> Option<String> {
+fn stray(secret: &SecretRef, text: &SecretString, environment: &Environment) -> Option<String> {
     let file = secret.path(environment)?;
-    let text = secret.read(environment).ok()?;
     let stray = Stray::of(text.expose_secret())?;
     let remedy = stray.remedy(&file);
     Some(format!("{} {stray}; hint: {remedy}", file.display()))

@@ -85,11 +85,10 @@ pub fn parse(reply: Reply<'_>, request: &Request<'_>) -> Result<Granted, Respons
 fn members(body: &[u8]) -> Result<Map<String, Value>, ReplyProblem> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     let latin_1 = || {
-        Zeroizing::new(
-            body.iter()
-                .map(|byte| char::from(*byte))
-                .collect::<String>(),
-        )
+        // Each character takes two bytes at most: growing would leave copies of a token behind.
+        let mut text = Zeroizing::new(String::with_capacity(2 * body.len()));
+        text.extend(body.iter().map(|byte| char::from(*byte)));
+        text
     };
     let decoded = std::str::from_utf8(body).is_err().then(latin_1);
     let body = decoded.as_ref().map_or(body, |text| text.as_bytes());
